@@ -1,0 +1,1 @@
+"""Serves the declared kinds over HTTP."""

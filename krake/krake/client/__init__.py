@@ -1,0 +1,1 @@
+"""Reaches the API of Krake."""

@@ -1,0 +1,1 @@
+"""Reconciles: one package for each controller, on one runtime."""

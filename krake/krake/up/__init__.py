@@ -1,0 +1,1 @@
+"""Starts all of Krake on one machine by one command."""
