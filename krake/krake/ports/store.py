@@ -188,11 +188,11 @@ class Store(Protocol):
         ...
 
     async def update(self, key: str, value: bytes, expected: int) -> int:
-        """Replace the value that was written at revision `expected`; returns the new revision. Raises `Conflict`, `TooLarge`."""
+        """Replace the value written at revision `expected`; returns the new revision. Raises `Conflict`, `TooLarge`."""
         ...
 
     async def delete(self, key: str, expected: int) -> int:
-        """Delete the entry that was written at revision `expected`; returns the revision of the deletion. Raises `Conflict`."""
+        """Delete the entry written at revision `expected`; returns the revision of the deletion. Raises `Conflict`."""
         ...
 
     async def transact(self, operations: Sequence[Operation]) -> int:
@@ -206,13 +206,13 @@ class Store(Protocol):
     def watch(self, prefix: str, after: int) -> AsyncGenerator[Batch, None]:
         """All changes below `prefix` at revisions greater than `after`: in order, each exactly once, for ever.
 
-        The changes of one revision are never split over batches, and revisions ascend strictly over all batches. Lost connections
-        are mended behind the scenes, for as long as it takes: nothing is skipped, repeated or reordered. In quiet times batches
-        without changes tell the revision the store has reached; how often depends on the store, so do not rely on them.
-        Leaving the loop early, close the generator (`contextlib.aclosing`) to free the connection at once.
+        The changes of one revision are never split over batches. Lost connections are mended behind the scenes, for as long
+        as it takes: nothing is skipped, repeated or reordered. In quiet times batches without changes tell the revision that
+        the store has reached (never less than before); how often depends on the store, so do not rely on them. Leaving the
+        loop early, close the generator (`contextlib.aclosing`) to free the connection at once.
 
-        Raises `Compacted` as soon as a change that has not been handed out may be forgotten, or if `after` lies ahead of the store;
-        `Denied`; `Unavailable` only once the store object is closed.
+        Raises `Compacted` as soon as a change that has not been handed out may be forgotten, or if `after` lies ahead of the
+        store; `Denied`; `Unavailable` only once the store object is closed.
         """
         ...
 
