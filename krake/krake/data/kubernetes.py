@@ -1,0 +1,279 @@
+"""The kinds of the API ``kubernetes``: applications and the clusters they run on."""
+
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from krake.data.constraints import LabelConstraint, MetricConstraint
+from krake.data.core import MetricRef
+from krake.data.infrastructure import CloudBinding
+from krake.data.kinds import Resource, resource
+from krake.data.manifests import (
+    check_application_tosca,
+    check_cluster_tosca,
+    check_csar,
+    check_kubeconfig,
+    check_manifest,
+    observer_schema_problem,
+)
+from krake.data.metadata import Metadata, Reason, ResourceRef, Status
+from krake.data.names import at_least, each_of, one_of
+from krake.data.record import Record, Typed, field
+
+
+class ClusterConstraints(Record):
+    """What a cluster must have to run an application; all must hold."""
+
+    labels: list[LabelConstraint] | None = None
+    custom_resources: list[str] = field(factory=list)
+    metrics: list[MetricConstraint] | None = None
+
+
+class Constraints(Record):
+    """Where an application may run, and whether it may move."""
+
+    cluster: ClusterConstraints
+    migration: bool = True
+
+
+class ApplicationSpec(Record):
+    """An application as its user declares it.
+
+    It is given as Kubernetes manifests, a TOSCA template (inline or as a URL) or the URL of a CSAR archive; where several are
+    set, the first of these counts. Times are in seconds. The delay between attempts is ``backoff_delay`` times ``backoff``
+    for each failed one, and ``backoff_limit`` of -1 never gives up.
+    """
+
+    manifest: list[dict[str, Any]] = field(validate=check_manifest)
+    tosca: dict[str, Any] | str = field(factory=dict, validate=check_application_tosca)
+    csar: str | None = field(default=None, validate=check_csar)
+    observer_schema: list[dict[str, Any]] = field(factory=list)
+    constraints: Constraints
+    hooks: list[str] = field(factory=list, validate=each_of("complete", "shutdown"))
+    shutdown_grace_time: int | None = field(default=None, validate=at_least(0))
+    shutdown_failure_strategy: str | None = field(default=None, validate=one_of("give_up", "delete"))
+    shutdown_retry_count: int | None = field(default=None, validate=at_least(0))
+    backoff: int = field(default=1, validate=at_least(0))
+    backoff_delay: int = field(default=1, validate=at_least(0))
+    backoff_limit: int = field(default=-1, validate=at_least(-1))
+    storage_migration: str = "none"
+    auto_cluster_create: bool = False
+
+    def problem(self) -> str | None:
+        """Refuse an application without a source, or an observer schema that does not fit the manifest."""
+        if not (self.manifest or self.tosca or self.csar):
+            return "The application should be defined by a manifest file, a TOSCA template or a CSAR file."
+        return observer_schema_problem(self.observer_schema, self.manifest) if self.manifest else None
+
+
+class ApplicationState(Enum):
+    """Where an application stands."""
+
+    PENDING = 1
+    CREATING = 2
+    RUNNING = 3
+    RECONCILING = 4
+    TRANSLATING = 5
+    RETRYING = 6
+    RESTARTING = 7
+    WAITING_FOR_CLEANING = 8
+    READY_FOR_ACTION = 9
+    MIGRATING = 10
+    WAITING_FOR_CLUSTER_CREATION = 11
+    DELETING = 12
+    DELETED = 13
+    DEGRADED = 14
+    FAILED = 15
+    COMPLETED = 16
+
+
+class ContainerHealth(Record):
+    """How many Pods an application has, by what became of them."""
+
+    desired_pods: int = 0
+    running_pods: int = 0
+    completed_pods: int = 0
+    failed_pods: int = 0
+
+
+class ApplicationStatus(Status):
+    """What became of an application.
+
+    ``kube_controller_triggered`` is when the scheduler last handed the application to the application controller, which acts
+    only on what was handed over after the last change. ``services`` maps the name of a service to its ``host:port``.
+    """
+
+    state: ApplicationState = ApplicationState.PENDING
+    container_health: ContainerHealth = field(factory=ContainerHealth)
+    kube_controller_triggered: datetime | None = None
+    scheduled: datetime | None = None
+    scheduled_to: ResourceRef | None = None
+    running_on: ResourceRef | None = None
+    retries: int | None = None
+    scheduled_retry: datetime | None = None
+    services: dict[str, Any] = field(factory=dict)
+    mangled_observer_schema: list[dict[str, Any]] = field(factory=list)
+    last_observed_manifest: list[dict[str, Any]] = field(factory=list)
+    last_applied_manifest: list[dict[str, Any]] = field(factory=list)
+    complete_token: str | None = field(default=None, secret=True)
+    complete_cert: str | None = field(default=None, secret=True)
+    complete_key: str | None = field(default=None, secret=True)
+    shutdown_token: str | None = field(default=None, secret=True)
+    shutdown_cert: str | None = field(default=None, secret=True)
+    shutdown_key: str | None = field(default=None, secret=True)
+    shutdown_grace_period: datetime | None = None
+    auto_cluster_create_started: str | None = None
+    migration_retries: int = 0
+    migration_timeout: int = 0
+
+
+class ClusterBinding(Typed):
+    """Asks to run an application on a cluster."""
+
+    api = "kubernetes"
+    kind = "ClusterBinding"
+
+    cluster: ResourceRef
+
+
+class ApplicationComplete(Typed):
+    """Says that an application has done its work."""
+
+    api = "kubernetes"
+    kind = "Complete"
+
+    token: str | None = field(default=None, secret=True)
+
+
+class ApplicationShutdown(Typed):
+    """Says that an application is ready to be shut down."""
+
+    api = "kubernetes"
+    kind = "Shutdown"
+
+    token: str | None = field(default=None, secret=True)
+
+
+@resource(
+    api="kubernetes",
+    plural="applications",
+    namespaced=True,
+    actions={
+        "binding": ClusterBinding,
+        "complete": ApplicationComplete,
+        "shutdown": ApplicationShutdown,
+        "retry": None,
+    },
+)
+class Application(Resource):
+    """Something to run on a cluster."""
+
+    metadata: Metadata
+    spec: ApplicationSpec
+    status: ApplicationStatus = field(factory=ApplicationStatus, subresource=True)
+
+
+class CloudConstraints(Record):
+    """What a cloud must have to hold a cluster; all must hold."""
+
+    labels: list[LabelConstraint] | None = None
+    metrics: list[MetricConstraint] | None = None
+
+
+class ClusterCloudConstraints(Record):
+    """Where a cluster may be created."""
+
+    cloud: CloudConstraints
+
+
+class ClusterSpec(Record):
+    """A cluster: an existing one by its kubeconfig, or one to create by its TOSCA template."""
+
+    kubeconfig: dict[str, Any] = field(factory=dict, secret=True, validate=check_kubeconfig)
+    tosca: dict[str, Any] = field(factory=dict, validate=check_cluster_tosca)
+    custom_resources: list[str] = field(factory=list)
+    constraints: ClusterCloudConstraints
+    metrics: list[MetricRef] = field(factory=list)
+    inherit_metrics: bool = False
+    backoff: int = field(default=1, validate=at_least(0))
+    backoff_delay: int = field(default=1, validate=at_least(0))
+    backoff_limit: int = field(default=-1, validate=at_least(-1))
+    auto_generated: bool = False
+
+    def problem(self) -> str | None:
+        """Refuse a cluster that neither exists nor can be created."""
+        if self.kubeconfig or self.tosca:
+            return None
+        return "The cluster should be defined by a kubeconfig file or a TOSCA template."
+
+
+class ClusterState(Enum):
+    """Where a cluster stands. Applications are placed on ONLINE clusters only."""
+
+    PENDING = 1
+    ONLINE = 2
+    CONNECTING = 3
+    OFFLINE = 4
+    UNHEALTHY = 5
+    NOTREADY = 6
+    FAILING_METRICS = 7
+    CREATING = 8
+    RECONCILING = 9
+    DELETING = 10
+    FAILING_RECONCILIATION = 11
+    FAILED = 12
+    DEGRADED = 13
+
+
+class ClusterNodeCondition(Record):
+    """A condition of a node, as Kubernetes says it."""
+
+    message: str
+    reason: str
+    status: str
+    type: str
+
+
+class ClusterNodeStatus(Record):
+    """The conditions of a node."""
+
+    conditions: list[ClusterNodeCondition]
+
+
+class ClusterNodeMetadata(Record):
+    """The name of a node."""
+
+    name: str
+
+
+class ClusterNode(Record):
+    """A node of a cluster."""
+
+    api: str = "kubernetes"
+    kind: str = "ClusterNode"
+    metadata: ClusterNodeMetadata
+    status: ClusterNodeStatus | None = None
+
+
+class ClusterStatus(Status):
+    """What became of a cluster. ``retries`` are the attempts left; ``cluster_id`` is its id at the infrastructure provider."""
+
+    kube_controller_triggered: datetime | None = None
+    state: ClusterState = ClusterState.PENDING
+    metrics_reasons: dict[str, Reason] = field(factory=dict)
+    last_applied_tosca: dict[str, Any] = field(factory=dict)
+    nodes: list[ClusterNode] = field(factory=list)
+    cluster_id: str | None = None
+    scheduled: datetime | None = None
+    scheduled_to: ResourceRef | None = None
+    running_on: ResourceRef | None = None
+    retries: int = 0
+
+
+@resource(api="kubernetes", plural="clusters", namespaced=True, actions={"binding": CloudBinding})
+class Cluster(Resource):
+    """A Kubernetes cluster that applications run on."""
+
+    metadata: Metadata
+    spec: ClusterSpec
+    status: ClusterStatus = field(factory=ClusterStatus, subresource=True)

@@ -1,0 +1,42 @@
+"""Merging a request body into a stored record."""
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from krake.data.polymorphic import Polymorphic
+from krake.data.record import FieldInfo, Record, fields_of
+
+R = TypeVar("R", bound=Record)
+
+
+class ImmutableFieldError(ValueError):
+    """A body changes a field that may not change. ``field`` is the bare name of the field."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"Trying to update an immutable field: {field}")
+        self.field = field
+
+
+def merge(stored: R, body: R) -> R:
+    """Return *stored* with the values of *body*, as a PUT means it.
+
+    Fields of the server and subresources stay as stored; records are merged field by field; everything else, and every
+    polymorphic container, is replaced as a whole.
+
+    :raises ImmutableFieldError: *body* changes an immutable field.
+    """
+    changes = {info.name: _merge_field(info, stored, body) for info in fields_of(type(stored))}
+    return replace(stored, **changes)
+
+
+def _merge_field(info: FieldInfo, stored: Record, body: Record) -> Any:
+    old, new = getattr(stored, info.name), getattr(body, info.name)
+    if info.flags.readonly or info.flags.subresource:
+        return old
+    if info.flags.immutable:
+        if old != new:
+            raise ImmutableFieldError(info.name)
+        return old
+    if isinstance(old, Record) and isinstance(new, Record) and not isinstance(old, Polymorphic):
+        return merge(old, new)
+    return new

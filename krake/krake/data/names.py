@@ -1,0 +1,99 @@
+"""The rules for names, labels and addresses."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from marshmallow import ValidationError
+
+NAME = re.compile(r"\w|\w[\w\-_.:]{0,253}\w", re.ASCII)
+LABEL_KEY = re.compile(r"^((\w|(\w[\w\-_.]{0,251}\w))\/)?(\w|(\w[\w\-_.]{0,61}\w))$", re.ASCII)
+LABEL_VALUE = re.compile(r"\w|(\w[\w\-_.]{0,61}\w)", re.ASCII)
+
+
+def is_name(text: str) -> bool:
+    """Whether *text* may name a resource or a namespace: 1 to 255 letters, digits, ``_ - . :``, ends alphanumeric."""
+    return NAME.fullmatch(text) is not None
+
+
+def check_resource_name(text: str) -> None:
+    """Refuse what may not name a resource."""
+    if not is_name(text):
+        raise ValidationError("Invalid character in resource name.")
+
+
+def check_namespace(text: str | None) -> None:
+    """Refuse what may not name a namespace."""
+    if text is not None and not is_name(text):
+        raise ValidationError("Invalid character in resource namespace.")
+
+
+def label_key_problem(key: Any) -> str | None:
+    """Why *key* may not be the key of a label, or nothing."""
+    return _mismatch("key", key, LABEL_KEY)
+
+
+def label_value_problem(value: Any) -> str | None:
+    """Why *value* may not be the value of a label, or nothing."""
+    return _mismatch("value", value, LABEL_VALUE)
+
+
+def _mismatch(part: str, text: Any, pattern: re.Pattern[str]) -> str | None:
+    if not isinstance(text, str):
+        return f"expected string or bytes-like object, got '{type(text).__name__}'"
+    if pattern.fullmatch(text) and not text.endswith("\n"):
+        return None
+    return f"Label {part} '{text}' does not match the regex '{pattern.pattern}'."
+
+
+def check_labels(labels: Mapping[Any, Any]) -> None:
+    """Refuse labels of which a key or a value breaks the rules; all of them are named."""
+    problems = [{str(key): problem} for key in labels if (problem := label_key_problem(key))]
+    problems += [{str(value): problem} for value in labels.values() if (problem := label_value_problem(value))]
+    if problems:
+        raise ValidationError(problems)
+
+
+def check_url(url: str | None) -> None:
+    """Refuse what is not an absolute ``http`` or ``https`` URL."""
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValidationError("Not a valid URL: it must start with http:// or https:// and name a host.")
+
+
+def one_of(*choices: str) -> Callable[[str | None], None]:
+    """Return a validator for an optional text that must be one of *choices*."""
+
+    def check(value: str | None) -> None:
+        if value is not None and value not in choices:
+            raise ValidationError(f"Must be one of: {', '.join(choices)}.")
+
+    return check
+
+
+def each_of(*choices: str) -> Callable[[list[str]], None]:
+    """Return a validator for a list of which each item must be one of *choices*."""
+    check_one = one_of(*choices)
+
+    def check(values: list[str]) -> None:
+        for value in values:
+            check_one(value)
+
+    return check
+
+
+def at_least(minimum: float) -> Callable[[float | None], None]:
+    """Return a validator for an optional number with a lower bound."""
+
+    def check(value: float | None) -> None:
+        if value is not None and value < minimum:
+            raise ValidationError(f"Must be greater than or equal to {minimum}.")
+
+    return check

@@ -1,0 +1,143 @@
+"""The kinds of the API ``openstack``: projects, and the clusters that Magnum creates in them."""
+
+from enum import Enum
+
+from krake.data.constraints import LabelConstraint
+from krake.data.core import MetricRef
+from krake.data.kinds import Resource, resource
+from krake.data.metadata import Metadata, Reason, ResourceRef, Status
+from krake.data.names import check_url
+from krake.data.polymorphic import Polymorphic
+from krake.data.record import Record, Typed, field
+
+
+class AuthMethod(Polymorphic):
+    """How to log in to an OpenStack project."""
+
+
+class ProjectUser(Record):
+    """Who logs in."""
+
+    id: str
+    password: str = field(secret=True)
+    comment: str | None = None
+
+
+class ProjectId(Record):
+    """The project that is logged in to."""
+
+    id: str
+    comment: str | None = None
+
+
+@AuthMethod.variant("password")
+class ProjectPassword(Record):
+    """By user id and password."""
+
+    user: ProjectUser
+    project: ProjectId
+
+
+@AuthMethod.variant("application_credential")
+class ApplicationCredential(Record):
+    """By an application credential."""
+
+    id: str
+    secret: str = field(secret=True)
+
+
+class ProjectSpec(Record):
+    """How to reach a project; *template* is the id of the Magnum cluster template to use in it."""
+
+    url: str = field(validate=check_url)
+    auth: AuthMethod
+    template: str
+    metrics: list[MetricRef] = field(factory=list)
+
+
+class ProjectState(Enum):
+    """Where a project stands."""
+
+    ONLINE = 1
+    FAILING_METRICS = 2
+
+
+class ProjectStatus(Record):
+    """What is known of a project; *metrics_reasons* says by name what is wrong with a metric."""
+
+    state: ProjectState = ProjectState.ONLINE
+    metrics_reasons: dict[str, Reason] = field(factory=dict)
+
+
+@resource(api="openstack", plural="projects", namespaced=True)
+class Project(Resource):
+    """An OpenStack project in which Magnum may create clusters."""
+
+    metadata: Metadata
+    spec: ProjectSpec
+    status: ProjectStatus = field(factory=ProjectStatus, subresource=True)
+
+
+class ProjectConstraints(Record):
+    """What a project must have to hold a cluster; all must hold."""
+
+    labels: list[LabelConstraint] | None = None
+
+
+class MagnumClusterConstraints(Record):
+    """Where a Magnum cluster may be created."""
+
+    project: ProjectConstraints | None = None
+
+
+class MagnumClusterSpec(Record):
+    """A Magnum cluster; a count that is not set is the template's."""
+
+    master_count: int | None = field(default=None, immutable=True)
+    node_count: int | None = None
+    metrics: list[MetricRef] = field(factory=list)
+    constraints: MagnumClusterConstraints | None = None
+
+
+class MagnumClusterState(Enum):
+    """Where a Magnum cluster stands."""
+
+    PENDING = 1
+    CREATING = 2
+    RUNNING = 3
+    RECONCILING = 4
+    DELETING = 5
+    FAILED = 6
+
+
+class MagnumClusterStatus(Status):
+    """What became of a Magnum cluster; *cluster* is the Kubernetes cluster that came of it."""
+
+    state: MagnumClusterState = MagnumClusterState.PENDING
+    project: ResourceRef | None = None
+    template: str | None = field(default=None, immutable=True)
+    cluster_id: str | None = None
+    node_count: int | None = None
+    api_address: str | None = None
+    master_addresses: list[str] | None = None
+    node_addresses: list[str] | None = None
+    cluster: ResourceRef | None = None
+
+
+class MagnumClusterBinding(Typed):
+    """Asks to create a Magnum cluster in a project by a template."""
+
+    api = "openstack"
+    kind = "MagnumClusterBinding"
+
+    project: ResourceRef
+    template: str
+
+
+@resource(api="openstack", plural="magnumclusters", namespaced=True, actions={"binding": MagnumClusterBinding})
+class MagnumCluster(Resource):
+    """A Kubernetes cluster that Magnum creates."""
+
+    metadata: Metadata
+    spec: MagnumClusterSpec
+    status: MagnumClusterStatus = field(factory=MagnumClusterStatus, subresource=True)
