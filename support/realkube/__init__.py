@@ -1,0 +1,6 @@
+"""Real Kubernetes control planes on loopback, for tests and demos.
+
+What belongs here: getting the binaries (``build``, ``binaries``), starting and stopping control planes
+(``control_plane``, ``etcd``, ``certificates``, ``process``) and the simulated node that stands in for machines (``fake_node``).
+Nothing here imports Krake: it is a user's cluster, seen from outside.
+"""
