@@ -1,0 +1,99 @@
+"""The sources of a configuration: which one wins, and what is said of mistakes."""
+
+from pathlib import Path
+
+import pytest
+
+from krake import config
+from krake.data.record import Record, field
+
+
+class Tls(Record):
+    enabled: bool = False
+    client_ca: str = ""
+
+
+class Settings(Record):
+    api_endpoint: str = "http://localhost:8080"
+    worker_count: int = 5
+    origins: list[str] = field(factory=list)
+    tls: Tls = field(factory=Tls)
+    log: dict[str, object] = field(factory=dict)
+
+
+@pytest.fixture(autouse=True)
+def _in_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(config, "SYSTEM_DIRECTORY", tmp_path / "etc")
+
+
+def parse(*argv: str, **environ: str) -> Settings:
+    return config.parse(Settings, "settings.yaml", "Test.", argv, environ)
+
+
+def write(text: str, path: str = "settings.yaml") -> None:
+    Path(path).parent.mkdir(exist_ok=True)
+    Path(path).write_text(text)
+
+
+def test_defaults_without_any_source() -> None:
+    assert parse() == Settings()
+
+
+def test_option_beats_variable_beats_file_beats_default() -> None:
+    write("worker-count: 1\ntls: {client-ca: file}\n")
+    assert parse().worker_count == 1
+    assert parse(KRAKE_WORKER_COUNT="2").worker_count == 2
+    assert parse("--worker-count", "5", KRAKE_WORKER_COUNT="2").worker_count == 5
+    assert parse("--tls-client-ca", "option").tls == Tls(client_ca="option")
+
+
+def test_booleans_switch_both_ways() -> None:
+    write("tls: {enabled: true}\n")
+    assert parse().tls.enabled
+    assert not parse("--no-tls-enabled").tls.enabled
+    assert not parse(KRAKE_TLS_ENABLED="false").tls.enabled
+
+
+def test_option_reaches_into_a_section_that_the_file_lacks() -> None:
+    write("worker_count: 3\n")
+    assert parse("--tls-enabled").tls.enabled
+
+
+def test_working_directory_comes_before_system_directory() -> None:
+    write("worker_count: 7\n", "etc/settings.yaml")
+    assert parse().worker_count == 7
+    write("worker_count: 8\n")
+    assert parse().worker_count == 8
+
+
+def test_keys_inside_log_are_left_alone() -> None:
+    write("log: {loggers: {my-logger: {}}}\n")
+    assert parse().log == {"loggers": {"my-logger": {}}}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("worker_cuont: 3\n", "field 'worker_cuont': Unknown key."),
+        ("tls: {on: true}\n", "field 'tls.on': Unknown key."),
+        ("worker_count: many\n", "field 'worker_count': Not a valid integer."),
+        ("tls: {enabled: [1]}\n", "field 'tls.enabled': Not a valid boolean."),
+        ("- a list\n", "must hold a mapping"),
+        ("a: {", "can not be read"),
+    ],
+)
+def test_mistakes_are_named_with_their_place(text: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    write(text)
+    with pytest.raises(SystemExit) as stop:
+        parse()
+    assert stop.value.code == 1
+    told = capsys.readouterr().err
+    assert said in told
+    assert "settings.yaml" in told
+
+
+def test_named_file_must_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("-c", "nowhere.yaml")
+    assert "'nowhere.yaml' does not exist" in capsys.readouterr().err
