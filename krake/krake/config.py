@@ -103,7 +103,7 @@ def _parser(cls: type[Record], file_name: str, description: str) -> argparse.Arg
 
 def _find_file(file_name: str, path: str | None) -> Path | None:
     if path is not None:
-        if not Path(path).is_file():
+        if not Path(path).exists():
             raise ConfigError(f"The configuration file '{path}' does not exist.")
         return Path(path)
     return next((each for each in (Path(file_name), SYSTEM_DIRECTORY / file_name) if each.is_file()), None)
@@ -114,6 +114,8 @@ def _read_file(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"The configuration file '{path}' can not be read: {error}") from None
+    if values is None:
+        return {}
     if not isinstance(values, dict):
         raise ConfigError(f"The configuration file '{path}' must hold a mapping of keys.")
     return {key: _underscored(value) if key != "log" else value for key, value in _underscored_keys(values).items()}

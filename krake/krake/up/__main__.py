@@ -1,0 +1,177 @@
+"""The command ``krake``: ``krake up`` runs all of Krake on this machine."""
+
+import argparse
+import asyncio
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from krake import __version__
+from krake.up.fleet import Fleet, plan_fleet
+from krake.up.supervisor import StartError, Supervisor
+
+COLOURS = (36, 32, 33, 35, 34, 96, 92, 95)
+NAME_WIDTH = 14
+
+
+class UsageError(Exception):
+    """The command can not do what it was asked for; the message says what to do instead."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    options = _parser().parse_args(argv)
+    try:
+        return asyncio.run(_up(options))
+    except (UsageError, StartError) as error:
+        print(f"krake up: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="krake", description="Runs Krake.")
+    parser.add_argument("--version", action="version", version=f"krake {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    up = commands.add_parser(
+        "up",
+        help="run all of Krake on this machine",
+        description="Starts etcd, the API and all controllers, restarts what dies, and stops everything on Ctrl-C. Meant for"
+        " one machine: it listens on loopback only and everyone who reaches it may do everything.",
+    )
+    up.add_argument(
+        "--api-port", type=int, default=8080, metavar="PORT", help="port of the API; 0 picks a free one (default: 8080)"
+    )
+    up.add_argument("--data-dir", type=Path, default=Path("tmp"), metavar="DIR", help="where everything is kept (default: tmp)")
+    up.add_argument(
+        "--simulated-clusters",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also run N simulated Kubernetes clusters to play with (default: 0)",
+    )
+    up.add_argument(
+        "--ready-file", type=Path, metavar="FILE", help="written once all is ready: JSON with api, kubeconfigs and pids"
+    )
+    return parser
+
+
+async def _up(options: argparse.Namespace) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    data_dir: Path = options.data_dir.resolve()
+    if options.ready_file is not None:
+        options.ready_file.unlink(missing_ok=True)
+    with _sole_user_of(data_dir):
+        _check_port_is_free(options.api_port)
+        fleet = plan_fleet(
+            data_dir,
+            api_port=options.api_port,
+            simulated_clusters=options.simulated_clusters,
+            printer=_printer(sys.stdout.isatty()),
+        )
+        try:
+            await _run(fleet, options.ready_file, stop)
+        finally:
+            if options.ready_file is not None:
+                options.ready_file.unlink(missing_ok=True)
+    return 0
+
+
+async def _run(fleet: Fleet, ready_file: Path | None, stop: asyncio.Event) -> None:
+    say = _printer(sys.stdout.isatty())("krake up")
+
+    def write_ready_file() -> None:
+        if ready_file is not None:
+            _write(ready_file, {"api": fleet.api, "kubeconfigs": fleet.kubeconfigs(), "pids": supervisor.pids})
+
+    supervisor = Supervisor(fleet.stages, report=lambda name, what: say(f"{name} {what}."), on_change=write_ready_file)
+    starting = asyncio.create_task(supervisor.start())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            write_ready_file()
+            say(f"Krake is ready at {fleet.api}. Ctrl-C stops it.")
+            for path in fleet.kubeconfigs():
+                say(f"Simulated cluster: rok kube cluster register -k {path}")
+            await stopping
+    finally:
+        for task in (starting, stopping):
+            task.cancel()
+        await asyncio.gather(starting, stopping, return_exceptions=True)
+        say("Krake stops.")
+        await supervisor.stop()
+
+
+@contextlib.contextmanager
+def _sole_user_of(directory: Path) -> Iterator[None]:
+    """Hold the lock of a data directory, which names the process that has it.
+
+    :raises UsageError: another process has it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "krake-up.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            raise UsageError(
+                f"Process {holder} runs Krake in {directory} already; stop it or choose another --data-dir."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _check_port_is_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise UsageError(
+                f"Port {port} can not be used for the API ({error}); choose another --api-port, 0 picks a free one."
+            ) from None
+
+
+def _printer(coloured: bool) -> Callable[[str], Callable[[str], None]]:
+    """Return what gives each name a function that prints lines led by the name, in a colour of its own."""
+    names: list[str] = []
+    coloured = coloured and "NO_COLOR" not in os.environ
+
+    def printer(name: str) -> Callable[[str], None]:
+        names.append(name)
+        lead = f"{name:<{NAME_WIDTH}} |"
+        if coloured:
+            lead = f"\x1b[{COLOURS[len(names) % len(COLOURS)]}m{lead}\x1b[0m"
+        return lambda line: print(lead, line, flush=True)
+
+    return printer
+
+
+def _write(path: Path, content: object) -> None:
+    """Write a file so that a reader sees either nothing or all of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

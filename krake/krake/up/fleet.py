@@ -1,0 +1,92 @@
+"""Which parts make a whole Krake on one machine, and with which settings."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from krake.up.etcd import EtcdProcess
+from krake.up.parts import CommandPart, answers, appears
+from krake.up.process import free_port
+from krake.up.supervisor import Stage
+
+CONTROLLERS = {
+    "gc": "krake.controller.gc",
+    "scheduler": "krake.controller.scheduler",
+    "cluster": "krake.controller.kubernetes.cluster",
+    "application": "krake.controller.kubernetes.application",
+    "infrastructure": "krake.controller.infrastructure",
+}
+
+USER = "system:admin"
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The stages to start, and how to reach what will run.
+
+    :param api: base URL of the API.
+    :param ready_file: that the simulator writes; lists its kubeconfig files.
+    """
+
+    stages: Sequence[Stage]
+    api: str
+    ready_file: Path | None
+
+    def kubeconfigs(self) -> list[str]:
+        """The kubeconfig files of the simulated clusters, once they run."""
+        if self.ready_file is None:
+            return []
+        listed = json.loads(self.ready_file.read_text())["kubeconfigs"]
+        return [str(Path(each).resolve()) for each in listed]
+
+
+def plan_fleet(
+    data_dir: Path, *, api_port: int, simulated_clusters: int, printer: Callable[[str], Callable[[str], None]]
+) -> Fleet:
+    """Return the parts of a whole Krake on loopback, with one user who may do everything.
+
+    :param printer: gives for the name of a part the function that prints a line of its log.
+    """
+    etcd = EtcdProcess(data_dir / "etcd", client_port=free_port())
+    api_port = api_port or free_port()
+    api = f"http://127.0.0.1:{api_port}"
+    serving = {"api": _api_part(etcd.client_port, api_port, printer("api"))}
+    ready_file = data_dir / "clusters" / "ready.json" if simulated_clusters else None
+    if ready_file is not None:
+        serving["simulator"] = _simulator_part(simulated_clusters, ready_file, printer("simulator"))
+    controllers = {name: _controller_part(module, api, printer(name)) for name, module in CONTROLLERS.items()}
+    return Fleet([Stage({"etcd": etcd}), Stage(serving), Stage(controllers)], api, ready_file)
+
+
+def _python(module: str, *options: str) -> list[str]:
+    # A configuration file of another installation on this machine must not reach these parts.
+    return [sys.executable, "-m", module, "--config", os.devnull, *options]
+
+
+def _api_part(etcd_port: int, port: int, print_line: Callable[[str], None]) -> CommandPart:
+    command = _python(
+        "krake.api",
+        *("--host", "127.0.0.1", "--port", str(port)),
+        *("--etcd-host", "127.0.0.1", "--etcd-port", str(etcd_port)),
+        *("--authentication-strategy-static-enabled", "--authentication-strategy-static-name", USER),
+        *("--authorization", "always-allow"),
+    )
+    return CommandPart(command, ready=answers(f"http://127.0.0.1:{port}/readyz"), print_line=print_line)
+
+
+def _controller_part(module: str, api: str, print_line: Callable[[str], None]) -> CommandPart:
+    port = free_port()
+    command = _python(module, "--api-endpoint", api, "--health-port", str(port))
+    return CommandPart(command, ready=answers(f"http://127.0.0.1:{port}/readyz"), print_line=print_line)
+
+
+def _simulator_part(clusters: int, ready_file: Path, print_line: Callable[[str], None]) -> CommandPart:
+    directory = ready_file.parent
+    directory.mkdir(parents=True, exist_ok=True)
+    ready_file.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "krake.simulator", "--clusters", str(clusters)]
+    command += ["--dir", str(directory), "--ready-file", str(ready_file)]
+    return CommandPart(command, ready=appears(ready_file), print_line=print_line)
