@@ -1,0 +1,52 @@
+"""What a process tells about itself by HTTP, on the loopback interface."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from krake.controller.runtime.settings import SettingsError
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+
+
+@asynccontextmanager
+async def serve_health(port: int, waiting_for: Callable[[], list[str]]) -> AsyncIterator[int]:
+    """Serve ``/livez``, ``/readyz`` and ``/metrics``; yields the port.
+
+    :param waiting_for: names what must happen before the process is ready.
+    :raises SettingsError: the port is taken.
+    """
+
+    async def live(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def ready(_: web.Request) -> web.Response:
+        missing = waiting_for()
+        return web.json_response(
+            {"status": "waiting" if missing else "ok", "waiting_for": missing}, status=503 if missing else 200
+        )
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.add_routes([web.get("/livez", live), web.get("/readyz", ready), web.get("/metrics", metrics)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, HOST, port, shutdown_timeout=1.0).start()
+        except OSError as error:
+            raise SettingsError(
+                f"health_port: cannot listen on {HOST}:{port} ({error.strerror}); choose another port."
+            ) from None
+        bound: int = runner.addresses[0][1]
+        log.info("Health and metrics are at http://%s:%d/readyz.", HOST, bound)
+        yield bound
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,177 @@
+"""Keys that wait for a worker: each at most once, never with two workers at once, some only from a time on."""
+
+import asyncio
+import heapq
+import random
+from collections import deque
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+from krake.lib.backoff import Backoff
+
+K = TypeVar("K", bound=Hashable)
+
+BACKOFF = Backoff(0.25, 120.0)
+"""How long a key that fails is left alone."""
+
+
+class Backlog(Generic[K]):
+    """The state of a queue. Pure: the time, in seconds of any clock, is an argument of each call.
+
+    A key that is added while it waits is not added again; one that is added while a worker has it comes back when the worker
+    is done with it. Ready keys are handed out first in, first out. So its size is bounded by the number of distinct keys.
+    """
+
+    def __init__(self) -> None:
+        self._ready: deque[K] = deque()
+        self._waiting: dict[K, float] = {}
+        """The ready keys, and since when."""
+        self._due: dict[K, float] = {}
+        self._timers: list[tuple[float, int, K]] = []
+        """A heap of times; an entry counts only while it agrees with `_due`."""
+        self._counter = 0
+        self._active: set[K] = set()
+        self._again: set[K] = set()
+        self._failures: dict[K, int] = {}
+
+    @property
+    def ready(self) -> int:
+        """How many keys a worker could take now."""
+        return len(self._ready)
+
+    @property
+    def delayed(self) -> int:
+        """How many keys wait for their time."""
+        return len(self._due)
+
+    @property
+    def active(self) -> frozenset[K]:
+        """The keys that workers have."""
+        return frozenset(self._active)
+
+    def add(self, key: K, now: float, after: float = 0.0) -> None:
+        """Hand out a key, from *after* seconds on. The earliest wish counts, and one for now replaces those for later."""
+        if key in self._waiting or key in self._again:
+            return
+        if after > 0:
+            due = now + after
+            if due < self._due.get(key, float("inf")):
+                self._due[key] = due
+                self._push(due, key)
+            return
+        self._due.pop(key, None)
+        if key in self._active:
+            self._again.add(key)
+        else:
+            self._enqueue(key, now)
+
+    def take(self, now: float) -> tuple[K, float] | None:
+        """Hand out the next key, and how many seconds it has waited; ``None`` if none is ready."""
+        self._promote(now)
+        if not self._ready:
+            return None
+        key = self._ready.popleft()
+        self._active.add(key)
+        return key, now - self._waiting.pop(key)
+
+    def done(self, key: K, now: float) -> None:
+        """Take back a key that was handed out."""
+        self._active.remove(key)
+        if key in self._again:
+            self._again.remove(key)
+            self._enqueue(key, now)
+
+    def fail(self, key: K) -> int:
+        """Count a failure of a key; returns how many there were in a row."""
+        self._failures[key] = self._failures.get(key, 0) + 1
+        return self._failures[key]
+
+    def succeed(self, key: K) -> None:
+        """Forget the failures of a key."""
+        self._failures.pop(key, None)
+
+    def next_due(self) -> float | None:
+        """When the next delayed key becomes ready."""
+        while self._timers and self._due.get(self._timers[0][2]) != self._timers[0][0]:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
+    def _enqueue(self, key: K, now: float) -> None:
+        self._waiting[key] = now
+        self._ready.append(key)
+
+    def _promote(self, now: float) -> None:
+        while (due := self.next_due()) is not None and due <= now:
+            key = heapq.heappop(self._timers)[2]
+            del self._due[key]
+            self.add(key, due)
+
+    def _push(self, due: float, key: K) -> None:
+        self._counter += 1
+        heapq.heappush(self._timers, (due, self._counter, key))
+        if len(self._timers) > 2 * len(self._due) + 64:
+            self._timers = [entry for entry in self._timers if self._due.get(entry[2]) == entry[0]]
+            heapq.heapify(self._timers)
+
+
+class Closed(Exception):
+    """The queue hands out nothing any more."""
+
+
+class Queue(Generic[K]):
+    """A `Backlog` on the clock of the running event loop, with workers waiting for it."""
+
+    def __init__(self, backoff: Backoff = BACKOFF) -> None:
+        self.backlog: Backlog[K] = Backlog()
+        self.closed = False
+        self._backoff = backoff
+        self._changed = asyncio.Event()
+
+    def add(self, key: K, after: float = 0.0) -> None:
+        """Hand out a key, from *after* seconds on."""
+        self.backlog.add(key, _now(), after)
+        self._changed.set()
+
+    def retry(self, key: K) -> float:
+        """Hand out a key that failed again, after a back-off; returns its length in seconds."""
+        delay = self._backoff.delay(self.backlog.fail(key), random.random())
+        self.add(key, delay)
+        return delay
+
+    def succeed(self, key: K) -> None:
+        """Forget the failures of a key."""
+        self.backlog.succeed(key)
+
+    async def take(self) -> tuple[K, float]:
+        """Wait for the next key; give it back with `done`. Returns how many seconds it has waited, too.
+
+        :raises Closed: the queue was closed.
+        """
+        while not self.closed:
+            if (taken := self.backlog.take(_now())) is not None:
+                return taken
+            self._changed.clear()
+            await self._wait()
+        raise Closed
+
+    def done(self, key: K) -> None:
+        """Take back a key."""
+        self.backlog.done(key, _now())
+        self._changed.set()
+
+    def close(self) -> None:
+        """Hand out nothing any more."""
+        self.closed = True
+        self._changed.set()
+
+    async def _wait(self) -> None:
+        due = self.backlog.next_due()
+        try:
+            async with asyncio.timeout_at(due):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
