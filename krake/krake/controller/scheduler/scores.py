@@ -1,0 +1,75 @@
+"""How well a cluster suits an application that it may run.
+
+The formulas are those of the original Krake, so that a cluster keeps the score that its users know:
+
+* without metrics: ``s * stickiness``
+* with metrics: ``(sum(value_i * weight_i) + s * stickiness) / (sum(weight_i) + s * stickiness)``
+
+where ``s`` is 1 for the cluster that the application is placed on and 0 for any other, ``value_i`` is the normalised metric and
+``weight_i`` its weight. Clusters with metrics are preferred: one without is taken only where none has any.
+"""
+
+import math
+from dataclasses import dataclass
+
+from krake.controller.scheduler.snapshot import Candidate
+
+
+@dataclass(frozen=True)
+class Part:
+    """A term of a score: ``value * weight``."""
+
+    name: str
+    value: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a cluster suits.
+
+    :param measured: whether metrics count in *total*; such a score beats any that is not measured.
+    :param parts: the terms that *total* was made of.
+    :param note: what the reader should know besides.
+    """
+
+    total: float
+    measured: bool
+    parts: tuple[Part, ...] = ()
+    note: str | None = None
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """What scores are compared by; the greater the better."""
+        return self.measured, self.total
+
+
+STICKINESS = "stickiness"
+
+
+def score(candidate: Candidate, *, current: bool, stickiness: float) -> Score:
+    """Return the score of a cluster by the formulas above; metrics whose weights have no usable sum do not count."""
+    measurement = candidate.measurement
+    sticky = (Part(STICKINESS, 1.0, stickiness),) if current else ()
+    parts = tuple(Part(each.name, each.value, each.weight) for each in measurement.readings) + sticky
+    if measurement.complete and (mean := _weighted_mean(parts)) is not None:
+        return Score(mean, True, parts)
+    return Score(stickiness if current else 0.0, False, sticky, _note(candidate))
+
+
+def _weighted_mean(parts: tuple[Part, ...]) -> float | None:
+    # fsum is exact, so that the order of the metrics can not make one cluster seem better than another.
+    try:
+        weight = math.fsum(part.weight for part in parts)
+        total = math.fsum(part.value * part.weight for part in parts)
+    except OverflowError:
+        return None
+    return total / weight if weight > 0 else None
+
+
+def _note(candidate: Candidate) -> str | None:
+    failures = candidate.measurement.failures
+    if not failures:
+        return None
+    listed = "; ".join(f"{name}: {reason.message}" for name, reason in sorted(failures.items()))
+    return f"Ranked without metrics, because some could not be read: {listed}"

@@ -1,0 +1,24 @@
+"""What Krake needs from a source of metrics: the present values of some names."""
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+
+class MetricError(Exception):
+    """The value of one metric is missing or can not be used; the message says why, for the owner of the metric."""
+
+
+class ProviderError(Exception):
+    """The source can not be asked: it is unreachable, too slow, or answers something else than metrics."""
+
+
+class MetricsSource(Protocol):
+    """A source of metrics."""
+
+    async def fetch(self, names: Collection[str]) -> Mapping[str, float | MetricError]:
+        """Return for each of *names* (as the source knows them) its present value or what is wrong with it.
+
+        The call ends within the source's time limit. A name that is not in the answer has no value.
+
+        :raises ProviderError: nothing can be said about any of them.
+        """

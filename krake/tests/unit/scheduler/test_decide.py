@@ -1,0 +1,186 @@
+"""Decisions: what holds in every world, and the rules one by one."""
+
+import dataclasses
+from datetime import timedelta
+from fractions import Fraction
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.scheduler.worlds import NO_COST, NOW, apps, make_app, make_candidate, snapshots
+
+from krake.controller.scheduler.decide import Decision, Ground, decide
+from krake.controller.scheduler.filters import Refusal
+from krake.controller.scheduler.scores import Score
+from krake.controller.scheduler.snapshot import Candidate, Settings, Snapshot
+from krake.data.kubernetes import Application, ClusterState
+
+
+def snapshot_of(*candidates: Candidate, stickiness: float = 0.1) -> Snapshot:
+    return Snapshot(NOW, candidates, Settings(stickiness, timedelta(seconds=60)))
+
+
+def chosen(decision: Decision) -> str | None:
+    return decision.choice and decision.choice.name
+
+
+def findings(decision: Decision) -> dict[str, Refusal | Score]:
+    return {verdict.cluster.name: verdict.finding for verdict in decision.verdicts}
+
+
+def fitting(decision: Decision) -> dict[str, Score]:
+    return {name: finding for name, finding in findings(decision).items() if isinstance(finding, Score)}
+
+
+@given(apps(), snapshots())
+def test_each_candidate_gets_one_verdict(app: Application, snapshot: Snapshot) -> None:
+    judged = [verdict.cluster for verdict in decide(app, snapshot).verdicts]
+    assert sorted(map(str, judged)) == sorted(str(candidate.ref) for candidate in snapshot.candidates)
+
+
+@given(apps(), snapshots())
+def test_there_is_a_choice_if_and_only_if_a_cluster_fits_or_it_may_not_move(app: Application, snapshot: Snapshot) -> None:
+    decision = decide(app, snapshot)
+    held = decision.ground in (Ground.PINNED, Ground.COOLING)
+    assert (decision.choice is not None) == (bool(fitting(decision)) or held)
+    if held:
+        assert decision.choice == app.status.scheduled_to
+    elif decision.choice:
+        assert decision.choice.name in fitting(decision)
+
+
+@given(apps(), snapshots(), st.randoms(use_true_random=False))
+def test_the_order_of_the_candidates_does_not_matter(app: Application, snapshot: Snapshot, random: Random) -> None:
+    shuffled = list(snapshot.candidates)
+    random.shuffle(shuffled)
+    assert decide(app, dataclasses.replace(snapshot, candidates=tuple(shuffled))) == decide(app, snapshot)
+
+
+@given(apps(), snapshots())
+def test_stickiness_never_refuses(app: Application, snapshot: Snapshot) -> None:
+    without = dataclasses.replace(snapshot, settings=Settings(0.0, snapshot.settings.reschedule_after))
+    assert set(fitting(decide(app, snapshot))) == set(fitting(decide(app, without)))
+
+
+@given(apps(), snapshots())
+def test_it_moves_only_to_a_strictly_better_score(app: Application, snapshot: Snapshot) -> None:
+    decision = decide(app, snapshot)
+    scores = fitting(decision)
+    current = app.status.scheduled_to
+    if current and current.name in scores and chosen(decision) != current.name:
+        assert scores[chosen(decision) or ""].rank > scores[current.name].rank
+
+
+@given(apps(), snapshots())
+def test_a_new_placement_is_stable(app: Application, snapshot: Snapshot) -> None:
+    """Whoever is placed by a decision and asks again at once stays."""
+    first = decide(app, snapshot)
+    placed = dataclasses.replace(app, status=dataclasses.replace(app.status, scheduled_to=first.choice, scheduled=NOW))
+    assert decide(placed, snapshot).choice == first.choice
+
+
+@given(apps(), snapshots())
+def test_scores_are_those_of_the_formulas(app: Application, snapshot: Snapshot) -> None:
+    """Worked out once more, exactly, from the formulas as they are written down."""
+    by_name = {candidate.ref.name: candidate for candidate in snapshot.candidates}
+    for name, found in fitting(decide(app, snapshot)).items():
+        measurement = by_name[name].measurement
+        sticky = Fraction(snapshot.settings.stickiness) * (by_name[name].ref == app.status.scheduled_to)
+        weights = [Fraction(reading.weight) for reading in measurement.readings]
+        total = sum((Fraction(reading.value) * Fraction(reading.weight) for reading in measurement.readings), Fraction())
+        usable = bool(weights) and not measurement.failures and sum(weights) + sticky > 0
+        if found.measured:
+            assert usable
+            assert found.total == pytest.approx(float((total + sticky) / (sum(weights) + sticky)), rel=1e-9, abs=1e-12)
+        else:
+            # Weights so great that their sum is no number are the one thing that the formulas do not foresee.
+            assert not usable or sum(weights) > Fraction(1.7e308) or sum(weights) + sticky < Fraction(1, 10**300)
+            assert found.total == pytest.approx(float(sticky))
+
+
+@given(apps(), snapshots())
+def test_clusters_with_metrics_are_preferred(app: Application, snapshot: Snapshot) -> None:
+    decision = decide(app, snapshot)
+    scores = fitting(decision)
+    if decision.ground is Ground.BEST and any(score.measured for score in scores.values()):
+        assert scores[chosen(decision) or ""].measured
+
+
+def test_ties_go_to_the_first_name() -> None:
+    decision = decide(make_app(), snapshot_of(make_candidate("west"), make_candidate("east"), make_candidate("north")))
+    assert chosen(decision) == "east"
+
+
+@pytest.mark.parametrize(
+    ("reason", "app", "candidate", "rule", "words"),
+    [
+        ("another namespace", {}, {"namespace": "blue"}, "namespace", "of the namespace blue, the application of red"),
+        ("in deletion", {}, {"deleted": NOW}, "deleted", "being deleted since 2026-11-21"),
+        ("offline", {}, {"state": ClusterState.OFFLINE}, "state", "OFFLINE"),
+        ("not yet there", {}, {"state": ClusterState.PENDING}, "state", "PENDING"),
+        ("another label", {"labels": ["zone is a"]}, {"labels": {"zone": "b"}}, "label", "zone is a; zone is b"),
+        ("no label", {"labels": ["zone is not a"]}, {}, "label", "no such label"),
+        (
+            "no resource",
+            {"custom_resources": ["a.b"]},
+            {"custom_resources": ["c.d"]},
+            "custom resource",
+            "a.b; the cluster has c.d",
+        ),
+        ("too much load", {"metrics": ["load < 0.5"]}, {"readings": {"load": (0.7, 9.0)}}, "metric", "load < 0.5; load is 0.7"),
+        ("no metric", {"metrics": ["load < 0.5"]}, {}, "metric", "no value of it"),
+        ("no number", {"metrics": ["load is high"]}, {"readings": {"load": (0.7, 9.0)}}, "metric", "load is high; load is 0.7"),
+        ("the first rule counts", {"labels": ["zone is a"]}, {"state": ClusterState.FAILED}, "state", "FAILED"),
+    ],
+)
+def test_a_refusal_says_the_rule_and_the_values(
+    reason: str, app: dict[str, object], candidate: dict[str, object], rule: str, words: str
+) -> None:
+    decision = decide(make_app(**app), snapshot_of(make_candidate("east", **candidate)))  # type: ignore[arg-type]
+    finding = findings(decision)["east"]
+    assert isinstance(finding, Refusal), reason
+    assert finding.rule == rule
+    assert words in finding.message
+    assert (decision.choice, decision.ground) == (None, Ground.NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("reason", "app", "choice", "ground"),
+    [
+        ("the better one wins", {}, "west", Ground.BEST),
+        ("a placement stands for a while", {"current": "east", "age": 59}, "east", Ground.RECENT),
+        ("then it moves", {"current": "east", "age": 61}, "west", Ground.BEST),
+        ("at once, if it does not fit any more", {"current": "north", "age": 1}, "west", Ground.BEST),
+        ("not if it may not", {"current": "east", "age": 1e6, "migration": False}, "east", Ground.PINNED),
+        ("not even from where it does not fit", {"current": "north", "migration": False}, "north", Ground.PINNED),
+        ("the first placement is no migration", {"migration": False}, "west", Ground.BEST),
+        ("not after a failed one", {"current": "east", "migration_timeout": int(NOW.timestamp()) + 9}, "east", Ground.COOLING),
+        ("but later", {"current": "east", "migration_timeout": int(NOW.timestamp()) - 9}, "west", Ground.BEST),
+    ],
+)
+def test_moving(reason: str, app: dict[str, object], choice: str, ground: Ground) -> None:
+    snapshot = snapshot_of(
+        make_candidate("east", {"load": (0.5, 1)}),
+        make_candidate("west", {"load": (0.9, 1)}),
+        make_candidate("north", {"load": (1.0, 1)}, state=ClusterState.OFFLINE),
+    )
+    decision = decide(make_app(**app), snapshot)  # type: ignore[arg-type]
+    assert (chosen(decision), decision.ground) == (choice, ground), reason
+
+
+def test_stickiness_outweighs_a_small_advantage() -> None:
+    app = make_app(current="east", age=1000)
+    near = snapshot_of(make_candidate("east", {"load": (0.5, 1)}), make_candidate("west", {"load": (0.54, 1)}))
+    far = snapshot_of(make_candidate("east", {"load": (0.5, 1)}), make_candidate("west", {"load": (0.55, 1)}))
+    assert (chosen(decide(app, near)), chosen(decide(app, far))) == ("east", "west")
+
+
+def test_one_failing_metric_only_costs_the_ranking() -> None:
+    failing = make_candidate("east", {"load": (1.0, 1)}, failures=NO_COST, state=ClusterState.FAILING_METRICS)
+    alone = decide(make_app(metrics=["load > 0.5"]), snapshot_of(failing))
+    assert chosen(alone) == "east"
+    found = findings(alone)["east"]
+    assert isinstance(found, Score)
+    assert "cost: no value" in (found.note or "")
+    assert chosen(decide(make_app(), snapshot_of(failing, make_candidate("west", {"load": (0.1, 1)})))) == "west"
