@@ -1,0 +1,74 @@
+"""`python3 -m krake.simulator`: simulated Kubernetes clusters until they are interrupted."""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from krake.simulator.kubernetes import Settings, SimulatedClusters
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m krake.simulator",
+        description="Serves simulated Kubernetes clusters on loopback; no container runs in them.",
+    )
+    parser.add_argument("--clusters", type=int, default=1, metavar="N", help="how many clusters (default: 1)")
+    parser.add_argument("--dir", type=Path, required=True, help="directory for one kubeconfig per cluster")
+    parser.add_argument("--nodes", type=int, default=1, metavar="N", help="nodes per cluster (default: 1)")
+    parser.add_argument("--start-delay", type=float, default=0.1, metavar="SECONDS", help="until a Pod is ready")
+    parser.add_argument("--ready-file", type=Path, help="is written once all clusters answer: JSON about them")
+    return parser.parse_args(arguments)
+
+
+async def serve(options: argparse.Namespace) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    settings = Settings(nodes=options.nodes, start_delay=options.start_delay)
+    async with SimulatedClusters(options.clusters, settings) as clusters:
+        paths = write_kubeconfigs(clusters, options.dir)
+        for name, path in paths.items():
+            print(f"simulated cluster {name}: {clusters[name].url}, kubeconfig {path}", flush=True)
+        if options.ready_file is not None:
+            write_ready_file(options.ready_file, clusters, paths)
+        await stopped.wait()
+
+
+def write_kubeconfigs(clusters: SimulatedClusters, directory: Path) -> dict[str, Path]:
+    """Write `<name>.yaml` for each cluster, readable by its owner only; returns the paths by name."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = {}
+    for cluster in clusters:
+        path = (directory / f"{cluster.name}.yaml").absolute()
+        path.touch(mode=0o600)
+        path.write_text(cluster.kubeconfig_text())
+        paths[cluster.name] = path
+    return paths
+
+
+def write_ready_file(path: Path, clusters: SimulatedClusters, paths: dict[str, Path]) -> None:
+    """Appears in one piece, so whoever waits for it never reads half of it."""
+    document = {
+        "pid": os.getpid(),
+        "clusters": [
+            {"name": cluster.name, "url": cluster.url, "kubeconfig": str(paths[cluster.name])} for cluster in clusters
+        ],
+    }
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(document, indent=2) + "\n")
+    partial.replace(path)
+
+
+def main() -> None:
+    options = parse_arguments()
+    asyncio.run(serve(options))
+
+
+if __name__ == "__main__":
+    main()
