@@ -1,1 +1,4 @@
-"""Creates clusters on clouds, through infrastructure providers. It watches nothing yet: registered clusters need no infrastructure."""
+"""Creates clusters on clouds, through infrastructure providers.
+
+It watches nothing yet: registered clusters need no infrastructure.
+"""
