@@ -7,13 +7,13 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, Generic, Self, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
-from krake import __version__
 from krake.client import wire
 from krake.client.errors import ApiError, Unavailable
 from krake.data.kinds import Listing, Resource
@@ -59,7 +59,7 @@ class Client:
         timeout: float = 30.0,
         heartbeat: int = wire.HEARTBEAT,
         token: str | None = None,
-        user_agent: str = f"krake/{__version__}",
+        user_agent: str = f"krake/{version('krake')}",
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
