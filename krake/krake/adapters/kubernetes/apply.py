@@ -1,0 +1,83 @@
+"""What is sent to declare an object, and whether it may be. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from krake.ports.cluster import FIELD_MANAGER, Conflict, Foreign, Identity, Object, owner_of
+
+
+def belongs(existing: Object, owner: str) -> bool:
+    """Whether an object is an application's.
+
+    One that lost its label, but whose fields were declared by Krake before, is still taken for it.
+    """
+    found = owner_of(existing)
+    return found == owner or (found is None and _declared_before(existing))
+
+
+def check_owner(existing: Object, identity: Identity, owner: str) -> None:
+    """Refuse to touch what is not the application's, or is on its way out.
+
+    :raises Foreign: it is somebody else's.
+    :raises Conflict: it is being deleted.
+    """
+    if is_leaving(existing):
+        raise Conflict(409, "Conflict", f"{identity} is still being deleted; it is created anew once it is gone.")
+    if not belongs(existing, owner):
+        raise Foreign(identity, owner_of(existing))
+
+
+def is_leaving(obj: Object) -> bool:
+    """Whether an object is being deleted."""
+    return bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def _declared_before(obj: Object) -> bool:
+    entries = obj["metadata"].get("managedFields") or ()
+    return any(entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" for entry in entries)
+
+
+def with_merge_keys(obj: Object) -> dict[str, Any]:
+    """Name the protocol of each port.
+
+    Lists of ports are merged by port and protocol, and Kubernetes before 1.21 takes a left out protocol for an error.
+    """
+    copy = dict(obj)
+    spec = obj.get("spec")
+    if not isinstance(spec, Mapping):
+        return copy
+    if obj.get("kind") == "Service" and obj.get("apiVersion") == "v1":
+        copy["spec"] = {**spec, **_ports(spec)}
+    elif obj.get("kind") == "Pod" and obj.get("apiVersion") == "v1":
+        copy["spec"] = _pod(spec)
+    else:
+        copy["spec"] = _template(spec)
+    return copy
+
+
+def _template(spec: Mapping[str, Any]) -> dict[str, Any]:
+    changed = dict(spec)
+    for key in ("template", "jobTemplate"):
+        inner = spec.get(key)
+        if isinstance(inner, Mapping) and isinstance(inner.get("spec"), Mapping):
+            deeper = _template(inner["spec"]) if key == "jobTemplate" else _pod(inner["spec"])
+            changed[key] = {**inner, "spec": deeper}
+    return changed
+
+
+def _pod(spec: Mapping[str, Any]) -> dict[str, Any]:
+    changed = dict(spec)
+    for key in ("containers", "initContainers"):
+        if isinstance(spec.get(key), list):
+            changed[key] = [{**each, **_ports(each)} if isinstance(each, Mapping) else each for each in spec[key]]
+    return changed
+
+
+def _ports(holder: Mapping[str, Any]) -> Mapping[str, Any]:
+    ports = holder.get("ports")
+    return {"ports": list(_with_protocol(ports))} if isinstance(ports, list) else {}
+
+
+def _with_protocol(ports: list[Any]) -> Iterator[Any]:
+    for port in ports:
+        yield {"protocol": "TCP", **port} if isinstance(port, Mapping) else port

@@ -1,0 +1,184 @@
+"""What Krake needs from a Kubernetes cluster: declared objects made so, and told what becomes of them.
+
+Objects are plain JSON mappings, as Kubernetes spells them. Those that Krake makes carry the label `OWNER_LABEL` with the uid of
+their application; what lacks it, or names another, belongs to somebody else and is never changed or deleted.
+
+Any method may raise `Unreachable` or `Rejected`; both are left out of the docstrings below. No method takes longer than the
+connection's time limit, except the watches, which wait for as long as nothing happens.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+OWNER_LABEL = "krake.cloud/application-uid"
+"""Label of every object that Krake makes, and of the Pods of its workloads: the uid of the application."""
+FIELD_MANAGER = "krake"
+"""The name under which Kubernetes records which fields were declared through Krake."""
+
+Object: TypeAlias = Mapping[str, Any]
+
+
+class ObjectType(NamedTuple):
+    """A kind in a version of its API, for example ``apps/v1`` and ``Deployment``."""
+
+    api_version: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} ({self.api_version})"
+
+
+class Identity(NamedTuple):
+    """Names an object in a cluster; *namespace* is ``None`` for what is outside of namespaces."""
+
+    type: ObjectType
+    namespace: str | None
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.type.kind} {self.name if self.namespace is None else f'{self.namespace}/{self.name}'}"
+
+
+POD = ObjectType("v1", "Pod")
+
+
+def identify(obj: Object) -> Identity:
+    """Return the identity of an object as a cluster returned it."""
+    metadata = obj["metadata"]
+    return Identity(ObjectType(obj["apiVersion"], obj["kind"]), metadata.get("namespace"), metadata["name"])
+
+
+def owner_of(obj: Object) -> str | None:
+    """The uid of the application that an object belongs to."""
+    labels = (obj.get("metadata") or {}).get("labels")
+    owner = labels.get(OWNER_LABEL) if isinstance(labels, Mapping) else None
+    return owner if isinstance(owner, str) else None
+
+
+class ClusterError(Exception):
+    """The cluster did not do what it was asked for; the message is one sentence for people."""
+
+
+class Unreachable(ClusterError):
+    """The cluster can not be reached, does not answer in time, or answers with something that is not Kubernetes.
+
+    Whether a change under way was made is unknown; all changes may be repeated.
+    """
+
+
+class Rejected(ClusterError):
+    """Kubernetes understood and refused; the message is its own.
+
+    :param status: of HTTP, for example 422.
+    :param reason: Kubernetes's word for it, for example ``Invalid`` or ``Forbidden``.
+    """
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+
+class Conflict(Rejected):
+    """The object is being changed or deleted by somebody else just now; the same call may succeed soon."""
+
+
+class Foreign(Rejected):
+    """The object exists and is not the application's."""
+
+    def __init__(self, identity: Identity, owner: str | None) -> None:
+        whose = "of another application" if owner else "not created by Krake"
+        message = f"{identity} exists and is {whose}; rename it in the manifest, or delete it on the cluster."
+        super().__init__(409, "AlreadyExists", message)
+
+
+class Unsupported(ClusterError):
+    """The cluster serves no such type."""
+
+    def __init__(self, type_: ObjectType) -> None:
+        super().__init__(f"{type_.kind} resources of {type_.api_version} are not supported by the cluster.")
+        self.type = type_
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """All objects that are watched, as they are now; replaces whatever was told before."""
+
+    objects: tuple[Object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """An object is new or different."""
+
+    object: Object
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """An object is gone, or is not among the watched ones any more; carries its last state."""
+
+    object: Object
+
+
+WatchEvent: TypeAlias = Listed | Changed | Removed
+
+
+class KubernetesCluster(Protocol):
+    """A connection to a cluster; safe to share between tasks."""
+
+    @property
+    def default_namespace(self) -> str:
+        """Where objects go that need a namespace and name none."""
+        ...
+
+    @property
+    def host(self) -> str:
+        """The name or address of the API server, where node ports are looked for."""
+        ...
+
+    async def version(self) -> str:
+        """The version of Kubernetes, asked anew each time; proves that the cluster answers."""
+        ...
+
+    async def is_namespaced(self, type_: ObjectType) -> bool:
+        """Whether objects of a type live in namespaces. Raises `Unsupported`."""
+        ...
+
+    async def apply(self, obj: Object) -> Object:
+        """Make an object as declared and return what it is now; the declared fields win, others are left alone.
+
+        A field that was declared before and is not any more is taken away. A missing namespace is created, and stays when the
+        object goes. The object must carry `OWNER_LABEL` and, if its type is namespaced, its namespace.
+
+        Raises `Foreign`; `Conflict`, for example while an old object of the name is still being deleted; `Unsupported`.
+        """
+        ...
+
+    async def get(self, identity: Identity) -> Object | None:
+        """The object, whosever it is; ``None`` if there is none, or no such type."""
+        ...
+
+    async def delete(self, identity: Identity, owner: str) -> bool:
+        """Delete an object of an application, and what Kubernetes made for it; true once nothing of *owner* is there any more.
+
+        False means that Kubernetes is still at it; call again to find out. An object of somebody else is left alone.
+        """
+        ...
+
+    def watch(self, type_: ObjectType) -> AsyncGenerator[WatchEvent, None]:
+        """The objects of a type that Krake made, in all namespaces: all of them, then each change.
+
+        Ends only by an error: `Unreachable` soon after the cluster stops to answer; `Unsupported`. Close the generator
+        (`contextlib.aclosing`) when leaving early.
+        """
+        ...
+
+    def watch_nodes(self) -> AsyncGenerator[WatchEvent, None]:
+        """The nodes of the cluster, as `watch`."""
+        ...
+
+    async def close(self) -> None:
+        """Drop all connections; calls and watches under way end with `Unreachable`. May be called twice."""
+        ...
