@@ -1,0 +1,172 @@
+"""The table of all commands. To add a group, a resource or an operation is to add an entry."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from rok import __version__, flags, verbs
+from rok.flags import Flags
+from rok.kinds import applications, clusters
+from rok.output import Result, View
+from rok.verbs import Call
+
+Run = Callable[[Call], Result]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A command: what it is called, what it reads and what it does."""
+
+    name: str
+    summary: str
+    flags: Flags
+    run: Run
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind, and the commands for it."""
+
+    name: str
+    aliases: tuple[str, ...]
+    summary: str
+    view: View
+    operations: tuple[Operation, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """An API, and its kinds."""
+
+    name: str
+    aliases: tuple[str, ...]
+    summary: str
+    resources: tuple[Resource, ...]
+
+
+LIST: Flags = (flags.ALL, *flags.COMMON)
+ONE: Flags = (flags.NAME, *flags.COMMON)
+
+TABLE = (
+    Group(
+        "kubernetes",
+        ("kube",),
+        "applications and the clusters they run on",
+        (
+            Resource(
+                "application",
+                ("app",),
+                "what runs on the clusters",
+                applications.VIEW,
+                (
+                    Operation("list", "list applications", LIST, verbs.list_objects),
+                    Operation(
+                        "create",
+                        "create an application",
+                        applications.CREATE_FLAGS,
+                        partial(verbs.create_object, body=applications.new_application, goals=applications.CREATE_GOALS),
+                    ),
+                    Operation("get", "show an application", ONE, verbs.get_object),
+                    Operation(
+                        "update",
+                        "change an application",
+                        applications.UPDATE_FLAGS,
+                        partial(verbs.update_object, change=applications.changed_application, goals=applications.UPDATE_GOALS),
+                    ),
+                    Operation(
+                        "delete",
+                        "delete an application",
+                        applications.DELETE_FLAGS,
+                        partial(verbs.delete_object, goals=applications.DELETE_GOALS),
+                    ),
+                    Operation(
+                        "retry", "try anew to move or delete a degraded application", ONE, partial(verbs.act, action="retry")
+                    ),
+                ),
+            ),
+            Resource(
+                "cluster",
+                (),
+                "what applications run on",
+                clusters.VIEW,
+                (
+                    Operation("register", "register a cluster that exists", clusters.REGISTER_FLAGS, clusters.register_cluster),
+                    Operation(
+                        "create",
+                        "create a cluster on a cloud",
+                        clusters.CREATE_FLAGS,
+                        partial(verbs.create_object, body=clusters.new_cluster, goals=clusters.CREATE_GOALS),
+                    ),
+                    Operation("list", "list clusters", LIST, verbs.list_objects),
+                    Operation("get", "show a cluster", ONE, clusters.get_cluster),
+                    Operation(
+                        "update",
+                        "change a cluster",
+                        clusters.UPDATE_FLAGS,
+                        partial(verbs.update_object, change=clusters.changed_cluster, goals=clusters.UPDATE_GOALS),
+                    ),
+                    Operation(
+                        "delete",
+                        "delete a cluster",
+                        clusters.DELETE_FLAGS,
+                        partial(verbs.delete_object, goals=clusters.DELETE_GOALS),
+                    ),
+                ),
+            ),
+        ),
+    ),
+)
+
+
+class PrintCompletion(argparse.Action):
+    """Prints the completion script of a shell."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        """Print the script and end."""
+        import shtab
+
+        print(shtab.complete(parser, values))
+        parser.exit()
+
+
+def build_parser(table: Sequence[Group] = TABLE) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line.
+
+    What it reads has the attributes ``view`` and ``run`` beside those of the flags.
+    """
+    parser = argparse.ArgumentParser(prog="rok", description="The command line of Krake.")
+    parser.add_argument("--version", action="version", version=f"rok {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=("bash", "zsh", "tcsh", "fish"),
+        help="print a script that completes the commands of rok in this shell",
+    )
+    groups = parser.add_subparsers(dest="group", metavar="GROUP", required=True)
+    for group in table:
+        group_parser = _add(groups, group)
+        resources = group_parser.add_subparsers(dest="resource", metavar="RESOURCE", required=True)
+        for resource in group.resources:
+            resource_parser = _add(resources, resource)
+            operations = resource_parser.add_subparsers(dest="operation", metavar="OPERATION", required=True)
+            for operation in resource.operations:
+                leaf = operations.add_parser(operation.name, help=operation.summary, description=_sentence(operation.summary))
+                for each in operation.flags:
+                    each.add_to(leaf)
+                leaf.set_defaults(view=resource.view, run=operation.run)
+    return parser
+
+
+def _add(parsers: Any, entry: Group | Resource) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = parsers.add_parser(
+        entry.name, aliases=entry.aliases, help=entry.summary, description=_sentence(entry.summary)
+    )
+    return parser
+
+
+def _sentence(summary: str) -> str:
+    return f"{summary[0].upper()}{summary[1:]}."

@@ -1,0 +1,274 @@
+"""Applications: what runs on the clusters."""
+
+import argparse
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from krake.client.wire import Route
+
+from rok import cells, flags
+from rok.cells import Object, cell
+from rok.errors import Failure, warn
+from rok.flags import SHUTDOWN_TIMEOUT, Exclusive, Flags, Shutdown, flag, repeated, switch
+from rok.output import View
+from rok.waiting import Goal
+
+STATEFUL_KINDS = frozenset({"Job", "CronJob", "StatefulSet"})
+
+
+def write_health(health: Any) -> str:
+    """Write how many Pods there are, by what became of them."""
+    if not isinstance(health, Mapping):
+        return ""
+    desired, running, failed, completed = (
+        health.get(f"{name}_pods") or 0 for name in ("desired", "running", "failed", "completed")
+    )
+    if completed or failed:
+        return f"{running} active / {failed} failed / {completed} succeeded / {desired} desired"
+    return f"{running} active / {desired} desired" if desired else ""
+
+
+VIEW = View(
+    route=Route("kubernetes", "applications", True),
+    kind="Application",
+    columns=(*cells.BASE, cells.STATE),
+    rows=(
+        *cells.BASE,
+        cells.STATE,
+        cells.REASON,
+        cell("container_health", "status.container_health", write_health),
+        cell("services", "status.services"),
+        cell("allow migration", "spec.constraints.migration"),
+        cell("label constraints", "spec.constraints.cluster.labels", cells.listing),
+        cell("resources constraints", "spec.constraints.cluster.custom_resources", cells.listing),
+        cell("metric constraints", "spec.constraints.cluster.metrics", cells.listing),
+        cell("hooks", "spec.hooks", cells.listing),
+        *cells.PLACEMENT,
+        *cells.BACKOFF,
+    ),
+)
+
+_UP = frozenset({"RUNNING", "COMPLETED"})
+_STARTED = _UP | {"CREATING", "RECONCILING", "RESTARTING"}
+_KNOWN = _STARTED | {"PENDING", "TRANSLATING", "RETRYING", "FAILED", "DEGRADED", "WAITING_FOR_CLUSTER_CREATION"}
+
+CREATE_GOALS = {
+    "pending": Goal("pending", _KNOWN),
+    "creating": Goal("creating", _STARTED),
+    "running": Goal("running", _UP),
+}
+UPDATE_GOALS = {
+    "reconciling": Goal("reconciling", _UP | {"RECONCILING"}, lasting=_UP),
+    "running": Goal("running", _UP, lasting=_UP),
+}
+DELETE_GOALS = {
+    "deleting": Goal("deleting", frozenset({"DELETING", "DELETED"}), gone=True),
+    "deleted": Goal("deleted", gone=True),
+}
+
+_SOURCE: Flags = (
+    flag(
+        "-f", "--file", metavar="FILE", help="manifests of Kubernetes, or a TOSCA template, in YAML; - reads the standard input"
+    ),
+    flag("-u", "--url", help="address of a TOSCA template (.yaml, .yml) or a CSAR archive (.zip, .csar)"),
+    flag("-O", "--observer-schema-file", metavar="FILE", help="which fields of the manifests are watched for changes"),
+)
+_DECLARATION: Flags = (
+    Exclusive(
+        (
+            flag("--enable-migration", dest="migration", action="store_true", default=None, help="the application may move"),
+            flag("--disable-migration", dest="migration", action="store_false", default=None, help="the application stays"),
+        )
+    ),
+    flags.LABEL,
+    repeated(
+        "-L",
+        "--cluster-label-constraint",
+        dest="label_constraints",
+        metavar="CONSTRAINT",
+        help="what the labels of the cluster must be, for example 'location is DE'",
+    ),
+    repeated(
+        "-R",
+        "--cluster-resource-constraint",
+        dest="resource_constraints",
+        metavar="PLURAL.GROUP",
+        help="custom resource that the cluster must know",
+    ),
+    repeated(
+        "-M",
+        "--cluster-metric-constraint",
+        dest="metric_constraints",
+        metavar="CONSTRAINT",
+        help="what the metrics of the cluster must be, for example 'load < 0.5'",
+    ),
+    switch("--hook-complete", help="Krake removes the application when it says that it is complete"),
+    flag(
+        "--hook-shutdown",
+        metavar="[SECONDS [give_up|delete [RETRIES]]]",
+        type=flags.read_shutdown,
+        help=f"Krake asks the application to shut down before it moves or ends, and waits (default: {SHUTDOWN_TIMEOUT} s)",
+    ),
+    *flags.BACKOFF,
+)
+
+CREATE_FLAGS: Flags = (
+    flags.NAME,
+    *_SOURCE,
+    *_DECLARATION,
+    switch("--auto-cluster-create", help="create a cluster if none matches"),
+    repeated("-i", "--inject", dest="injections", metavar="KEY=VALUE", help="set environment variables whose value is KEY"),
+    *flags.wait("creating", "pending", "running", default="running"),
+    *flags.COMMON,
+)
+UPDATE_FLAGS: Flags = (
+    flags.NAME,
+    *_SOURCE,
+    *_DECLARATION,
+    switch("--remove-existing-labels", help="drop the labels that are not given anew"),
+    switch("--remove-existing-label-constraints", help="drop the label constraints that are not given anew"),
+    switch("--remove-existing-resource-constraints", help="drop the resource constraints that are not given anew"),
+    switch("--remove-existing-metric-constraints", help="drop the metric constraints that are not given anew"),
+    switch("--remove-existing-hooks", help="drop the hooks that are not given anew"),
+    *flags.wait("reconciling", "running", default="running"),
+    *flags.COMMON,
+)
+DELETE_FLAGS: Flags = (
+    flags.NAME,
+    flags.FORCE,
+    *flags.wait("deleting", "deleted", default="deleted"),
+    *flags.COMMON,
+)
+
+
+def new_application(args: argparse.Namespace) -> Object:
+    """Return the body of a request to create an application."""
+    if not args.file and not args.url:
+        raise Failure("there is nothing to create: give a file with -f, or an address with -u")
+    spec: dict[str, Any] = {
+        "manifest": [],
+        "tosca": {},
+        "csar": None,
+        "observer_schema": [],
+        "hooks": [],
+        "auto_cluster_create": args.auto_cluster_create,
+        "constraints": {
+            "migration": args.migration is not False,
+            "cluster": {
+                "labels": args.label_constraints,
+                "custom_resources": args.resource_constraints,
+                "metrics": args.metric_constraints,
+            },
+        },
+        **_declared(args),
+    }
+    spec.update(_hooks(args, []))
+    _inject(spec["manifest"], args.injections)
+    _warn_of_state(spec)
+    labels = flags.check_labels(args.labels)
+    return {"api": "kubernetes", "kind": "Application", "metadata": {"name": args.name, "labels": labels}, "spec": spec}
+
+
+def changed_application(stored: Object, args: argparse.Namespace) -> Object:
+    """Return an application as a command changes it.
+
+    Labels are merged, label and resource constraints replaced, metric constraints added; what is not given stays.
+    """
+    metadata, old = stored["metadata"], stored["spec"]
+    cluster = dict(old["constraints"]["cluster"])
+    if args.label_constraints or args.remove_existing_label_constraints:
+        cluster["labels"] = args.label_constraints
+    if args.resource_constraints or args.remove_existing_resource_constraints:
+        cluster["custom_resources"] = args.resource_constraints
+    if args.metric_constraints or args.remove_existing_metric_constraints:
+        kept = [] if args.remove_existing_metric_constraints else cluster.get("metrics") or []
+        cluster["metrics"] = flags.joined(kept, args.metric_constraints)
+    constraints = {**old["constraints"], "cluster": cluster}
+    if args.migration is not None:
+        constraints["migration"] = args.migration
+    spec = {**old, **_declared(args), "constraints": constraints}
+    spec.update(_hooks(args, [] if args.remove_existing_hooks else old.get("hooks") or []))
+    if args.file:
+        _warn_of_state(spec)
+    labels = {**({} if args.remove_existing_labels else metadata["labels"]), **flags.check_labels(args.labels)}
+    return {**stored, "metadata": {**metadata, "labels": labels}, "spec": spec}
+
+
+def _declared(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields of the spec that the command gives as they are to be stored."""
+    spec = {key: getattr(args, key) for key in ("backoff", "backoff_delay", "backoff_limit") if getattr(args, key) is not None}
+    if args.file or args.url:
+        spec |= {"manifest": [], "tosca": {}, "csar": None} | (_from_file(args.file) if args.file else _from_url(args.url))
+    if args.observer_schema_file:
+        from rok.files import read_documents
+
+        spec["observer_schema"] = read_documents(args.observer_schema_file)
+    return spec
+
+
+def _from_file(path: str) -> dict[str, Any]:
+    from rok.files import read_documents
+
+    documents = read_documents(path)
+    return {"tosca": documents[0]} if "tosca_definitions_version" in documents[0] else {"manifest": documents}
+
+
+def _from_url(url: str) -> dict[str, Any]:
+    if url.endswith((".yaml", ".yml")):
+        return {"tosca": url}
+    if url.endswith((".zip", ".csar")):
+        return {"csar": url}
+    raise Failure(f"{url} is neither a TOSCA template (.yaml, .yml) nor a CSAR archive (.zip, .csar): give another address")
+
+
+def _hooks(args: argparse.Namespace, kept: list[str]) -> dict[str, Any]:
+    shutdown: Shutdown | None = args.hook_shutdown
+    given = (["complete"] if args.hook_complete else []) + (["shutdown"] if shutdown else [])
+    spec: dict[str, Any] = {"hooks": flags.joined(kept, given)}
+    if shutdown is not None:
+        spec["shutdown_grace_time"] = shutdown.timeout
+        if shutdown.strategy is not None:
+            spec["shutdown_failure_strategy"] = shutdown.strategy
+        if shutdown.retries is not None:
+            spec["shutdown_retry_count"] = shutdown.retries
+    return spec
+
+
+def _inject(manifest: list[dict[str, Any]], injections: list[str]) -> None:
+    """Replace the values of environment variables in a manifest."""
+    values = dict(map(flags.read_pair("injection"), injections))
+    used = set()
+    for entry in _environment(manifest):
+        if (key := entry.get("value")) in values and isinstance(key, str):
+            entry["value"] = values[key]
+            used.add(key)
+    for key in values.keys() - used:
+        warn(f"no environment variable of the manifest has the value {key!r}, which -i replaces")
+
+
+def _environment(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield the entries of all lists called ``env``."""
+    if isinstance(node, list):
+        for each in node:
+            yield from _environment(each)
+    elif isinstance(node, dict):
+        for key, inner in node.items():
+            if key == "env" and isinstance(inner, list):
+                yield from (entry for entry in inner if isinstance(entry, dict))
+            else:
+                yield from _environment(inner)
+
+
+def _warn_of_state(spec: Mapping[str, Any]) -> None:
+    """Warn of an application that may lose its state when it moves."""
+    if not spec["constraints"]["migration"] or "shutdown" in spec["hooks"]:
+        return
+    kinds = (STATEFUL_KINDS & {str(item.get("kind")) for item in spec["manifest"]}) | _kinds_of_tosca(spec["tosca"])
+    if kinds:
+        listed = ", ".join(sorted(kinds))
+        warn(f"the application holds {listed} and may lose its state when it moves: use --hook-shutdown or --disable-migration")
+
+
+def _kinds_of_tosca(tosca: Any) -> set[str]:
+    text = str(tosca)
+    return {kind for kind in STATEFUL_KINDS if f"kind: {kind}\\n" in text or f"'kind': '{kind}'" in text}

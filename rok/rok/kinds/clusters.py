@@ -1,0 +1,314 @@
+"""Kubernetes clusters: registered ones, and ones that Krake creates."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from krake.client.errors import Forbidden, NotFound
+from krake.client.wire import Route
+from krake.client.wire import create as create_request
+
+from rok import cells, flags
+from rok.cells import Object, brief_reason, cell, dig
+from rok.errors import Failure, warn
+from rok.flags import Flags, flag, repeated, switch
+from rok.output import Result, View
+from rok.place import Place
+from rok.waiting import Goal
+
+if TYPE_CHECKING:
+    from rok.session import Session
+    from rok.verbs import Call
+
+UNCHECKED = frozenset({"PENDING", "CONNECTING"})
+"""States of a registered cluster that the cluster controller has not looked at yet."""
+CHECK_LIMIT = 10.0
+"""Seconds that ``register`` waits for the first check."""
+
+CLOUDS = {
+    "Cloud": Route("infrastructure", "clouds", True),
+    "GlobalCloud": Route("infrastructure", "globalclouds", False),
+}
+
+
+def _conditions(node: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the statuses of a node's conditions, by their types."""
+    conditions = dig(node, "status.conditions")
+    return {str(each.get("type")): str(each.get("status")) for each in conditions or [] if isinstance(each, Mapping)}
+
+
+def _count_nodes(condition: str) -> cells.Getter:
+    """Return a getter of how many nodes have a condition, of how many."""
+
+    def count(item: Object) -> str | None:
+        nodes = dig(item, "status.nodes")
+        if not nodes:
+            return None
+        return f"{sum(_conditions(node).get(condition) == 'True' for node in nodes)}/{len(nodes)}"
+
+    return count
+
+
+_ROWS = (
+    *cells.BASE,
+    cells.STATE,
+    cells.REASON,
+    cell("custom_resources", "spec.custom_resources", cells.listing),
+    cell("metrics", "spec.metrics", cells.listing),
+    cell("failing_metrics", "status.metrics_reasons", cells.reasons),
+    cell("label constraints", "spec.constraints.cloud.labels", cells.listing),
+    cell("metric constraints", "spec.constraints.cloud.metrics", cells.listing),
+    *cells.PLACEMENT,
+)
+VIEW = View(
+    route=Route("kubernetes", "clusters", True),
+    kind="Cluster",
+    columns=(*cells.BASE, cells.STATE),
+    rows=_ROWS,
+    details=(
+        *_ROWS,
+        cells.Cell("nodes", _count_nodes("Ready"), cells.plain),
+        cells.Cell("nodes_pid_pressure", _count_nodes("PIDPressure"), cells.plain),
+        cells.Cell("nodes_memory_pressure", _count_nodes("MemoryPressure"), cells.plain),
+        cells.Cell("nodes_disk_pressure", _count_nodes("DiskPressure"), cells.plain),
+        *cells.BACKOFF,
+    ),
+)
+
+_ONLINE = frozenset({"ONLINE"})
+_MADE = _ONLINE | {"CONNECTING", "OFFLINE", "UNHEALTHY", "NOTREADY", "FAILING_METRICS"}
+
+CREATE_GOALS = {
+    "creating": Goal("creating", _MADE | {"CREATING"}),
+    "connecting": Goal("connecting", _MADE),
+    "online": Goal("online", _ONLINE),
+}
+UPDATE_GOALS = {
+    "reconciling": Goal("reconciling", _ONLINE | {"RECONCILING"}, lasting=_ONLINE),
+    "online": Goal("online", _ONLINE, lasting=_ONLINE),
+}
+DELETE_GOALS = {
+    "deleting": Goal("deleting", frozenset({"DELETING"}), gone=True),
+    "deleted": Goal("deleted", gone=True),
+}
+
+_KUBECONFIG = flag(
+    "-k", "--kubeconfig", metavar="FILE", required=True, help="kubeconfig of the cluster; - reads the standard input"
+)
+_CONTEXT = flag("-c", "--context", help="context of the kubeconfig (default: its current one)")
+_TOSCA = flag("-f", "--file", metavar="FILE", required=True, help="TOSCA template of the cluster, in YAML")
+_SHARED: Flags = (
+    repeated(
+        "-R",
+        "--custom-resource",
+        dest="custom_resources",
+        metavar="PLURAL.GROUP",
+        help="custom resource that the cluster knows",
+    ),
+    *flags.METRICS,
+    flags.LABEL,
+    *flags.BACKOFF,
+)
+_CONSTRAINTS: Flags = (
+    repeated(
+        "-L",
+        "--cloud-label-constraint",
+        dest="label_constraints",
+        metavar="CONSTRAINT",
+        help="what the labels of the cloud must be, for example 'location is DE'",
+    ),
+    repeated(
+        "-M",
+        "--cloud-metric-constraint",
+        dest="metric_constraints",
+        metavar="CONSTRAINT",
+        help="what the metrics of the cloud must be, for example 'load < 0.5'",
+    ),
+)
+
+REGISTER_FLAGS: Flags = (
+    _KUBECONFIG,
+    _CONTEXT,
+    flag("--name", help="name of the cluster in Krake (default: its name in the kubeconfig)"),
+    *_SHARED,
+    switch("--no-wait", help="answer at once, before the cluster was checked"),
+    *flags.wait("online", default="online"),
+    *flags.COMMON,
+)
+CREATE_FLAGS: Flags = (
+    flags.NAME,
+    _TOSCA,
+    *_SHARED,
+    *_CONSTRAINTS,
+    switch("--inherit-metrics", help="the cluster also has the metrics of its cloud"),
+    switch("--inherit-labels", help="the cluster also has the labels of its cloud"),
+    *flags.wait("creating", "connecting", "online", default="online"),
+    *flags.COMMON,
+)
+UPDATE_FLAGS: Flags = (
+    flags.NAME,
+    flag("-k", "--kubeconfig", metavar="FILE", help="new kubeconfig; - reads the standard input"),
+    _CONTEXT,
+    flag("-f", "--file", metavar="FILE", help="new TOSCA template, in YAML"),
+    *_SHARED,
+    *_CONSTRAINTS,
+    switch("--remove-existing-labels", help="drop the labels that are not given anew"),
+    switch("--remove-existing-metrics", help="drop the metrics that are not given anew"),
+    switch("--remove-existing-cloud-label-constraints", help="drop the label constraints that are not given anew"),
+    switch("--remove-existing-cloud-metric-constraints", help="drop the metric constraints that are not given anew"),
+    *flags.wait("reconciling", "online", default="online"),
+    *flags.COMMON,
+)
+DELETE_FLAGS: Flags = (
+    flags.NAME,
+    flags.FORCE,
+    *flags.wait("deleting", "deleted", default="deleted"),
+    *flags.COMMON,
+)
+
+
+def _body(name: str, args: argparse.Namespace, source: Mapping[str, Any], constraints: Mapping[str, Any]) -> Object:
+    spec = {
+        "custom_resources": args.custom_resources,
+        "metrics": flags.joined([], args.metrics),
+        "constraints": {"cloud": constraints},
+        **source,
+        **_backoff(args),
+    }
+    metadata = {"name": name, "labels": flags.check_labels(args.labels)}
+    return {"api": "kubernetes", "kind": "Cluster", "metadata": metadata, "spec": spec}
+
+
+def _backoff(args: argparse.Namespace) -> dict[str, int]:
+    return {key: getattr(args, key) for key in ("backoff", "backoff_delay", "backoff_limit") if getattr(args, key) is not None}
+
+
+def registered_cluster(args: argparse.Namespace) -> Object:
+    """Return the body of a request to register a cluster that exists."""
+    from krake.data.names import is_name
+
+    from rok.kubeconfigs import cluster_name, read_kubeconfig
+
+    kubeconfig = read_kubeconfig(args.kubeconfig, args.context)
+    name = args.name or cluster_name(kubeconfig)
+    if not is_name(name):
+        raise Failure(f"{name!r} can not be the name of a cluster in Krake: choose one with --name")
+    return _body(name, args, {"kubeconfig": kubeconfig}, {"labels": [], "metrics": []})
+
+
+def register_cluster(call: "Call") -> Result:
+    """Register a cluster and answer with what the first check of it found."""
+    from rok.waiting import await_check
+
+    created = call.session.send(create_request(call.route, call.namespace, registered_cluster(call.args)))
+    if call.args.wait is not None:
+        return Result(call.wait(created, CREATE_GOALS))
+    if call.args.no_wait:
+        return Result(created)
+    place = call.place_of(created)
+    checked = await_check(call.session, place, created, UNCHECKED, CHECK_LIMIT)
+    state = dig(checked, "status.state")
+    if state in UNCHECKED:
+        warn(f"{place} is {state}: it was not checked within {CHECK_LIMIT:.0f} s, is the cluster controller running?")
+    elif state != "ONLINE":
+        warn(f"{place} is {state} ({brief_reason(dig(checked, 'status.reason'))}): Krake goes on trying")
+    return Result(checked)
+
+
+def new_cluster(args: argparse.Namespace) -> Object:
+    """Return the body of a request to create a cluster."""
+    from rok.files import read_documents
+
+    source = {"tosca": read_documents(args.file)[0], "inherit_metrics": args.inherit_metrics}
+    body = _body(args.name, args, source, {"labels": args.label_constraints, "metrics": args.metric_constraints})
+    body["metadata"]["inherit_labels"] = args.inherit_labels
+    return body
+
+
+def changed_cluster(stored: Object, args: argparse.Namespace) -> Object:
+    """Return a cluster as a command changes it.
+
+    Labels are merged, custom resources replaced, metrics and constraints added; what is not given stays.
+    """
+    metadata, old = stored["metadata"], stored["spec"]
+    cloud = dict(dig(old, "constraints.cloud") or {})
+    for key, given, remove in (
+        ("labels", args.label_constraints, args.remove_existing_cloud_label_constraints),
+        ("metrics", args.metric_constraints, args.remove_existing_cloud_metric_constraints),
+    ):
+        if given or remove:
+            cloud[key] = flags.joined([] if remove else cloud.get(key) or [], given)
+    spec = {
+        **old,
+        **_backoff(args),
+        "constraints": {**(old.get("constraints") or {}), "cloud": cloud},
+        "metrics": _merged_metrics([] if args.remove_existing_metrics else old["metrics"], args.metrics),
+    }
+    if args.custom_resources:
+        spec["custom_resources"] = args.custom_resources
+    if args.kubeconfig:
+        from rok.kubeconfigs import read_kubeconfig
+
+        spec["kubeconfig"] = read_kubeconfig(args.kubeconfig, args.context)
+    if args.file:
+        from rok.files import read_documents
+
+        spec["tosca"] = read_documents(args.file)[0]
+    labels = {**({} if args.remove_existing_labels else metadata["labels"]), **flags.check_labels(args.labels)}
+    return {**stored, "metadata": {**metadata, "labels": labels}, "spec": spec}
+
+
+def _merged_metrics(kept: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return both lists of references; of a metric that is given anew only the new weight counts."""
+    anew = {(each["name"], each["namespaced"]) for each in given}
+    stay = [each for each in kept if (each["name"], each["namespaced"]) not in anew]
+    return flags.joined(stay, given)
+
+
+def get_cluster(call: "Call") -> Result:
+    """Read a cluster, with the labels and metrics that it inherits from its cloud."""
+    stored = call.session.get(call.place)
+    cloud = _cloud_of(stored, call.session) if _inherits(stored) else None
+    return Result(stored if cloud is None else with_inherited(stored, cloud), detailed=True)
+
+
+def _inherits(stored: Object) -> bool:
+    paths = (
+        "metadata.inherit_labels",
+        "spec.inherit_metrics",
+        "spec.constraints.cloud.labels",
+        "spec.constraints.cloud.metrics",
+    )
+    return any(dig(stored, path) for path in paths)
+
+
+def _cloud_of(stored: Object, session: "Session") -> Object | None:
+    target = dig(stored, "status.scheduled_to")
+    if not isinstance(target, Mapping) or target.get("kind") not in CLOUDS:
+        return None
+    try:
+        return session.get(Place(CLOUDS[target["kind"]], target.get("namespace"), target["name"]))
+    except (NotFound, Forbidden) as error:
+        warn(f"what the cluster inherits is not shown: {error.detail}")
+        return None
+
+
+def with_inherited(stored: Object, cloud: Object) -> Object:
+    """Return a cluster with what it inherits: all labels and metrics of its cloud, or those that its constraints name."""
+    from krake.data.constraints import LabelConstraint, MetricConstraint
+
+    metadata, spec = stored["metadata"], stored["spec"]
+    labels = dict(dig(cloud, "metadata.labels") or {})
+    metrics = dig(cloud, f"spec.{dig(cloud, 'spec.type')}.metrics") or []
+    if not metadata.get("inherit_labels"):
+        named = {LabelConstraint.restore(text).key for text in dig(spec, "constraints.cloud.labels") or []}
+        labels = {key: value for key, value in labels.items() if key in named}
+    if not spec.get("inherit_metrics"):
+        named = {MetricConstraint.restore(text).key for text in dig(spec, "constraints.cloud.metrics") or []}
+        metrics = [each for each in metrics if each["name"] in named]
+    inherited = {key: f"{value} (inherited)" for key, value in labels.items()}
+    return {
+        **stored,
+        "metadata": {**metadata, "labels": {**metadata["labels"], **inherited}},
+        "spec": {**spec, "metrics": [*spec["metrics"], *({**each, "inherited": True} for each in metrics)]},
+    }

@@ -1,0 +1,115 @@
+"""Prints the results of commands: as a table, JSON, YAML or names."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from krake.client.wire import Route
+
+from rok.cells import Cell, Object
+from rok.table import Paint, draw
+
+GOOD, BAD, NEUTRAL = "\x1b[32m", "\x1b[31m", "\x1b[33m"
+RESET = "\x1b[0m"
+COLOURS = {
+    **dict.fromkeys(("RUNNING", "ONLINE", "COMPLETED"), GOOD),
+    **dict.fromkeys(
+        ("FAILED", "OFFLINE", "DEGRADED", "UNHEALTHY", "NOTREADY", "FAILING_METRICS", "FAILING_RECONCILIATION"), BAD
+    ),
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """How the objects of a kind are shown.
+
+    :param route: where the objects are.
+    :param columns: of the table of several objects.
+    :param rows: of the table of one object.
+    :param details: rows of the table that ``get`` shows; ``None`` for the same.
+    """
+
+    route: Route
+    kind: str
+    columns: tuple[Cell, ...]
+    rows: tuple[Cell, ...]
+    details: tuple[Cell, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command answers: one object, several, or nothing."""
+
+    content: Object | Sequence[Object] | None
+    detailed: bool = False
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Where the output goes.
+
+    :param width: of the terminal in columns; ``None`` where lines need not fit.
+    """
+
+    width: int | None = None
+    colours: bool = False
+
+
+def screen_of(stream: TextIO, environ: Mapping[str, str]) -> Screen:
+    """Return what is known of the place that *stream* writes to."""
+    if not stream.isatty():
+        return Screen()
+    colours = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+    return Screen(width=shutil.get_terminal_size().columns, colours=colours)
+
+
+def show(result: Result, view: View, form: str) -> None:
+    """Print the result of a command."""
+    text = render(result, view, form, screen_of(sys.stdout, os.environ))
+    if text:
+        print(text)
+
+
+def render(result: Result, view: View, form: str, screen: Screen) -> str:
+    """Return the text of a result in one of the formats table, json, yaml and name."""
+    content = result.content
+    if content is None:
+        return ""
+    if form == "json":
+        return json.dumps(content, indent=2, sort_keys=True)
+    if form == "yaml":
+        import yaml
+
+        return yaml.safe_dump(content, default_flow_style=False).rstrip("\n")
+    if form == "name":
+        objects = [content] if isinstance(content, dict) else content
+        return "\n".join(f"{view.kind.lower()}/{item['metadata']['name']}" for item in objects)
+    if isinstance(content, dict):
+        return _single(content, (view.details if result.detailed else None) or view.rows, screen)
+    return _several(content, view.columns, screen)
+
+
+def _single(item: Object, cells: Sequence[Cell], screen: Screen) -> str:
+    rows = [(cell.name, cell.text(item)) for cell in cells]
+    states = {(index, 1) for index, cell in enumerate(cells) if cell.name == "state"}
+    return draw(rows, limit=screen.width, paint=_paint_states(states) if screen.colours else None)
+
+
+def _several(items: Sequence[Object], cells: Sequence[Cell], screen: Screen) -> str:
+    rows = [[cell.text(item) for cell in cells] for item in items]
+    states = {(row, column) for row in range(len(rows)) for column, cell in enumerate(cells) if cell.name == "state"}
+    paint = _paint_states(states) if screen.colours else None
+    return draw(rows, header=[cell.name for cell in cells], limit=screen.width, paint=paint)
+
+
+def _paint_states(places: set[tuple[int, int]]) -> Paint:
+    def paint(row: int, column: int, text: str) -> str:
+        if (row, column) not in places or not text.strip():
+            return text
+        return f"{COLOURS.get(text.strip(), NEUTRAL)}{text}{RESET}"
+
+    return paint

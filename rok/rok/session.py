@@ -1,0 +1,187 @@
+"""Sends requests to the API, with time limits, and reads its answers."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+from krake.client import wire
+from krake.client.errors import ApiError, Gone, NotFound, Unavailable
+
+from rok import __version__
+from rok.cells import Object
+from rok.config import Config
+from rok.errors import Failure
+from rok.place import Place
+
+CONNECT_LIMIT = 5.0
+"""Seconds for a connection to come about."""
+ANSWER_LIMIT = 30.0
+"""Seconds for an answer, and between two pieces of one."""
+SILENCE_LIMIT = 10.0
+"""Seconds that a watch may be silent; a heartbeat is asked for every second."""
+RETRY_DELAY = 1.0
+"""Seconds before a watch is begun anew."""
+
+
+class Session:
+    """The connection of one command to the API; use it as a context manager.
+
+    Every method may raise :class:`~krake.client.errors.ApiError`; its status is 0 if there was no answer.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._url = config.api_url
+        self._source = config.source
+        self._http = requests.Session()
+        self._http.headers["User-Agent"] = f"rok/{__version__}"
+        if config.tls is not None:
+            self._http.verify = config.tls.ca or True
+            self._http.cert = config.tls.pair
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def send(self, request: wire.Request, limit: float = ANSWER_LIMIT) -> Any:
+        """Return the content of the answer; ``None`` if it has none.
+
+        :param limit: seconds for the whole answer.
+        :raises Failure: the answer is no object.
+        """
+        until = time.monotonic() + limit
+        try:
+            with self._open(request, limit) as response:
+                status, body = response.status_code, _read(response, until)
+        except requests.RequestException as error:
+            raise self._unavailable(error, limit) from None
+        content = wire.parse(status, body)
+        if content is not None and not isinstance(content, dict):
+            raise self._stranger()
+        return content
+
+    def get(self, place: Place, limit: float = ANSWER_LIMIT) -> Object:
+        """Read an object."""
+        found: Object | None = self.send(wire.get(place.route, place.namespace, place.name), limit)
+        if found is None:
+            raise self._stranger()
+        return found
+
+    def find(self, place: Place, limit: float = ANSWER_LIMIT) -> Object | None:
+        """Read an object that may be gone."""
+        try:
+            return self.get(place, limit)
+        except NotFound:
+            return None
+
+    def follow(self, place: Place, seen: Object, until: float) -> Iterator[Object | None]:
+        """Yield an object whenever it changes and about once a second, ``None`` when it is gone; survive lost connections.
+
+        :param seen: the object as it was last known.
+        :param until: when to stop, on the clock of :func:`time.monotonic`.
+        """
+        latest = seen
+        yield latest
+        while time.monotonic() < until:
+            try:
+                for current in self._changes(place, latest, _room(until, SILENCE_LIMIT)):
+                    yield current
+                    if current is None or time.monotonic() >= until:
+                        return
+                    latest = current
+            except (Gone, Unavailable):
+                pass
+            time.sleep(RETRY_DELAY)
+            try:
+                found = self.find(place, _room(until, ANSWER_LIMIT))
+            except Unavailable:
+                continue
+            if found is None or found["metadata"].get("uid") != seen["metadata"].get("uid"):
+                yield None
+                return
+            latest = found
+            yield latest
+
+    def _changes(self, place: Place, latest: Object, limit: float) -> Iterator[Object | None]:
+        """Yield what a watch tells of an object; the object as it was last known at each sign of life."""
+        version = latest["metadata"].get("resource_version")
+        request = wire.watch(place.route, place.namespace, resource_version=version, heartbeat=1)
+        decoder = wire.WatchDecoder()
+        try:
+            with self._open(request, limit) as response:
+                if response.status_code != 200:
+                    raise wire.error_of(response.status_code, response.content)
+                for chunk in response.iter_content(chunk_size=None):
+                    for event in decoder.feed(chunk):
+                        if event.object.get("metadata", {}).get("name") != place.name:
+                            continue
+                        if event.type == "DELETED":
+                            yield None
+                            return
+                        latest = dict(event.object)
+                        yield latest
+                    yield latest
+        except requests.RequestException as error:
+            raise self._unavailable(error, limit) from None
+
+    def _open(self, request: wire.Request, limit: float) -> requests.Response:
+        return self._http.request(
+            request.method,
+            request.url(self._url),
+            data=request.body,
+            headers=dict(request.headers),
+            timeout=(min(CONNECT_LIMIT, limit), limit),
+            stream=True,
+            allow_redirects=False,
+        )
+
+    def _unavailable(self, error: requests.RequestException, limit: float) -> ApiError:
+        if isinstance(error, requests.exceptions.SSLError):
+            text = f"the TLS connection to {self._url} failed ({_cause(error)}): check tls in {self._where()}"
+        elif isinstance(error, requests.exceptions.ReadTimeout):
+            text = f"Krake at {self._url} did not answer within {limit:.0f} s: look whether it is well, then try again"
+        elif isinstance(error, requests.ConnectionError):
+            text = (
+                f"can not reach Krake at {self._url} ({_cause(error)}): is it running, and is api_url right in {self._where()}?"
+            )
+        else:
+            text = f"the connection to Krake at {self._url} broke ({_cause(error)}): try again"
+        return Unavailable(0, {"detail": text})
+
+    def _stranger(self) -> Failure:
+        return Failure(f"what answers at {self._url} is not Krake: check api_url in {self._where()}")
+
+    def _where(self) -> str:
+        return "rok.yaml" if self._source is None else str(self._source)
+
+
+def _room(until: float, limit: float) -> float:
+    """Return a limit that does not reach far beyond *until*."""
+    return min(limit, max(until - time.monotonic(), 1.0))
+
+
+def _read(response: requests.Response, until: float) -> bytes:
+    """Return the body of an answer that must be there at *until*."""
+    chunks = []
+    for chunk in response.iter_content(chunk_size=1 << 16):
+        chunks.append(chunk)
+        if time.monotonic() > until:
+            raise requests.exceptions.ReadTimeout("the answer takes too long")
+    return b"".join(chunks)
+
+
+def _cause(error: BaseException) -> str:
+    """Return the innermost known reason of a failed connection, in a few words."""
+    seen: list[BaseException] = []
+    current: Any = error
+    while isinstance(current, BaseException) and current not in seen:
+        seen.append(current)
+        reason = getattr(current, "reason", None)
+        inner = [
+            each for each in (reason, *current.args, current.__cause__, current.__context__) if isinstance(each, BaseException)
+        ]
+        current = inner[0] if inner else None
+    named = next((each.strerror for each in reversed(seen) if isinstance(each, OSError) and each.strerror), None)
+    return named or ("no answer" if "timed out" in str(error) else " ".join(str(seen[-1]).split()) or type(seen[-1]).__name__)

@@ -1,0 +1,125 @@
+"""What commands do: the same few verbs for all kinds."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from krake.client import wire
+from krake.client.errors import Conflict
+
+from rok.cells import Object
+from rok.errors import Failure
+from rok.output import Result, View
+from rok.place import Place
+
+if TYPE_CHECKING:
+    from rok.session import Session
+    from rok.waiting import Goal
+
+ATTEMPTS = 5
+"""An update is tried so often when others change the object at the same time."""
+
+Body = Callable[[argparse.Namespace], Object]
+"""Makes the body of a request from the words of a command."""
+Change = Callable[[Object, argparse.Namespace], Object]
+"""Makes the changed object of a stored one and the words of a command."""
+Goals = Mapping[str, "Goal"]
+"""What can be waited for, by the words of ``--wait``."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A command that is being carried out.
+
+    :param user: of the configuration.
+    """
+
+    view: View
+    args: argparse.Namespace
+    session: "Session"
+    user: str
+
+    @property
+    def route(self) -> wire.Route:
+        """Where the objects of the kind are."""
+        return self.view.route
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace the command is about; ``None`` for kinds without namespaces."""
+        return (self.args.namespace or self.user) if self.route.namespaced else None
+
+    @property
+    def place(self) -> Place:
+        """Where the object is that the command is about."""
+        return Place(self.route, self.namespace, self.args.name)
+
+    def wait(self, item: Object, goals: Goals, *, changed: bool = True) -> Object:
+        """Return the object when what ``--wait`` says is reached, or at once without it."""
+        if getattr(self.args, "wait", None) is None:
+            return item
+        from rok.waiting import wait_for
+
+        return wait_for(self.session, self.place_of(item), item, goals[self.args.wait], self.args.timeout, changed=changed)
+
+    def place_of(self, item: Object) -> Place:
+        """Where an object of the kind is."""
+        return Place(self.route, self.namespace, item["metadata"]["name"])
+
+
+def list_objects(call: Call) -> Result:
+    """List the objects of a namespace, or of all."""
+    everywhere = call.route.namespaced and call.args.all
+    answer = call.session.send(wire.list_(call.route, None if everywhere else call.namespace))
+    items = answer.get("items") if answer else None
+    if not isinstance(items, list):
+        raise Failure("the answer is not a list of objects: check api_url in rok.yaml")
+    return Result(items)
+
+
+def get_object(call: Call) -> Result:
+    """Read an object."""
+    return Result(call.session.get(call.place), detailed=True)
+
+
+def create_object(call: Call, body: Body, goals: Goals) -> Result:
+    """Create an object."""
+    created = call.session.send(wire.create(call.route, call.namespace, body(call.args)))
+    return Result(call.wait(created, goals))
+
+
+def update_object(call: Call, change: Change, goals: Goals) -> Result:
+    """Change an object, as it is at that moment."""
+    stored, updated = _write(call, change, ATTEMPTS)
+    changed = _version(updated) is None or _version(updated) != _version(stored)
+    return Result(call.wait(updated, goals, changed=changed))
+
+
+def _write(call: Call, change: Change, attempts: int) -> tuple[Object, Object]:
+    """Return the object before and after the change."""
+    stored = call.session.get(call.place)
+    request = wire.update(call.route, call.namespace, call.args.name, change(stored, call.args))
+    try:
+        return stored, call.session.send(request)
+    except Conflict:
+        if attempts <= 1:
+            raise
+    return _write(call, change, attempts - 1)
+
+
+def _version(item: Object) -> str | None:
+    version: str | None = item["metadata"].get("resource_version")
+    return version
+
+
+def delete_object(call: Call, goals: Goals) -> Result:
+    """Ask for the deletion of an object."""
+    force = getattr(call.args, "force", False)
+    deleted = call.session.send(wire.delete(call.route, call.namespace, call.args.name, force=force))
+    return Result(deleted if deleted is None else call.wait(deleted, goals))
+
+
+def act(call: Call, action: str) -> Result:
+    """Do what a kind offers below its objects."""
+    return Result(call.session.send(wire.act(call.route, call.namespace, call.args.name, action)))

@@ -1,0 +1,137 @@
+"""Waiting for what Krake does after a command: for a state, or for the end of an object."""
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rok.cells import Object, brief_reason, dig
+from rok.errors import Failure
+from rok.place import Place
+
+if TYPE_CHECKING:
+    from rok.session import Session
+
+QUIET = 3.0
+"""Seconds after which an update that changed nothing visible counts as carried out."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is waited for.
+
+    :param word: how the user calls it.
+    :param states: in any of which it is reached.
+    :param lasting: of the states, those in which the object may already have been before the command; they count once the
+        object was handed over after its last change and left them, or stayed in them for a while.
+    :param gone: it is reached when the object is no more.
+    """
+
+    word: str
+    states: frozenset[str] = frozenset()
+    lasting: frozenset[str] = frozenset()
+    gone: bool = False
+
+
+@dataclass
+class Watcher:
+    """Judges, from one look at an object to the next, whether a goal is reached.
+
+    :param changed: whether the command changed anything.
+    """
+
+    goal: Goal
+    changed: bool = True
+    _left: bool = field(default=False, init=False)
+    _handed_over: float | None = field(default=None, init=False)
+
+    def reached(self, item: Object | None, now: float) -> bool:
+        """Whether the goal is reached.
+
+        :param item: the object; ``None`` if it is gone.
+        :param now: in seconds.
+        """
+        if item is None:
+            return self.goal.gone
+        state = str(dig(item, "status.state"))
+        if state not in self.goal.lasting:
+            self._left = True
+            return state in self.goal.states
+        if not _is_handed_over(item):
+            return False
+        if self._handed_over is None:
+            self._handed_over = now
+        return self._left or not self.changed or now - self._handed_over >= QUIET
+
+
+def _is_handed_over(item: Object) -> bool:
+    """Whether the controller of an object was told of its last change; true where nobody tells."""
+    triggered = dig(item, "status.kube_controller_triggered")
+    modified = dig(item, "metadata.modified")
+    if not isinstance(triggered, str) or not isinstance(modified, str):
+        return True
+    try:
+        return datetime.fromisoformat(triggered) >= datetime.fromisoformat(modified)
+    except (ValueError, TypeError):
+        return True
+
+
+def wait_for(session: "Session", place: Place, item: Object, goal: Goal, timeout: float, *, changed: bool = True) -> Object:
+    """Return the object once the goal is reached; an object that is gone as it was last seen, in the state DELETED.
+
+    :param item: the object as the command left it.
+    :param timeout: in seconds.
+    :raises Failure: the goal was not reached in time, or the object was deleted meanwhile.
+    """
+    watcher = Watcher(goal, changed)
+    progress = Progress(place)
+    latest = item
+    for current in session.follow(place, item, time.monotonic() + timeout):
+        if watcher.reached(current, time.monotonic()):
+            return _ended(latest) if current is None else current
+        if current is None:
+            raise Failure(f"{place} was deleted while rok waited for it to be {goal.word}")
+        latest = current
+        progress.tell(latest)
+    raise Failure(f"{place} is not {goal.word} after {timeout:g} s: it is {summarize(latest)}")
+
+
+def await_check(session: "Session", place: Place, item: Object, pending: frozenset[str], timeout: float) -> Object:
+    """Return the object once it is in none of the states *pending*, or as it is when the time is over."""
+    progress = Progress(place)
+    for current in session.follow(place, item, time.monotonic() + timeout):
+        if current is None:
+            return item
+        item = current
+        if dig(item, "status.state") not in pending:
+            return item
+        progress.tell(item)
+    return item
+
+
+class Progress:
+    """Tells on a terminal what becomes of an object."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._told = ""
+
+    def tell(self, item: Object) -> None:
+        """Print the state of the object if it is another than the last one told."""
+        text = summarize(item)
+        if text != self._told and sys.stderr.isatty():
+            print(f"{self._place}: {text}", file=sys.stderr, flush=True)
+        self._told = text
+
+
+def summarize(item: Mapping[str, object]) -> str:
+    """Return the state of an object and the reason for it, in one line."""
+    state = dig(item, "status.state")
+    reason = dig(item, "status.reason")
+    return f"{state} ({brief_reason(reason)})" if isinstance(reason, Mapping) else str(state)
+
+
+def _ended(item: Object) -> Object:
+    return {**item, "status": {**item.get("status", {}), "state": "DELETED"}}
