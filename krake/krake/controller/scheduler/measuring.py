@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from krake.controller.scheduler.snapshot import Measurement, Reading
 from krake.data import Key, Reason, ReasonCode
 from krake.data.core import GlobalMetric, GlobalMetricsProvider, Metric, MetricRef, MetricSpec, MetricsProvider
+from krake.data.kubernetes import ClusterState, ClusterStatus
 from krake.ports.metrics import MetricError, ProviderError
 
 
@@ -103,3 +104,17 @@ def normalise(metric: MetricSpec, raw: float) -> float:
     if not math.isfinite(value):
         raise MetricError(f"The range from {metric.min:g} to {metric.max:g} is empty.")
     return value
+
+
+def report(status: ClusterStatus, failures: Mapping[str, Reason]) -> ClusterStatus:
+    """Return the status of a cluster whose metrics were measured.
+
+    The state belongs to the cluster controller. It is touched only when the findings change, and only between ONLINE and
+    FAILING_METRICS: so nothing that is said of a cluster out of order is lost, and two writers never answer each other.
+    """
+    if failures and failures == status.metrics_reasons:
+        return status
+    before, after = ClusterState.FAILING_METRICS, ClusterState.ONLINE
+    if failures:
+        before, after = after, before
+    return replace(status, metrics_reasons=dict(failures), state=after if status.state is before else status.state)

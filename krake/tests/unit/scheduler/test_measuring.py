@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krake.adapters.static import StaticMetrics
-from krake.controller.scheduler.measuring import Answer, Catalog, find_query, measure, normalise
+from krake.controller.scheduler.measuring import Answer, Catalog, find_query, measure, normalise, report
 from krake.controller.scheduler.snapshot import Measurement, Reading
-from krake.data import Key, Metadata, ReasonCode
+from krake.data import Key, Metadata, Reason, ReasonCode
 from krake.data.core import (
     GlobalMetric,
     GlobalMetricsProvider,
@@ -19,6 +19,7 @@ from krake.data.core import (
     MetricsProviderSpec,
     StaticSpec,
 )
+from krake.data.kubernetes import ClusterState, ClusterStatus
 from krake.ports.metrics import MetricError, ProviderError
 
 
@@ -106,3 +107,27 @@ def test_only_allowed_values_are_valid() -> None:
 async def test_static_metrics_are_what_is_declared() -> None:
     source = StaticMetrics(StaticSpec(metrics={"a": 1.0, "b": 2.0}))
     assert await source.fetch(["a", "c"]) == {"a": 1.0}
+
+
+REASON = Reason(code=ReasonCode.INVALID_METRIC, message="no value")
+OTHER = Reason(code=ReasonCode.UNKNOWN_METRIC, message="not found")
+
+
+@pytest.mark.parametrize(
+    ("reason", "before", "known", "found", "after"),
+    [
+        ("a failure shows", "ONLINE", {}, {"load": REASON}, "FAILING_METRICS"),
+        ("and goes", "FAILING_METRICS", {"load": REASON}, {}, "ONLINE"),
+        ("an offline cluster stays offline", "OFFLINE", {}, {"load": REASON}, "OFFLINE"),
+        ("also when all is well", "OFFLINE", {"load": REASON}, {}, "OFFLINE"),
+        ("another failure shows", "FAILING_METRICS", {"load": REASON}, {"load": OTHER}, "FAILING_METRICS"),
+        ("who says ONLINE meanwhile has the last word", "ONLINE", {"load": REASON}, {"load": REASON}, "ONLINE"),
+    ],
+)
+def test_the_status_says_which_metrics_fail(
+    reason: str, before: str, known: dict[str, Reason], found: dict[str, Reason], after: str
+) -> None:
+    status = ClusterStatus(state=ClusterState[before], metrics_reasons=known)
+    told = report(status, found)
+    assert (told.state.name, told.metrics_reasons) == (after, found), reason
+    assert report(told, found) == told

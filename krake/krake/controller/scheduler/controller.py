@@ -1,0 +1,221 @@
+"""Watches applications and clusters, decides, and binds."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from krake.client import Client, NotFound
+from krake.controller.runtime import Controller, Informer, Parts, Result, patch_status
+from krake.controller.scheduler.decide import Decision, decide
+from krake.controller.scheduler.filters import Refusal
+from krake.controller.scheduler.meter import Meter, Sight
+from krake.controller.scheduler.retries import plan_retry
+from krake.controller.scheduler.settings import SchedulerConfig
+from krake.controller.scheduler.snapshot import Candidate, Measurement, Settings, Snapshot
+from krake.data import Key, Reason, ReasonCode, ResourceRef
+from krake.data.core import GlobalMetric, GlobalMetricsProvider, Metric, MetricsProvider
+from krake.data.kubernetes import Application, ApplicationState, ApplicationStatus, Cluster, ClusterBinding
+
+log = logging.getLogger(__name__)
+
+NO_CLUSTER = Reason(code=ReasonCode.NO_SUITABLE_RESOURCE, message="No matching Kubernetes cluster found")
+
+NAMESPACE = "namespace"
+"""Index of the applications and of the clusters."""
+
+SHORTEST_WAIT = 0.1
+"""Seconds between two looks at an application that nothing has happened to."""
+
+UNMEASURED_WAIT = 5.0
+"""Seconds after which an application looks again whether the clusters are measured, should nobody tell."""
+
+
+class Scheduler:
+    """Reconciles applications: each gets its cluster, or a reason why not.
+
+    :param enqueue: has an application reconciled.
+    :param measurement: what is known of the metrics of a cluster; ``None`` if it has yet to be measured.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        apps: Informer[Application],
+        clusters: Informer[Cluster],
+        *,
+        enqueue: Callable[[Key], None],
+        measurement: Callable[[Cluster], Measurement | None],
+        settings: Settings,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._client = client
+        self._apps = apps
+        self._clusters = clusters
+        self._enqueue = enqueue
+        self._measurement = measurement
+        self._settings = settings
+        self._now = now
+        self._failures: dict[Key, tuple[int, int]] = {}
+        """Of applications that fit nowhere: their generation, and how many attempts have failed since it."""
+        for informer in (apps, clusters):
+            informer.index(NAMESPACE, lambda obj: [obj.key.namespace])
+        apps.on_change(self._follow_app)
+        clusters.on_change(self._follow_cluster)
+
+    def enqueue_applications(self, cluster: Key) -> None:
+        """Have all applications reconciled that a cluster is a candidate for."""
+        for app in self._apps.lookup(NAMESPACE, cluster.namespace):
+            self._enqueue(app.key)
+
+    def _follow_app(self, old: Application | None, new: Application | None) -> None:
+        obj = new or old
+        assert obj is not None
+        if old is None or new is None or _concerns(old) != _concerns(new):
+            self._enqueue(obj.key)
+
+    def _follow_cluster(self, old: Cluster | None, new: Cluster | None) -> None:
+        obj = new or old
+        assert obj is not None
+        if old is None or new is None or _offer(old) != _offer(new):
+            self.enqueue_applications(obj.key)
+
+    async def reconcile(self, key: Key) -> Result | None:
+        """Place an application, or say that it fits nowhere."""
+        # A thousand applications that are decided on in a row must leave the others their turn.
+        await asyncio.sleep(0)
+        app = self._apps.get(key)
+        if app is None or app.metadata.deleted is not None:
+            self._failures.pop(key, None)
+            return None
+        snapshot = self._take_snapshot(key.namespace)
+        if snapshot is None:
+            return Result(requeue_after=UNMEASURED_WAIT)
+        decision = decide(app, snapshot)
+        try:
+            if decision.choice is None:
+                wait = await self._refuse(app, decision, snapshot.now)
+            else:
+                wait = await self._place(app, decision, decision.choice)
+        except NotFound:
+            return None
+        return Result(None if wait is None else max(wait.total_seconds(), SHORTEST_WAIT))
+
+    def _take_snapshot(self, namespace: str | None) -> Snapshot | None:
+        candidates: list[Candidate] = []
+        for cluster in self._clusters.lookup(NAMESPACE, namespace):
+            measurement = self._measurement(cluster)
+            if measurement is None:
+                return None
+            candidates.append(Candidate(cluster, measurement))
+        return Snapshot(self._now(), tuple(candidates), self._settings)
+
+    async def _place(self, app: Application, decision: Decision, choice: ResourceRef) -> timedelta | None:
+        self._failures.pop(app.key, None)
+        if _needs_binding(app, choice):
+            log.info("%s goes to %s: %s", app.ref, choice, decision.ground.value)
+            app = await self._client.act(Application, app.key, "binding", ClusterBinding(cluster=choice))
+            self._apps.expect(app.key, app.metadata.resource_version)
+        if _is_ours(app.status):
+            status = replace(app.status, reason=None, retries=None, scheduled_retry=None)
+            await patch_status(self._client, app, status, informer=self._apps)
+        return decision.settled_for
+
+    async def _refuse(self, app: Application, decision: Decision, now: datetime) -> timedelta | None:
+        if app.status.scheduled_to is not None:
+            # It stays where it is: a cluster that does not fit any more is better than none. Reasons of others are left alone.
+            status = replace(app.status, reason=app.status.reason or NO_CLUSTER)
+            await patch_status(self._client, app, status, informer=self._apps)
+            return self._settings.reschedule_after
+        failures = self._count_failures(app)
+        due = app.status.scheduled_retry
+        if failures == 0 or due is None or due <= now:
+            log.info("%s fits nowhere: %s", app.ref, _list_refusals(decision))
+            retry = plan_retry(app, now, failures=failures, longest=self._settings.reschedule_after)
+            status = replace(
+                app.status,
+                state=ApplicationState.FAILED,
+                reason=NO_CLUSTER,
+                retries=retry.retries,
+                scheduled_retry=(due := retry.due),
+            )
+            await patch_status(self._client, app, status, informer=self._apps)
+            self._failures[app.key] = app.metadata.generation, failures + 1
+        return None if due is None else due - now
+
+    def _count_failures(self, app: Application) -> int:
+        """How many attempts failed since the application was changed; after a restart, as far as its status tells."""
+        if not _is_ours(app.status):
+            return 0
+        generation, failures = self._failures.get(app.key, (None, 0))
+        if generation is not None:
+            return failures if generation == app.metadata.generation else 0
+        limit, left = app.spec.backoff_limit, app.status.retries
+        return max(limit - left, 1) if left is not None and limit >= 0 else 1
+
+
+def _concerns(app: Application) -> object:
+    """What of an application a decision may depend on; the rest changes often and must not lead to a new one."""
+    status, metadata = app.status, app.metadata
+    placement = (status.scheduled_to, status.scheduled, status.kube_controller_triggered, status.migration_timeout)
+    return metadata.generation, metadata.modified, metadata.deleted, placement
+
+
+def _offer(cluster: Cluster) -> object:
+    """What of a cluster a decision may depend on, besides its metrics."""
+    metadata, status = cluster.metadata, cluster.status
+    return metadata.labels, metadata.deleted, cluster.spec.custom_resources, cluster.spec.metrics, status.state
+
+
+def _needs_binding(app: Application, choice: ResourceRef) -> bool:
+    triggered = app.status.kube_controller_triggered
+    return app.status.scheduled_to != choice or triggered is None or app.metadata.modified > triggered
+
+
+def _is_ours(status: ApplicationStatus) -> bool:
+    return status.reason is not None and status.reason.code is ReasonCode.NO_SUITABLE_RESOURCE
+
+
+def _list_refusals(decision: Decision) -> str:
+    found = [f"{each.cluster.name}: {each.finding.message}" for each in decision.verdicts if isinstance(each.finding, Refusal)]
+    return " ".join(found) or "There is no cluster in its namespace."
+
+
+def build(config: SchedulerConfig, client: Client) -> Parts:
+    """Return the parts of the scheduler."""
+    apps, clusters = Informer(client, Application), Informer(client, Cluster)
+    sight = Sight(
+        clusters=clusters,
+        metrics=Informer(client, Metric),
+        providers=Informer(client, MetricsProvider),
+        global_metrics=Informer(client, GlobalMetric),
+        global_providers=Informer(client, GlobalMetricsProvider),
+    )
+
+    async def place(key: Key) -> Result | None:
+        return await scheduler.reconcile(key)
+
+    async def measure(key: Key) -> Result | None:
+        return await meter.reconcile(key)
+
+    placing = Controller("scheduler", place, config.worker_count, reads=[apps], debounce=config.debounce)
+    measuring = Controller("meter", measure, config.worker_count, reads=[clusters])
+    meter = Meter(
+        client,
+        sight,
+        enqueue=measuring.enqueue,
+        measured=lambda key: scheduler.enqueue_applications(key),
+        interval=max(config.reschedule_after, SHORTEST_WAIT),
+    )
+    scheduler = Scheduler(
+        client,
+        apps,
+        clusters,
+        enqueue=placing.enqueue,
+        measurement=meter.measurement,
+        settings=Settings(config.stickiness, timedelta(seconds=config.reschedule_after)),
+    )
+    metrics: list[Informer[Any]] = [sight.metrics, sight.providers, sight.global_metrics, sight.global_providers]
+    return Parts(informers=[apps, clusters, *metrics], controllers=[measuring, placing])
