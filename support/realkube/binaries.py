@@ -43,9 +43,7 @@ class Binaries:
     @cached_property
     def version(self) -> str:
         """What the API server says of itself, such as ``v1.20.2``."""
-        printed = subprocess.run(
-            [self.api_server, "--version"], capture_output=True, text=True, timeout=30, check=True
-        ).stdout
+        printed = subprocess.run([self.api_server, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
         return printed.split()[-1]
 
     @property

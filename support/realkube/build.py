@@ -92,7 +92,7 @@ def build(cache: Path | None = None) -> Path:
         for stale in cache.glob("scratch-*"):  # of a build that was killed
             shutil.rmtree(stale, ignore_errors=True)
         if (free := shutil.disk_usage(cache).free) < SCRATCH_BYTES:
-            raise BuildError(f"Building Kubernetes needs {SCRATCH_BYTES >> 30} GB free in {cache}; it has {free >> 30} GB.")
+            raise BuildError(f"Building Kubernetes needs {SCRATCH_BYTES / 1e9:.0f} GB in {cache}; {free / 1e9:.1f} are free.")
         scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=cache))
         try:
             return _Build(cache, scratch).run()
@@ -114,7 +114,7 @@ def choose_version(showsrc: str) -> str:
     Raises:
         BuildError: The package sources of this machine do not offer it.
     """
-    offered = re.findall(r"(?m)^Version: (\S+)$", showsrc)
+    offered: list[str] = re.findall(r"(?m)^Version: (\S+)$", showsrc)
     known = [version for version in offered if version.split("-")[0] == SOURCE_VERSION]
     if known:
         return known[-1]
@@ -163,13 +163,13 @@ class _Build:
         apt = self._prepare_apt()
         self._call(["apt-get", *apt, "update"])
         version = choose_version(self._call(["apt-cache", *apt, "showsrc", "kubernetes"]))
-        toolchain = self._provide_toolchain(apt)
+        self._provide_toolchain(apt)
         self._enter("fetching the source")
-        self._call(["apt-get", *apt, "source", f"kubernetes={version}"], env=self._environment(toolchain))
+        self._call(["apt-get", *apt, "source", f"kubernetes={version}"], env=self._environment())
         tree = next(path for path in self.scratch.glob("kubernetes-*") if path.is_dir())
-        self._swap_reflect2(tree, toolchain)
+        self._swap_reflect2(tree)
         self._enter("compiling")
-        binaries = self._compile(tree, toolchain)
+        binaries = self._compile(tree)
         self._enter("publishing")
         return self._publish(binaries, version)
 
@@ -190,53 +190,53 @@ class _Build:
             "Dir::Cache": self.scratch,
             "Dir::Cache::archives": self.scratch / "archives",
             "Acquire::Retries": 3,
+            "DPkg::Lock::Timeout": 120,
             "Acquire::http::Timeout": 60,
         }
         return [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
 
-    def _provide_toolchain(self, apt: Sequence[str]) -> Path:
-        """Install what the build needs (root), or unpack it into the scratch folder; return the root it is under."""
+    def _provide_toolchain(self, apt: Sequence[str]) -> None:
+        """Install what the build needs (root), or unpack what is not installed into the scratch folder."""
         self._enter("getting the compiler and its helpers")
         install = ["apt-get", *apt, "install", "--no-install-recommends", "--no-upgrade", *PACKAGES]
         if os.geteuid() == 0:
             self._call(install, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
-            return Path("/")
-        missing = re.findall(r"(?m)^Inst (\S+)", self._call([*install, "--simulate"]))
-        root, debs = self.scratch / "root", self.scratch / "debs"
-        root.mkdir()
+            return
+        debs = self.scratch / "debs"
         debs.mkdir()
-        if missing:
+        if missing := re.findall(r"(?m)^Inst (\S+)", self._call([*install, "--simulate"])):
             self._call(["apt-get", *apt, "download", *missing], cwd=debs)
         for deb in sorted(debs.glob("*.deb")):
-            self._call(["dpkg", "-x", str(deb), str(root)])
-        # Already installed parts of the toolchain are not unpacked again: look for each where it really is.
-        return root if (root / GOROOT).exists() else Path("/")
+            self._call(["dpkg", "-x", str(deb), str(self.scratch / "root")])
 
-    def _swap_reflect2(self, tree: Path, toolchain: Path) -> None:
-        packaged = Path("usr/share/gocode/src") / REFLECT2
-        source = next((root / packaged for root in (toolchain, self.scratch / "root", Path("/")) if (root / packaged).is_dir()))
+    def _locate(self, path: str) -> Path:
+        """Return where the packaged `path` is: unpacked, else installed."""
+        unpacked = self.scratch / "root" / path
+        return unpacked if unpacked.exists() else Path("/") / path
+
+    def _swap_reflect2(self, tree: Path) -> None:
         vendored = tree / "vendor" / REFLECT2
         shutil.rmtree(vendored)
-        shutil.copytree(source, vendored, ignore=shutil.ignore_patterns("go.mod"))
+        packaged = self._locate(f"usr/share/gocode/src/{REFLECT2}")
+        shutil.copytree(packaged, vendored, ignore=shutil.ignore_patterns("go.mod"))
 
-    def _environment(self, toolchain: Path) -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         """Return an environment in which no setting of the user's own Go or make can change the build."""
-        unpacked = self.scratch / "root"
+        unpacked, goroot = self.scratch / "root", self._locate(GOROOT)
         home = self.scratch / "home"
         home.mkdir(exist_ok=True)
-        library = f"{unpacked}/usr/lib/{platform.machine()}-linux-gnu"
         return {
-            "PATH": f"{toolchain / GOROOT / 'bin'}:{unpacked}/usr/bin:/usr/local/bin:/usr/bin:/bin",
-            "LD_LIBRARY_PATH": library,
+            "PATH": f"{goroot}/bin:{unpacked}/usr/bin:/usr/local/bin:/usr/bin:/bin",
+            "LD_LIBRARY_PATH": f"{unpacked}/usr/lib/{platform.machine()}-linux-gnu",
             "PERL5LIB": f"{unpacked}/usr/share/perl5",
             "HOME": str(home),
             "LANG": "C.UTF-8",
-            "GOROOT": str(toolchain / GOROOT),
+            "GOROOT": str(goroot),
             "GOPROXY": "off",
             "CGO_ENABLED": "0",
         }
 
-    def _compile(self, tree: Path, toolchain: Path) -> Path:
+    def _compile(self, tree: Path) -> Path:
         gopath = tree / ".go"
         (gopath / "src" / "k8s.io").mkdir(parents=True)
         (gopath / "src" / "k8s.io" / "kubernetes").symlink_to("../../..")
@@ -245,7 +245,7 @@ class _Build:
         self._call(
             ["make", f"WHAT={what}", "GOLDFLAGS=-s -w", f"GOFLAGS={GOFLAGS}"],
             cwd=tree,
-            env={**self._environment(toolchain), "GOPATH": str(gopath)},
+            env={**self._environment(), "GOPATH": str(gopath)},
         )
         return next((tree / "_output/local/bin/linux").iterdir())
 

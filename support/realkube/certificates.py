@@ -58,9 +58,7 @@ class Credentials:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         authority = _Authority(f"{self.folder.parent.name} CA")
         _write(self.ca, authority.certificate)
-        loopback = x509.SubjectAlternativeName(
-            [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        )
+        loopback = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
         server = authority.issue("kube-apiserver", ExtendedKeyUsageOID.SERVER_AUTH, names=loopback)
         admin = authority.issue("admin", ExtendedKeyUsageOID.CLIENT_AUTH, group="system:masters")
         for paths, pair in ((self.server, server), (self.admin, admin)):

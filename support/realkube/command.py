@@ -132,4 +132,3 @@ def _say(text: str) -> None:
     # A reader that closed our output must not keep us from stopping the servers.
     with contextlib.suppress(BrokenPipeError):
         print(text, file=sys.stderr, flush=True)
-

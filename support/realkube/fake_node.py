@@ -11,7 +11,7 @@ import json
 import ssl
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -68,7 +68,7 @@ class FakeNode:
         self._life = _Life(url, tls, token)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._end: Callable[[], None] = lambda: None
+        self._work: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Start working; returns at once. Does nothing if it works already."""
@@ -81,10 +81,10 @@ class FakeNode:
 
     def stop(self) -> None:
         """Stop working, like a machine that loses its power; returns when all is closed."""
-        if self._thread:
-            self._end()
+        if self._thread and self._loop and self._work and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._work.cancel)
             self._thread.join()
-        self._thread = self._loop = None
+        self._thread = self._loop = self._work = None
 
     def set_ready(self, ready: bool) -> None:
         """Make the node Ready or NotReady. While NotReady it touches no Pod.
@@ -94,34 +94,32 @@ class FakeNode:
         Raises:
             TimeoutError: The API server did not take it within 20 seconds.
         """
-        self._life.ready = ready
+        self._life.become(ready)
         if self._loop:
             asyncio.run_coroutine_threadsafe(self._life.announce(), self._loop).result(20)
 
     async def _run(self, started: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
-        work = asyncio.create_task(self._life.live())
-        self._end = lambda loop=self._loop: loop.call_soon_threadsafe(work.cancel)
+        self._work = asyncio.create_task(self._life.live())
         started.set()
         with contextlib.suppress(asyncio.CancelledError):
-            await work
+            await self._work
 
 
 class _Life:
     """What the node does while it has power. Level-triggered: it looks at objects, never at single events."""
 
     def __init__(self, url: str, tls: ssl.SSLContext, token: str) -> None:
-        self.ready = True
+        self._ready = True
+        self._since = _now()
         self._url = url
         self._tls = tls
         self._token = token
         self._addresses = itertools.count(1)
-        self._beat = asyncio.Event()
 
     async def live(self) -> None:
         self._seen: dict[Key, Object] = {}
         self._due: asyncio.Queue[Key] = asyncio.Queue()
-        self._beat = asyncio.Event()
         connector = aiohttp.TCPConnector(ssl=self._tls, limit=0)
         headers = {"Authorization": f"Bearer {self._token}"}
         async with (
@@ -132,6 +130,11 @@ class _Life:
             work.create_task(self._follow("services"))
             work.create_task(self._heartbeat())
             work.create_task(self._work())
+
+    def become(self, ready: bool) -> None:
+        """Change the node's condition; :meth:`announce` tells it."""
+        if ready != self._ready:
+            self._ready, self._since = ready, _now()
 
     async def announce(self) -> None:
         """Tell the API server the node's condition, as soon as it listens."""
@@ -151,16 +154,16 @@ class _Life:
             await asyncio.sleep(HEARTBEAT)
 
     async def _report_node(self) -> None:
-        now = _text(_now())
-        reason = "SimulatedReady" if self.ready else "SimulatedFailure"
+        times = {"lastHeartbeatTime": _text(_now()), "lastTransitionTime": _text(self._since)}
+        reason = "SimulatedReady" if self._ready else "SimulatedFailure"
         conditions = [{"type": kind, "status": "False"} for kind in _PRESSURES]
-        conditions.append({"type": "Ready", "status": str(self.ready), "reason": reason})
+        conditions.append({"type": "Ready", "status": str(self._ready), "reason": reason})
         status = {
             "capacity": _ROOM,
             "allocatable": _ROOM,
             "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": NAME}],
             "nodeInfo": _FACTS,
-            "conditions": [entry | {"lastHeartbeatTime": now} for entry in conditions],
+            "conditions": [entry | times for entry in conditions],
         }
         try:
             await self._call("PATCH", f"/api/v1/nodes/{NAME}/status", {"status": status}, _STRATEGIC)
@@ -212,7 +215,7 @@ class _Life:
         while True:
             key = await self._due.get()
             item = self._seen.get(key)
-            if item is None or not self.ready:
+            if item is None or not self._ready:
                 continue
             try:
                 if key[0] == "pods":
@@ -226,6 +229,8 @@ class _Life:
                 loop.call_later(_RETRY, self._due.put_nowait, key)
             except (aiohttp.ClientError, TimeoutError):
                 loop.call_later(_RETRY, self._due.put_nowait, key)
+            except Exception as error:  # one odd object must not take the node down
+                print(f"simulated node: {'/'.join(key)} is left alone: {error!r}", file=sys.stderr)
 
     async def _tend_pod(self, key: Key, pod: Object) -> None:
         _, namespace, name = key
@@ -252,9 +257,7 @@ class _Life:
         status = {"status": {"loadBalancer": {"ingress": ingress}}}
         await self._call("PATCH", f"/api/v1/namespaces/{namespace}/services/{name}/status", status, _MERGE)
 
-    async def _call(
-        self, method: str, path: str, body: Object | None = None, headers: Mapping[str, str] | None = None
-    ) -> Any:
+    async def _call(self, method: str, path: str, body: Object | None = None, headers: Mapping[str, str] | None = None) -> Any:
         async with self._session.request(method, path, json=body, headers=headers) as response:
             if response.status >= 400:
                 raise Refused(response.status, await response.text())

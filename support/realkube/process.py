@@ -80,8 +80,12 @@ class Process:
         try:
             self._popen.wait(limit)
         except subprocess.TimeoutExpired:
-            self._popen.kill()
-            self._popen.wait()
+            self.kill()
+
+    def kill(self) -> None:
+        """End it by force, at once."""
+        self._popen.kill()
+        self._popen.wait()
 
     def wait_until(self, ready: Callable[[], bool], what: str, limit: float) -> None:
         """Wait until `ready()`, at most `limit` seconds.
