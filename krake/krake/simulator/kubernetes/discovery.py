@@ -76,6 +76,8 @@ def _resource(kind: Kind) -> list[Object]:
     }
     if kind.short_names:
         main["shortNames"] = list(kind.short_names)
+    if kind.in_all:
+        main["categories"] = ["all"]
     return [main, *(_subresource(kind, name) for name in kind.subresources)]
 
 

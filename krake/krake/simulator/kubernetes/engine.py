@@ -199,7 +199,7 @@ class Engine:
             return [Replace("pods", bound)] if bound != pod else []
         delays = {
             pods.STARTING: self._settings.start_delay,
-            pods.FINISHING: self._settings.finish_delay,
+            pods.FINISHING: pods.run_time(pod, self._settings.finish_delay),
             pods.TERMINATING: self._settings.stop_delay,
         }
         if stage in delays and (uid, stage) not in self._timers:

@@ -21,6 +21,7 @@ class Kind:
     generation: bool = False  # counts changes of everything outside metadata and status
     orphans: bool = False  # a delete without propagation policy leaves the dependents
     custom: bool = False
+    in_all: bool = False  # part of what `kubectl get all` shows
     stored: bool = True  # of several versions of a custom kind, the one that is stored
     schema: Object | None = None
 
@@ -49,7 +50,7 @@ def _core(kind: str, plural: str, *short_names: str, **rest: Any) -> Kind:
 
 def _apps(kind: str, plural: str, short_name: str, *, scale: bool = True) -> Kind:
     subresources = ("status", "scale") if scale else ("status",)
-    return Kind("apps", "v1", kind, plural, True, (short_name,), subresources, generation=True)
+    return Kind("apps", "v1", kind, plural, True, (short_name,), subresources, generation=True, in_all=True)
 
 
 def _rbac(kind: str, plural: str, *, namespaced: bool) -> Kind:
@@ -61,8 +62,8 @@ STATUS = ("status",)
 BUILT_IN = (
     _core("Namespace", "namespaces", "ns", namespaced=False, subresources=("status", "finalize")),
     _core("Node", "nodes", "no", namespaced=False, subresources=STATUS),
-    _core("Pod", "pods", "po", subresources=("status", "binding", "eviction", "log")),
-    _core("Service", "services", "svc", subresources=STATUS),
+    _core("Pod", "pods", "po", in_all=True, subresources=("status", "binding", "eviction", "log")),
+    _core("Service", "services", "svc", in_all=True, subresources=STATUS),
     _core("Endpoints", "endpoints", "ep"),
     _core("ConfigMap", "configmaps", "cm"),
     _core("Secret", "secrets"),
@@ -77,8 +78,8 @@ BUILT_IN = (
     _apps("StatefulSet", "statefulsets", "sts"),
     _apps("DaemonSet", "daemonsets", "ds", scale=False),
     Kind("apps", "v1", "ControllerRevision", "controllerrevisions"),
-    Kind("batch", "v1", "Job", "jobs", subresources=STATUS, generation=True, orphans=True),
-    Kind("batch", "v1", "CronJob", "cronjobs", True, ("cj",), STATUS, generation=True),
+    Kind("batch", "v1", "Job", "jobs", subresources=STATUS, generation=True, orphans=True, in_all=True),
+    Kind("batch", "v1", "CronJob", "cronjobs", True, ("cj",), STATUS, generation=True, in_all=True),
     Kind("networking.k8s.io", "v1", "Ingress", "ingresses", True, ("ing",), STATUS, generation=True),
     Kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses", False, generation=True),
     Kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", True, ("netpol",), generation=True),

@@ -7,12 +7,13 @@ def scale_of(obj: Object) -> Object:
     metadata, spec = obj["metadata"], obj.get("spec") or {}
     labels = ((spec.get("selector") or {}).get("matchLabels") or {}).items()
     status = obj.get("status") or {}
+    replicas = spec.get("replicas")
     names = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {name: metadata[name] for name in names if name in metadata},
-        "spec": {"replicas": spec.get("replicas", 0)},
+        "spec": {"replicas": replicas} if replicas else {},  # a zero is left out on the wire
         "status": {
             "replicas": status.get("replicas", 0),
             "selector": ",".join(f"{key}={value}" for key, value in labels),

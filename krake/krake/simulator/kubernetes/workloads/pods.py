@@ -15,6 +15,10 @@ TERMINATING = "terminating"
 ENDED = "ended"  # deleted and stopped, only finalizers keep it
 DONE = "done"
 
+# Decide in place of the images' names what becomes of a Pod: run, missing or crash; seconds or `never`.
+OUTCOME = "fake-node/outcome"
+COMPLETES_AFTER = "fake-node/completes-after"
+
 
 def stage(pod: Object) -> str:
     """Where in its life a Pod stands."""
@@ -25,11 +29,35 @@ def stage(pod: Object) -> str:
         return DONE
     if not pod["spec"].get("nodeName"):
         return UNBOUND
-    if not (pod.get("status") or {}).get("containerStatuses"):
+    if not _has_started(pod):
         return STARTING
-    ends = pod["spec"].get("restartPolicy") != "Always" and phase == "Running"
-    stuck = any(_outcome(container) == "missing" for container in pod["spec"]["containers"])
-    return FINISHING if ends and not stuck and not _crash_loops(pod) else RUNNING
+    return FINISHING if phase == "Running" and _comes_to_an_end(pod) else RUNNING
+
+
+def _has_started(pod: Object) -> bool:
+    """Whether the containers have been started, with the images that they have now."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return [status["image"] for status in statuses] == [each["image"] for each in pod["spec"]["containers"]]
+
+
+def _comes_to_an_end(pod: Object) -> bool:
+    if pod["spec"].get("restartPolicy") == "Always" or _annotation(pod, COMPLETES_AFTER) == "never":
+        return False
+    outcomes = {_outcome(pod, container) for container in pod["spec"]["containers"]}
+    loops = "crash" in outcomes and pod["spec"].get("restartPolicy") != "Never"
+    return not loops and "missing" not in outcomes
+
+
+def run_time(pod: Object, default: float) -> float:
+    """Seconds until a Pod that comes to an end does so."""
+    try:
+        return max(float(_annotation(pod, COMPLETES_AFTER)), 0.0)
+    except ValueError:
+        return default
+
+
+def _annotation(pod: Object, name: str) -> str:
+    return str((pod["metadata"].get("annotations") or {}).get(name, ""))
 
 
 def is_active(pod: Object) -> bool:
@@ -75,9 +103,9 @@ def _with_conditions(pod: Object, *new: Object) -> Object:
 
 def start(pod: Object, node_ready: bool, address: str, now: str) -> Object:
     """The Pod with its containers started, as far as their images can be had and don't crash."""
-    statuses = [_container_status(container, now) for container in pod["spec"]["containers"]]
+    statuses = [_container_status(pod, container, now) for container in pod["spec"]["containers"]]
     unready = [status["name"] for status in statuses if not status["ready"]]
-    waiting = any(_outcome(container) == "missing" for container in pod["spec"]["containers"])
+    waiting = any(_outcome(pod, container) == "missing" for container in pod["spec"]["containers"])
     ready = not unready and node_ready
     reason = "" if ready else "ContainersNotReady"
     text = "" if not unready else f"containers with unready status: [{' '.join(unready)}]"
@@ -98,25 +126,20 @@ def start(pod: Object, node_ready: bool, address: str, now: str) -> Object:
     )
 
 
-def _outcome(container: Object) -> str:
-    """What becomes of a container: its image's name decides."""
-    image = str(container.get("image", ""))
-    return next((word for word in ("missing", "crash") if word in image), "runs")
+def _outcome(pod: Object, container: Object) -> str:
+    """What becomes of a container: its image's name decides, or the Pod's annotation."""
+    text = _annotation(pod, OUTCOME) or str(container.get("image", ""))
+    return next((word for word in ("missing", "crash") if word in text), "run")
 
 
-def _crash_loops(pod: Object) -> bool:
-    crashes = any(_outcome(container) == "crash" for container in pod["spec"]["containers"])
-    return crashes and pod["spec"].get("restartPolicy") != "Never"
-
-
-def _container_status(container: Object, now: str) -> Object:
-    image, outcome = container["image"], _outcome(container)
+def _container_status(pod: Object, container: Object, now: str) -> Object:
+    image, outcome = container["image"], _outcome(pod, container)
     status: Object = {
         "name": container["name"],
         "image": image,
         "imageID": "" if outcome == "missing" else f"krake-simulator://{image}",
-        "ready": outcome == "runs",
-        "started": outcome == "runs",
+        "ready": outcome == "run",
+        "started": outcome == "run",
         "restartCount": 3 if outcome == "crash" else 0,
         "lastState": {},
     }
@@ -141,7 +164,7 @@ def _terminated(reason: str, code: int, now: str) -> Object:
 
 def finish(pod: Object, now: str) -> Object:
     """The Pod after its containers came to their end; a crashing image ends in failure."""
-    failed = any(_outcome(container) == "crash" for container in pod["spec"]["containers"])
+    failed = any(_outcome(pod, container) == "crash" for container in pod["spec"]["containers"])
     ended = _terminated("Error", 1, now) if failed else _terminated("Completed", 0, now)
     statuses = [
         {**status, "ready": False, "started": False, "state": {"terminated": ended}}
