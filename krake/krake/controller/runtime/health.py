@@ -36,11 +36,11 @@ async def serve_health(port: int, waiting_for: Callable[[], list[str]]) -> Async
 
     app = web.Application()
     app.add_routes([web.get("/livez", live), web.get("/readyz", ready), web.get("/metrics", metrics)])
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, HOST, port, shutdown_timeout=1.0).start()
+            await web.TCPSite(runner, HOST, port).start()
         except OSError as error:
             raise SettingsError(
                 f"health_port: cannot listen on {HOST}:{port} ({error.strerror}); choose another port."

@@ -94,11 +94,14 @@ class Process:
         self._parts = parts
         self._client = client
         self._stop = stop
+        self._reached = False
 
     def waiting_for(self) -> list[str]:
         """What must happen before the process is ready."""
         if self._stop.is_set():
             return ["the end"]
+        if not self._reached:
+            return ["the API"]
         return [each.kind.definition.plural for each in self._parts.informers if not each.synced.is_set()]
 
     async def run(self, drain_timeout: float) -> None:
@@ -122,6 +125,7 @@ class Process:
 
     async def _start(self, background: list[asyncio.Task[None]], controllers: list[asyncio.Task[None]]) -> None:
         await self._await_api()
+        self._reached = True
         background += [self._supervise(repr(each), each.run) for each in self._parts.informers]
         await asyncio.gather(*(each.synced.wait() for each in self._parts.informers))
         log.info("%s is ready.", self.name)
