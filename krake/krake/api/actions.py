@@ -1,0 +1,154 @@
+"""What can be done to objects besides reading and writing them: one function for each kind and action.
+
+An action is a pure function: the stored object, the body of the request and the situation in, the changed object out. Returning
+the object as it came in changes nothing.
+"""
+
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from krake.api.lifecycle import mark_deleted, with_status
+from krake.api.problem import Problem, of_fields, refused
+from krake.data.infrastructure import Cloud, CloudBinding, GlobalCloud
+from krake.data.kinds import Resource
+from krake.data.kubernetes import (
+    Application,
+    ApplicationComplete,
+    ApplicationShutdown,
+    ApplicationState,
+    Cluster,
+    ClusterBinding,
+)
+from krake.data.metadata import ResourceRef
+from krake.data.openstack import MagnumCluster, MagnumClusterBinding, Project
+
+R = TypeVar("R", bound=Resource)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What an action knows besides the object: the time, and all other objects."""
+
+    now: datetime
+    find: Callable[[ResourceRef], Resource | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An action of a kind.
+
+    :param run: ``(object, body, situation) → object``.
+    :param permissions: of the resource names for roles, any one of which allows the action.
+    """
+
+    run: Callable[[Any, Any, Situation], Resource]
+    permissions: tuple[str, ...]
+
+
+ACTIONS: dict[tuple[type[Resource], str], Action] = {}
+"""All actions by kind and name, as in the path."""
+
+Run = TypeVar("Run", bound=Callable[[Any, Any, Situation], Resource])
+
+
+def action(kind: type[Resource], name: str, *, allowed_by: Sequence[str] = ()) -> Callable[[Run], Run]:
+    """Register a function as an action; besides its own name, those of *allowed_by* permit it."""
+
+    def register(run: Run) -> Run:
+        plural = kind.definition.plural
+        ACTIONS[kind, name] = Action(run, tuple(f"{plural}/{each}" for each in (name, *allowed_by)))
+        return run
+
+    return register
+
+
+@action(Application, "binding")
+def bind_application(app: Application, body: ClusterBinding, situation: Situation) -> Application:
+    """Run the application on a cluster. Binding it anew to the same cluster only hands it to its controller again."""
+    _check_target(app, "cluster", body.cluster, [Cluster], situation)
+    status = replace(app.status, kube_controller_triggered=situation.now)
+    if status.scheduled_to == body.cluster:
+        return with_status(_own(app, None, body.cluster, status.running_on), status)
+    previous = status.scheduled_to
+    status = replace(status, scheduled=situation.now, scheduled_to=body.cluster)
+    return with_status(_own(app, previous, body.cluster, status.running_on), status)
+
+
+@action(Cluster, "binding")
+def bind_cluster(cluster: Cluster, body: CloudBinding, situation: Situation) -> Cluster:
+    """Create the cluster on a cloud."""
+    _check_target(cluster, "cloud", body.cloud, [Cloud, GlobalCloud], situation)
+    status = replace(cluster.status, scheduled=situation.now, scheduled_to=body.cloud)
+    return with_status(_own(cluster, cluster.status.scheduled_to, body.cloud, status.running_on), status)
+
+
+@action(MagnumCluster, "binding")
+def bind_magnum_cluster(cluster: MagnumCluster, body: MagnumClusterBinding, situation: Situation) -> MagnumCluster:
+    """Create the Magnum cluster in a project, by a template."""
+    _check_target(cluster, "project", body.project, [Project], situation)
+    status = replace(cluster.status, project=body.project, template=body.template)
+    if status == cluster.status and body.project in cluster.metadata.owners:
+        return cluster
+    return with_status(_own(cluster, cluster.status.project, body.project, None), status)
+
+
+def _check_target(
+    bound: Resource, field: str, target: ResourceRef, kinds: Sequence[type[Resource]], situation: Situation
+) -> None:
+    if bound.metadata.deleted is not None:
+        raise refused(409, f"{bound.ref} is being deleted and cannot be bound any more.")
+    kind = next((each for each in kinds if (each.definition.api, each.definition.name) == (target.api, target.kind)), None)
+    if kind is None:
+        names = " or ".join(f"{each.definition.api} {each.definition.name}" for each in kinds)
+        raise of_fields([(f"{field}.kind", f"{bound.kind} can be bound to {names}, not to {target.api} {target.kind}.")])
+    expected = bound.metadata.namespace if kind.definition.namespaced else None
+    if target.namespace != expected:
+        place = f"in namespace '{expected}', as {bound.kind} '{bound.metadata.name}' is" if expected else "without a namespace"
+        raise of_fields([(f"{field}.namespace", f"{target.kind} '{target.name}' must be {place}.")])
+    found = situation.find(target)
+    if found is None:
+        raise of_fields([(field, f"{target} does not exist.")])
+    if found.metadata.deleted is not None:
+        raise refused(409, f"{target} is being deleted; nothing can be bound to it.")
+
+
+def _own(bound: R, previous: ResourceRef | None, target: ResourceRef, running_on: ResourceRef | None) -> R:
+    """Make *target* an owner instead of *previous*, which stays one as long as the object still runs there."""
+    dropped = previous if previous not in (target, running_on) else None
+    owners = [owner for owner in bound.metadata.owners if dropped is None or owner != dropped]
+    if target not in owners:
+        owners.append(target)
+    return replace(bound, metadata=replace(bound.metadata, owners=owners))
+
+
+@action(Application, "complete")
+def complete(app: Application, body: ApplicationComplete, situation: Situation) -> Application:
+    """The application says that its work is done: it is deleted."""
+    _check_token(app.status.complete_token, body.token)
+    status = replace(app.status, state=ApplicationState.READY_FOR_ACTION)
+    return mark_deleted(with_status(app, status), situation.now)
+
+
+@action(Application, "shutdown")
+def shut_down(app: Application, body: ApplicationShutdown, situation: Situation) -> Application:
+    """The application says that it is ready to be stopped."""
+    _check_token(app.status.shutdown_token, body.token)
+    if app.status.state not in (ApplicationState.WAITING_FOR_CLEANING, ApplicationState.DEGRADED):
+        return app
+    return with_status(app, replace(app.status, state=ApplicationState.READY_FOR_ACTION, shutdown_grace_period=None))
+
+
+@action(Application, "retry", allowed_by=["status"])
+def retry(app: Application, body: None, situation: Situation) -> Application:
+    """Try once more to shut the application down."""
+    if app.status.state is not ApplicationState.DEGRADED:
+        raise refused(400, "No migration or deletion retry needed")
+    return with_status(app, replace(app.status, state=ApplicationState.WAITING_FOR_CLEANING, shutdown_grace_period=None))
+
+
+def _check_token(expected: str | None, given: str | None) -> None:
+    if not expected or not given or not hmac.compare_digest(expected.encode(), given.encode()):
+        raise Problem(401, "No token has been provided or the provided one is invalid.")

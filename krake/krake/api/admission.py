@@ -1,0 +1,38 @@
+"""What is special to a kind when its objects are deleted: one pure function for each such kind."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from krake.api.lifecycle import with_status
+from krake.data.kinds import Resource
+from krake.data.kubernetes import Application, ApplicationState
+
+Prepare = Callable[[Any], Resource]
+P = TypeVar("P", bound=Prepare)
+
+_BEFORE_DELETION: dict[type[Resource], Prepare] = {}
+
+
+def before_deletion(kind: type[Resource]) -> Callable[[P], P]:
+    """Register what happens to objects of *kind* in the write that begins their deletion."""
+
+    def register(prepare: P) -> P:
+        _BEFORE_DELETION[kind] = prepare
+        return prepare
+
+    return register
+
+
+def prepare_deletion(record: Resource) -> Resource:
+    """Return *record* as it is to be when its deletion begins."""
+    prepare = _BEFORE_DELETION.get(type(record))
+    return record if prepare is None else prepare(record)
+
+
+@before_deletion(Application)
+def wait_for_shutdown(app: Application) -> Application:
+    """An application with a shutdown hook is asked to stop before it is taken away."""
+    if "shutdown" not in app.spec.hooks:
+        return app
+    return with_status(app, replace(app.status, state=ApplicationState.WAITING_FOR_CLEANING))

@@ -1,0 +1,95 @@
+"""Puts the API together and serves it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from krake.api.authentication import make_chain
+from krake.api.authorization import make_authorizer
+from krake.api.cache import Cache
+from krake.api.cross_origin import CrossOrigin
+from krake.api.figures import Figures
+from krake.api.gate import Gate
+from krake.api.handlers import Services
+from krake.api.reader import Reader
+from krake.api.routes import add_routes
+from krake.api.service import ServiceHandlers
+from krake.api.settings import ApiConfig
+from krake.api.watch import Watches
+from krake.api.writer import Writer
+from krake.ports.store import Store
+
+_SHUTDOWN_LIMIT = 10.0
+"""Seconds that requests under way have to end when the server stops."""
+
+
+def make_app(config: ApiConfig, store: Store) -> web.Application:
+    """Return the API on *store*, which stays the caller's to close.
+
+    :raises ValueError: the configuration asks for what cannot be had.
+    """
+    check(config)
+    cache = Cache(store, history=config.watch.history, max_staleness=config.max_staleness)
+    reader = Reader(store, cache)
+    services = Services(
+        cache=cache,
+        reader=reader,
+        writer=Writer(store, cache, repetitions=config.etcd.retry_transactions),
+        watches=Watches(store, cache, buffer=config.watch.buffer),
+        now=lambda: datetime.now(UTC),
+    )
+    app = web.Application(client_max_size=config.max_body_size)
+    figures = Figures(cache)
+    cross_origin = CrossOrigin(config.authentication.cors_origin)
+    Gate(make_chain(config.authentication), figures, cross_origin, config.docs.problem_base_url).install(app)
+    ServiceHandlers(store, cache, reader, figures).add_routes(app.router)
+    add_routes(app.router, services, make_authorizer(config.authorization, cache))
+
+    async def follow_store(_: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(cache.run())
+        yield
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    async def end_watches(_: web.Application) -> None:
+        cache.close_subscriptions()
+
+    app.cleanup_ctx.append(follow_store)
+    app.on_shutdown.append(end_watches)
+    return app
+
+
+def check(config: ApiConfig) -> None:
+    """Refuse what would be ignored. Raises ValueError."""
+    strategy = config.authentication.strategy
+    missing = {
+        "tls.enabled": config.tls.enabled,
+        "authentication.strategy.keystone.enabled": strategy.keystone.enabled,
+        "authentication.strategy.keycloak.enabled": strategy.keycloak.enabled,
+    }
+    for key, enabled in missing.items():
+        if enabled:
+            raise ValueError(f"{key} is not available in this version; switch it off.")
+
+
+@contextlib.asynccontextmanager
+async def serve(config: ApiConfig, store: Store) -> AsyncIterator[str]:
+    """Serve the API as long as the context lasts; gives its URL.
+
+    :raises ValueError: the configuration asks for what cannot be had.
+    :raises OSError: the address cannot be listened on.
+    """
+    # Whoever hangs up ends the handler: nobody waits for its answer, and a watch would not notice otherwise.
+    runner = web.AppRunner(make_app(config, store), handler_cancellation=True, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, config.host, config.port, shutdown_timeout=_SHUTDOWN_LIMIT, backlog=1024)
+        await site.start()
+        host, port, *_ = runner.addresses[0]
+        yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,200 @@
+"""Serves the objects of a kind; the same class serves all kinds."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from aiohttp import web
+
+from krake.api import lifecycle
+from krake.api.actions import Action, Situation
+from krake.api.admission import prepare_deletion
+from krake.api.body import check_patch_type, merge_patch, read_object
+from krake.api.cache import Cache
+from krake.api.items import Item, encode
+from krake.api.lifecycle import Outcome
+from krake.api.problem import of_fields
+from krake.api.query import ListQuery, is_set
+from krake.api.reader import Reader
+from krake.api.subscription import Subscription
+from krake.api.watch import Watches, registered
+from krake.api.writer import Writer
+from krake.data.kinds import Resource
+from krake.data.metadata import Key
+from krake.data.record import Record, fields_of
+from krake.data.schema import Purpose, load
+
+_BLOCKING_LIMIT = 60.0
+"""Seconds that a request waits for a state at most."""
+_UNBLOCKED = {"False", "false", "0", ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all handlers share."""
+
+    cache: Cache
+    reader: Reader
+    writer: Writer
+    watches: Watches
+    now: Callable[[], datetime]
+
+
+def answer(wire: bytes, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """Return the response with a JSON text."""
+    return web.Response(body=wire, status=status, headers=headers, content_type="application/json", charset="utf-8")
+
+
+class Handlers:
+    """Handles the requests for one kind. All raise Problem, and ValidationError for a wrong body."""
+
+    def __init__(self, kind: type[Resource], services: Services) -> None:
+        self._kind = kind
+        self._definition = kind.definition
+        self._services = services
+
+    async def list_or_watch(self, request: web.Request, namespace: str | None) -> web.StreamResponse:
+        """``GET`` of a collection."""
+        prefix = self._definition.prefix_of(namespace)
+        query = ListQuery.of(request.query, prefix)
+        if query.watch and request.method == "GET":
+            return await self._services.watches.stream(request, self._kind, prefix, query)
+        return answer(await self._services.reader.collect(self._kind, prefix, query))
+
+    async def create(self, request: web.Request, namespace: str | None) -> web.Response:
+        """``POST`` to a collection."""
+        state = self._awaited_state(request)
+        body = load(self._kind, await read_object(request), Purpose.CREATE)
+        record = lifecycle.create(body, namespace, str(uuid.uuid4()), self._services.now())
+        wire = await self._services.writer.create(record)
+        if state is not None:
+            wire = await self._wait_for(record.key, state, wire)
+        return answer(wire, 201, {"Location": f"{request.rel_url.raw_path}/{record.metadata.name}"})
+
+    async def read(self, request: web.Request, key: Key) -> web.Response:
+        """``GET`` of an object."""
+        return answer(self._services.reader.get(self._kind, key).wire)
+
+    async def update(self, request: web.Request, key: Key) -> web.Response:
+        """``PUT`` of an object."""
+        body = await read_object(request)
+
+        def decide(item: Item) -> Outcome:
+            return lifecycle.update(item.record, lifecycle.read_body(item.record, item.decode, body), self._services.now())
+
+        # What is wrong whatever is stored is said before the object is looked for.
+        self._check_unless_stored(key, body)
+        return await self._change(key, body, decide)
+
+    async def patch(self, request: web.Request, key: Key) -> web.Response:
+        """``PATCH`` of an object, by a merge patch."""
+        check_patch_type(request)
+        patch = await read_object(request)
+
+        def decide(item: Item) -> Outcome:
+            body = lifecycle.read_body(item.record, item.decode, merge_patch(item.decode(), patch))
+            return lifecycle.update(item.record, body, self._services.now())
+
+        return await self._change(key, patch, decide)
+
+    async def update_status(self, request: web.Request, key: Key) -> web.Response:
+        """``PUT`` of the status."""
+        body = await read_object(request)
+        return await self._change(key, body, lambda item: lifecycle.update_status(item.record, body))
+
+    async def patch_status(self, request: web.Request, key: Key) -> web.Response:
+        """``PATCH`` of the status, by a merge patch on the whole object."""
+        check_patch_type(request)
+        patch = await read_object(request)
+
+        def decide(item: Item) -> Outcome:
+            return lifecycle.update_status(item.record, merge_patch(item.decode(), patch))
+
+        return await self._change(key, patch, decide)
+
+    async def delete(self, request: web.Request, key: Key) -> web.Response:
+        """``DELETE`` of an object: begins its deletion or, by force, removes it."""
+        state = self._awaited_state(request)
+        force = is_set(request.query, "force")
+
+        def decide(item: Item) -> Outcome:
+            record, now = item.record, self._services.now()
+            if force:
+                return lifecycle.remove(record, now)
+            if record.metadata.deleted is not None and record.metadata.finalizers:
+                return Outcome(record)
+            return Outcome(lifecycle.mark_deleted(prepare_deletion(record), now))
+
+        wire = await self._services.writer.change(self._kind, key, decide)
+        if state is not None:
+            wire = await self._wait_for(key, state, wire)
+        return answer(wire)
+
+    async def act(self, request: web.Request, key: Key, action: Action, body_class: type[Record] | None) -> web.Response:
+        """``PUT`` of an action."""
+        body = None if body_class is None else load(body_class, await read_object(request), Purpose.FULL)
+
+        def decide(item: Item) -> Outcome:
+            situation = Situation(self._services.now(), self._services.reader.find)
+            record = action.run(item.record, body, situation)
+            return Outcome(item.record if record == item.record else record)
+
+        return answer(await self._services.writer.change(self._kind, key, decide))
+
+    async def _change(self, key: Key, body: dict[str, Any], decide: Callable[[Item], Outcome]) -> web.Response:
+        named = lifecycle.named_version(body)
+
+        def decide_on_version(item: Item) -> Outcome:
+            lifecycle.check_version(item.record, named)
+            return decide(item)
+
+        return answer(await self._services.writer.change(self._kind, key, decide_on_version, named=named))
+
+    def _check_unless_stored(self, key: Key, body: dict[str, Any]) -> None:
+        if self._services.cache[self._kind].get(key) is None:
+            load(self._kind, body, Purpose.UPDATE)
+
+    def _awaited_state(self, request: web.Request) -> str | None:
+        """Return the state that the request is to wait for, in capitals."""
+        text = request.query.get("blocking", "")
+        states = _states_of(self._kind)
+        if text in _UNBLOCKED or not states:
+            return None
+        if text.upper() not in states | {"DELETED"}:
+            known = ", ".join(sorted(state.lower() for state in states))
+            raise of_fields([("query.blocking", f"There is no state {text!r}; wait for one of: {known}.")])
+        return text.upper()
+
+    async def _wait_for(self, key: Key, state: str, wire: bytes) -> bytes:
+        """Return the object as soon as it is in *state* or removed; after the time limit, *wire*."""
+        collection = self._services.cache[self._kind]
+        changes = Subscription(self._definition.store_key(key), None, limit=10_000)
+        try:
+            async with asyncio.timeout(_BLOCKING_LIMIT):
+                with registered(collection, changes):
+                    while (item := collection.get(key)) is not None:
+                        if _state_of(item.record) == state or not await changes.take():
+                            return item.wire
+        except TimeoutError:
+            return wire
+        return _as_deleted(self._kind, wire) if state == "DELETED" else wire
+
+
+def _state_of(record: Any) -> str:
+    return str(record.status.state.name)
+
+
+def _states_of(kind: type[Resource]) -> set[str]:
+    status = next((info.type for info in fields_of(kind) if info.name == "status"), None)
+    state = next((info.type for info in fields_of(status) if info.name == "state"), None) if status else None
+    return set(state.__members__) if isinstance(state, type) and issubclass(state, Enum) else set()
+
+
+def _as_deleted(kind: type[Resource], wire: bytes) -> bytes:
+    data: dict[str, Any] = Item(kind, "", 0, 0, wire).decode()
+    data["status"]["state"] = "DELETED"
+    return encode(data)

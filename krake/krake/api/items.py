@@ -1,0 +1,109 @@
+"""Objects as the cache keeps them: in their wire form, decoded only if someone looks inside."""
+
+import json
+import re
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from krake.data.kinds import Resource
+from krake.data.metadata import Key, WatchEventType
+from krake.ports.store import Entry
+
+_VERSION = re.compile(rb'"generation": \d+, "resource_version": (null|"\d+")\}')
+
+
+def encode(data: Any) -> bytes:
+    """Return the JSON text of a wire form. Raises ValueError for numbers that JSON does not know."""
+    return json.dumps(data, allow_nan=False).encode()
+
+
+def with_version(value: bytes, revision: int) -> bytes | None:
+    """Return the text of an object with the version *revision*; ``None`` if it was not written by this version of Krake.
+
+    The version is put in place without decoding the text. It follows the generation at the end of the metadata, which comes
+    before everything a user may have written freely; inside of strings the quotes would be escaped.
+    """
+    found = _VERSION.search(value)
+    return None if found is None else b'%b"%d"%b' % (value[: found.start(1)], revision, value[found.end(1) :])
+
+
+class Item:
+    """A stored object at one version."""
+
+    __slots__ = ("_labels", "_record", "created_revision", "kind", "revision", "store_key", "wire")
+
+    def __init__(self, kind: type[Resource], store_key: str, revision: int, created_revision: int, wire: bytes) -> None:
+        self.kind = kind
+        self.store_key = store_key
+        self.revision = revision
+        self.created_revision = created_revision
+        self.wire = wire
+        """The text that clients get."""
+        self._record: Resource | None = None
+        self._labels: Mapping[str, str] | None = None
+
+    @classmethod
+    def of(cls, kind: type[Resource], entry: Entry) -> "Item":
+        """Return the object of a store entry. Raises ValueError if the value is no object at all."""
+        wire = with_version(entry.value, entry.revision)
+        if wire is None:
+            wire = _rewrite(kind, entry)
+        return cls(kind, entry.key, entry.revision, entry.created_revision, wire)
+
+    @property
+    def key(self) -> Key:
+        return self.kind.definition.key_of(self.store_key)
+
+    @property
+    def record(self) -> Resource:
+        """The object; its resource version is set."""
+        if self._record is None:
+            self._record = self.kind.restore(self.decode())
+        return self._record
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        if self._labels is None:
+            self._labels = self.record.metadata.labels if self._record else self.decode()["metadata"].get("labels") or {}
+        return self._labels
+
+    def decode(self) -> dict[str, Any]:
+        """Return the wire form; made anew by each call, so it may be changed."""
+        data: dict[str, Any] = json.loads(self.wire)
+        return data
+
+    def at(self, revision: int) -> "Item":
+        """Return the same object under another version, as the event of its deletion shows it."""
+        return Item(self.kind, self.store_key, revision, self.created_revision, with_version(self.wire, revision) or self.wire)
+
+
+def _rewrite(kind: type[Resource], entry: Entry) -> bytes:
+    """Return the text of an object that another version of Krake has stored."""
+    data = json.loads(entry.value)
+    if not isinstance(data, dict):
+        raise ValueError("The stored value is not a JSON object.")
+    wire = with_version(encode(kind.restore(data).serialize()), entry.revision)
+    assert wire is not None
+    return wire
+
+
+class Event:
+    """A change of an object, and the line that tells it to all watchers."""
+
+    __slots__ = ("_lines", "item", "previous", "revision", "type")
+
+    def __init__(self, kind: WatchEventType, item: Item, previous: Item | None) -> None:
+        self.type = kind
+        self.item = item
+        """The object as it is now, or as it was when it was removed."""
+        self.previous = previous
+        self.revision = item.revision
+        self._lines: dict[Enum, bytes] = {}
+
+    def line(self, kind: WatchEventType) -> bytes:
+        """Return the line of a watch that tells the event as of *kind*."""
+        line = self._lines.get(kind)
+        if line is None:
+            line = self._lines[kind] = b'{"type": "%b", "object": %b}\n' % (kind.name.encode(), self.item.wire)
+        return line

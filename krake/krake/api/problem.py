@@ -1,0 +1,134 @@
+"""What is answered instead of a result: problem documents (RFC 9457)."""
+
+import json
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Any
+
+from aiohttp import web
+from marshmallow import ValidationError
+
+from krake.data.kinds import Kind
+from krake.data.metadata import Key
+from krake.data.schema import flatten_errors
+from krake.ports.store import Compacted, StoreError, TooLarge, Unavailable
+
+CONTENT_TYPE = "application/problem+json"
+RETRY_AFTER = {"Retry-After": "1"}
+
+_SHOWN_ERRORS = 20
+_SHOWN_CHARACTERS = 500
+
+
+class Title(Enum):
+    """The named problems; the value is the anchor in the documentation."""
+
+    NOT_FOUND_ERROR = "not-found-error"
+    RESOURCE_ALREADY_EXISTS = "resource-already-exists"
+    UPDATE_ERROR = "update-error"
+    TRANSACTION_ERROR = "transaction-error"
+    RESOURCE_VERSION_GONE = "resource-version-gone"
+    STORE_UNAVAILABLE = "store-unavailable"
+
+
+FieldError = tuple[str, str]
+"""The dotted path of a field and what is wrong with it."""
+
+
+class Problem(Exception):
+    """The request cannot be served; raised anywhere below a handler."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        title: Title | None = None,
+        errors: Iterable[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.title = title
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+    def document(self, base_url: str) -> dict[str, Any]:
+        """Return the problem document; *base_url* is where problems are explained."""
+        document: dict[str, Any] = {"type": "about:blank", "status": self.status, "detail": self.detail}
+        if self.title is not None:
+            kind = f"{base_url}#{self.title.value}" if base_url else "about:blank"
+            document = {"type": kind, "title": self.title.name, "status": self.status, "detail": self.detail}
+        if self.errors:
+            document["errors"] = [{"field": field, "message": message} for field, message in self.errors]
+        return document
+
+    def response(self, base_url: str) -> web.Response:
+        """Return the answer to the request."""
+        text = json.dumps(self.document(base_url))
+        return web.Response(text=text, status=self.status, headers=self.headers, content_type=CONTENT_TYPE)
+
+
+def of_fields(errors: Iterable[FieldError], status: int = 422) -> Problem:
+    """Return the problem of a request in which fields, parameters or parts of the path are wrong."""
+    cut = [(field, _shorten(message)) for field, message in errors]
+    shown = [f"{field}: {message}" if field else message for field, message in cut[:_SHOWN_ERRORS]]
+    if len(cut) > len(shown):
+        shown.append(f"and {len(cut) - len(shown)} more")
+    return Problem(status, "; ".join(shown), errors=cut)
+
+
+def of_validation(error: ValidationError) -> Problem:
+    """Return the problem of a body that breaks its declaration."""
+    return of_fields(flatten_errors(error.messages))
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+
+
+def not_found(kind: Kind, key: Key) -> Problem:
+    """Return the problem of an object that does not exist."""
+    place = "" if key.namespace is None else f" in namespace '{key.namespace}'"
+    return Problem(404, f"'{kind}' '{key.name}' does not exist{place}", title=Title.NOT_FOUND_ERROR)
+
+
+def already_exists(kind: Kind, key: Key) -> Problem:
+    """Return the problem of an object that is to be created but is there."""
+    place = "" if key.namespace is None else f" in namespace '{key.namespace}'"
+    return Problem(409, f"{kind} '{key.name}' already exists{place}", title=Title.RESOURCE_ALREADY_EXISTS)
+
+
+def refused(status: int, detail: str) -> Problem:
+    """Return the problem of a change that the object does not allow now."""
+    return Problem(status, detail, title=Title.UPDATE_ERROR)
+
+
+def outdated(detail: str) -> Problem:
+    """Return the problem of a change that was overtaken by another one."""
+    return Problem(409, detail, title=Title.TRANSACTION_ERROR)
+
+
+def gone(revision: int) -> Problem:
+    """Return the problem of a version that is too old, or that this store has never had."""
+    detail = f"The history since resource version {revision} is not known (any more); list anew and watch from there."
+    return Problem(410, detail, title=Title.RESOURCE_VERSION_GONE)
+
+
+def unavailable(detail: str) -> Problem:
+    """Return the problem of a store that cannot be used now."""
+    return Problem(503, detail, title=Title.STORE_UNAVAILABLE, headers=RETRY_AFTER)
+
+
+def of_store(error: StoreError) -> Problem:
+    """Return the problem that an error of the store means to a client; where the store is, is not told."""
+    if isinstance(error, TooLarge):
+        return Problem(413, "The object is larger than the store takes.")
+    if isinstance(error, Compacted):
+        return gone(error.revision)
+    if isinstance(error, Unavailable) and error.outcome_unknown:
+        return unavailable("The store did not confirm the write, which may have been applied; read the object to find out.")
+    if isinstance(error, Unavailable):
+        return unavailable("The store cannot be reached now. Nothing was changed; try again.")
+    return unavailable("The store refuses to serve Krake; the log of the API says why.")

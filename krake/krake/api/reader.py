@@ -1,0 +1,91 @@
+"""Reads from the cache: objects, and lists with selectors and pages."""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from krake.api.cache import Cache, Collection
+from krake.api.items import Item
+from krake.api.problem import gone, not_found, unavailable
+from krake.api.query import ListQuery, Page
+from krake.api.selector import Selector
+from krake.data.kinds import Kind, Resource, kind_of
+from krake.data.metadata import Key, ListMetadata, ResourceRef
+from krake.ports.store import Compacted, Store
+
+_PAST_PAGE = 500
+
+
+class Reader:
+    """Reads objects and lists. Raises Problem 503 while the cache is not to be trusted."""
+
+    def __init__(self, store: Store, cache: Cache) -> None:
+        self._store = store
+        self._cache = cache
+
+    def check(self) -> None:
+        """Refuse to read what may be too old."""
+        if not self._cache.readable:
+            raise unavailable("The store cannot be reached now; try again.")
+
+    def get(self, kind: type[Resource], key: Key) -> Item:
+        """Return an object.
+
+        :raises Problem: there is no such object.
+        """
+        self.check()
+        item = self._cache[kind].get(key)
+        if item is None:
+            raise not_found(kind.definition, key)
+        return item
+
+    def find(self, ref: ResourceRef) -> Resource | None:
+        """Return the object that *ref* names, if it is there."""
+        try:
+            item = self._cache[kind_of(ref)].get(ref.key)
+        except LookupError:
+            return None
+        return None if item is None else item.record
+
+    async def collect(self, kind: type[Resource], prefix: str, query: ListQuery) -> bytes:
+        """Return the list envelope with the objects below *prefix*.
+
+        :raises Problem: 410 the state that a page belongs to is forgotten.
+        """
+        self.check()
+        collection = self._cache[kind]
+        page = query.page or Page(self._cache.revision, "")
+        if query.page is None or collection.changed <= page.revision <= self._cache.revision:
+            items = _select(collection.select(prefix, page.after), query.selector)
+            shown = list(islice(items, query.limit))
+            more = next(items, None) is not None
+        else:
+            shown, more = await self._list_past(collection, prefix, query, page)
+        token = Page(page.revision, shown[-1].store_key).token if more else None
+        return _envelope(kind.definition, ListMetadata(resource_version=str(page.revision), continue_=token), shown)
+
+    async def _list_past(self, collection: Collection, prefix: str, query: ListQuery, page: Page) -> tuple[list[Item], bool]:
+        """Read a page of a state that is not the current one any more."""
+        shown: list[Item] = []
+        after = page.after
+        while True:
+            try:
+                snapshot = await self._store.list(prefix, limit=_PAST_PAGE, after=after, revision=page.revision)
+            except Compacted:
+                raise gone(page.revision) from None
+            items = (Item.of(collection.kind, entry) for entry in snapshot.entries)
+            shown += _select(items, query.selector)
+            if query.limit is not None and len(shown) > query.limit:
+                return shown[: query.limit], True
+            if not snapshot.more:
+                return shown, False
+            after = snapshot.entries[-1].key
+
+
+def _select(items: Iterable[Item], selector: Selector | None) -> Iterator[Item]:
+    return iter(items) if selector is None else (item for item in items if selector.match(item.labels))
+
+
+def _envelope(kind: Kind, metadata: ListMetadata, items: list[Item]) -> bytes:
+    head = json.dumps({"api": kind.api, "kind": kind.list_kind, "metadata": metadata.serialize()})[:-1]
+    return b'%b, "items": [%b]}' % (head.encode(), b", ".join([item.wire for item in items]))

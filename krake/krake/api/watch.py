@@ -1,0 +1,122 @@
+"""Streams changes to watchers: one line of JSON for each."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+
+from krake.api.cache import Cache, Collection, list_all
+from krake.api.items import Event, encode
+from krake.api.problem import gone, unavailable
+from krake.api.query import ListQuery
+from krake.api.subscription import Subscription
+from krake.data.kinds import Kind, Resource
+from krake.ports.store import Compacted, Entry, Store
+
+CONTENT_TYPE = "application/x-ndjson"
+
+
+class Watches:
+    """Opens watches on the cache.
+
+    :param buffer: how many lines may wait for a watcher before it is given up; it may come back and resume.
+    """
+
+    def __init__(self, store: Store, cache: Cache, *, buffer: int) -> None:
+        self._store = store
+        self._cache = cache
+        self._buffer = buffer
+
+    async def stream(self, request: web.Request, kind: type[Resource], prefix: str, query: ListQuery) -> web.StreamResponse:
+        """Answer a request with the changes of the objects below *prefix*, until either side ends it.
+
+        :raises Problem: 410 the changes since the version asked for are not known (any more).
+        """
+        collection = self._cache[kind]
+        past = await self._prepare(collection, prefix, query.resource_version)
+        response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-cache"})
+
+        def hang_up() -> None:
+            # Whoever does not read would not notice a proper end either.
+            if request.transport is not None:
+                request.transport.abort()
+
+        subscription = Subscription(prefix, query.selector, self._buffer, hang_up)
+        with registered(collection, subscription):
+            if query.resource_version is not None:
+                subscription.replay(_missed(collection, prefix, query.resource_version, past))
+            bookmark = self._bookmark(kind.definition) if query.bookmarks else None
+            if bookmark is not None:
+                subscription.push(bookmark())
+            await response.prepare(request)
+            with _heartbeat(subscription, query.heartbeat, bookmark):
+                while lines := await subscription.take():
+                    await response.write(lines)
+        return response
+
+    async def _prepare(self, collection: Collection, prefix: str, version: int | None) -> tuple[Entry, ...] | None:
+        """Make sure that the cache has come as far as the watcher; return the state that it knows if the history is shorter."""
+        if not self._cache.readable:
+            raise unavailable("The store cannot be reached now; try again.")
+        if version is None:
+            return None
+        if not await self._cache.reach(version):
+            if await self._store.revision() < version:
+                raise gone(version)
+            raise unavailable(f"This API has not come as far as resource version {version} yet; try again.")
+        if version >= collection.horizon:
+            return None
+        if version == 0:
+            return ()
+        try:
+            return (await list_all(self._store, prefix, version)).entries
+        except Compacted:
+            raise gone(version) from None
+
+    def _bookmark(self, kind: Kind) -> Callable[[], bytes]:
+        def line() -> bytes:
+            place = {"api": kind.api, "kind": kind.name, "metadata": {"resource_version": str(self._cache.revision)}}
+            return encode({"type": "BOOKMARK", "object": place}) + b"\n"
+
+        return line
+
+
+def _missed(collection: Collection, prefix: str, version: int, past: tuple[Entry, ...] | None) -> list[Event]:
+    return collection.since(version) if past is None else collection.difference(prefix, past, version)
+
+
+@contextmanager
+def registered(collection: Collection, subscription: Subscription) -> Iterator[None]:
+    """Let the changes of a collection reach a subscription."""
+    collection.subscriptions.add(subscription)
+    try:
+        yield
+    finally:
+        collection.subscriptions.discard(subscription)
+
+
+@contextmanager
+def _heartbeat(subscription: Subscription, interval: int, bookmark: Callable[[], bytes] | None) -> Iterator[None]:
+    """Send a sign of life every *interval* seconds, unless it is 0."""
+    if interval == 0:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+
+    timer: asyncio.TimerHandle
+
+    def wait(number: int) -> None:
+        nonlocal timer
+        timer = loop.call_at(started + number * interval, beat, number)
+
+    def beat(number: int) -> None:
+        subscription.push(b"\n" if bookmark is None else bookmark())
+        wait(number + 1)
+
+    wait(1)
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -1,0 +1,120 @@
+"""Writes to the store: guarded by versions, repeated when overtaken, and seen by the cache before they are answered."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from weakref import WeakValueDictionary
+
+from krake.api.cache import Cache
+from krake.api.items import Item, encode, with_version
+from krake.api.lifecycle import Outcome
+from krake.api.problem import Problem, already_exists, not_found, outdated, unavailable
+from krake.data.kinds import Resource
+from krake.data.metadata import Key
+from krake.lib.backoff import Backoff
+from krake.ports.store import AlreadyExists, Conflict, Store
+
+logger = logging.getLogger(__name__)
+
+Decide = Callable[[Item], Outcome]
+"""Says what becomes of the stored object; may be asked again with a newer one."""
+
+_LIMIT = 15.0
+"""Seconds that a write may take with all its repetitions and the wait for others that write the same object."""
+_REPETITION = Backoff(initial=0.005, ceiling=0.2)
+
+
+class Writer:
+    """Creates, changes and removes objects.
+
+    :param repetitions: how often a write is tried again after another process was faster.
+    """
+
+    def __init__(self, store: Store, cache: Cache, *, repetitions: int) -> None:
+        self._store = store
+        self._cache = cache
+        self._repetitions = repetitions
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def create(self, record: Resource) -> bytes:
+        """Store a new object; returns its wire form.
+
+        :raises Problem: there is one of that name.
+        """
+        value = _encode(record)
+        kind = type(record).definition
+        try:
+            revision = await self._store.create(kind.store_key(record.key), value)
+        except AlreadyExists:
+            raise already_exists(kind, record.key) from None
+        return await self._settle(value, revision)
+
+    async def change(self, kind: type[Resource], key: Key, decide: Decide, *, named: str | None = None) -> bytes:
+        """Change an object as *decide* says; returns the wire form of the object after the change.
+
+        :param named: the version that the request knows.
+        :raises Problem: there is no such object, or other writers are always faster.
+        """
+        store_key = kind.definition.store_key(key)
+        async with self._turn(store_key):
+            item = await self._read(kind, key, store_key, named)
+            for failures in range(1, self._repetitions + 2):
+                if item is None:
+                    raise not_found(kind.definition, key)
+                outcome = decide(item)
+                if outcome.record is item.record and not outcome.removed:
+                    return item.wire
+                try:
+                    return await self._write(item, outcome)
+                except Conflict as conflict:
+                    current = conflict.current
+                await asyncio.sleep(_REPETITION.delay(failures, random.random()))
+                item = None if current is None else Item.of(kind, current)
+        raise outdated("Other writers keep changing the object; try again.")
+
+    @asynccontextmanager
+    async def _turn(self, store_key: str) -> AsyncIterator[None]:
+        # The writers of one process take turns, so that they need not overtake one another.
+        lock = self._locks.get(store_key)
+        if lock is None:
+            lock = self._locks[store_key] = asyncio.Lock()
+        try:
+            async with asyncio.timeout(_LIMIT), lock:
+                yield
+        except TimeoutError:
+            raise unavailable(
+                "The write took too long and was given up; read the object to find out whether it was applied."
+            ) from None
+
+    async def _read(self, kind: type[Resource], key: Key, store_key: str, named: str | None) -> Item | None:
+        item = self._cache[kind].get(key)
+        if item is not None and (named is None or int(named) <= item.revision):
+            return item
+        # Another process may have written what has not come here yet.
+        entry = await self._store.get(store_key)
+        return None if entry is None else Item.of(kind, entry)
+
+    async def _write(self, item: Item, outcome: Outcome) -> bytes:
+        value = _encode(outcome.record)
+        if outcome.removed:
+            revision = await self._store.delete(item.store_key, item.revision)
+        else:
+            revision = await self._store.update(item.store_key, value, item.revision)
+        return await self._settle(value, revision)
+
+    async def _settle(self, value: bytes, revision: int) -> bytes:
+        """Wait until the write can be read; returns the wire form of what was written."""
+        if not await self._cache.reach(revision):
+            logger.warning("The cache lags behind: it has not seen revision %d in time.", revision)
+        return with_version(value, revision) or value
+
+
+def _encode(record: Resource) -> bytes:
+    stored = replace(record, metadata=replace(record.metadata, resource_version=None))
+    try:
+        return encode(stored.serialize())
+    except ValueError:
+        raise Problem(422, "The object holds a number that is too large for JSON.") from None
