@@ -95,7 +95,7 @@ class Scheduler:
             return Result(requeue_after=UNMEASURED_WAIT)
         decision = decide(app, snapshot)
         try:
-            if decision.choice is None:
+            if decision.choice is None or self._clusters.get(decision.choice.key) is None:
                 wait = await self._refuse(app, decision, snapshot.now)
             else:
                 wait = await self._place(app, decision, decision.choice)
