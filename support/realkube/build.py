@@ -65,7 +65,7 @@ def why_not_buildable() -> str | None:
         return "Kubernetes is built on Linux only"
     missing = [tool for tool in ("apt-get", "dpkg") if shutil.which(tool) is None]
     if missing:
-        return f"Kubernetes is built from Debian's source package, and {' and '.join(missing)} is not here"
+        return f"Kubernetes is built from Debian's source package by {' and '.join(missing)}, which this machine lacks"
     if not any(path.is_file() for path in SOURCES):
         return f"Kubernetes is built from Debian's source package, and neither {SOURCES[0]} nor {SOURCES[1]} exists"
     return None

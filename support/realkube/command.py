@@ -118,11 +118,11 @@ def _serve(planes: ControlPlanes, count: int, binaries: Binaries) -> int:
     started = time.monotonic()
     _say(f"Starting {count} cluster{'s' if count > 1 else ''} with Kubernetes {binaries.version} ({binaries.origin}) …")
     running = planes.provide(count)
-    _say(f"Ready after {time.monotonic() - started:.1f} s. The kubeconfigs:")
+    _say(f"Ready after {time.monotonic() - started:.1f} s; Ctrl-C stops all.")
+    _say("Pods are SIMULATED: they become ready and no container runs. For tests on loopback only: this Kubernetes gets")
+    _say("no security updates. The kubeconfigs, for `kubectl --kubeconfig …`:")
     for plane in running:
         print(plane.kubeconfig_path, flush=True)
-    _say("Pods are SIMULATED: they become ready, no container runs. For tests on loopback only: this Kubernetes is")
-    _say("not kept secure. Try `kubectl --kubeconfig PATH get nodes`. Ctrl-C stops all.")
     while not (ended := [process for process in planes.processes if not process.alive]):
         time.sleep(1)
     raise StartError(f"{ended[0].name} ended by itself, so all is stopped now. Its log was {ended[0].log}.")
