@@ -84,10 +84,12 @@ async def serve(config: ApiConfig, store: Store) -> AsyncIterator[str]:
     :raises OSError: the address cannot be listened on.
     """
     # Whoever hangs up ends the handler: nobody waits for its answer, and a watch would not notice otherwise.
-    runner = web.AppRunner(make_app(config, store), handler_cancellation=True, access_log=None)
+    runner = web.AppRunner(
+        make_app(config, store), handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_LIMIT
+    )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, config.host, config.port, shutdown_timeout=_SHUTDOWN_LIMIT, backlog=1024)
+        site = web.TCPSite(runner, config.host, config.port, backlog=1024)
         await site.start()
         host, port, *_ = runner.addresses[0]
         yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
