@@ -20,8 +20,8 @@ _STOP_GRACE = 10.0
 _SETTINGS = {
     "ETCD_NAME": "krake",
     # How late a quiet watch learns the revision. (The name has changed with version 3.6.)
-    "ETCD_EXPERIMENTAL_WATCH_PROGRESS_NOTIFY_INTERVAL": "5s",
-    "ETCD_WATCH_PROGRESS_NOTIFY_INTERVAL": "5s",
+    "ETCD_EXPERIMENTAL_WATCH_PROGRESS_NOTIFY_INTERVAL": "1s",
+    "ETCD_WATCH_PROGRESS_NOTIFY_INTERVAL": "1s",
     # A watcher may be away for an hour before it has to list anew.
     "ETCD_AUTO_COMPACTION_MODE": "periodic",
     "ETCD_AUTO_COMPACTION_RETENTION": "1h",
@@ -53,7 +53,10 @@ class EtcdProcess:
     """One etcd, its data and its log (`etcd.log`) in a directory; dies with this process."""
 
     def __init__(self, data_dir: Path, *, client_port: int = 0, unsafe_no_fsync: bool = False) -> None:
-        """`client_port` 0 picks a free one, which then stays. Without fsync a crash of the machine loses data: for tests."""
+        """`client_port` 0 picks a free one, which then stays.
+
+        Without fsync etcd is faster and keeps confirmed writes in memory only: any end but `stop` loses them. For tests.
+        """
         self.data_dir = data_dir
         self.client_port = client_port
         self._settings = _SETTINGS | ({"ETCD_UNSAFE_NO_FSYNC": "true"} if unsafe_no_fsync else {})
