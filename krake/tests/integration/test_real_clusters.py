@@ -19,7 +19,7 @@ ONE = "integration/test_support_kubernetes.py::test_everything_listens_on_loopba
     ],
 )
 def test_clusters_that_cannot_be_had(ci: str, status: int, told: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", "kubernetes", TESTS / ONE]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", "kubernetes", str(TESTS / ONE)]
     environment = os.environ | {"CI": ci, "KRAKE_KUBERNETES_BIN": str(tmp_path)}
     run = subprocess.run(command, env=environment, cwd=TESTS.parent, capture_output=True, text=True, timeout=60)
     assert (run.returncode, told in run.stdout) == (status, True), run.stdout

@@ -44,7 +44,7 @@ async def eventually(read: Callable[[], Awaitable[T]], holds: Callable[[T], Any]
         await asyncio.sleep(0.05)
 
 
-def pods(image: str, **annotations: str) -> dict[str, Any]:
+def pods(image: str, **annotations: str) -> Any:
     labels = {"app": "web"}
     named = {key.replace("_", "-"): value for key, value in annotations.items()}
     return {
@@ -53,7 +53,7 @@ def pods(image: str, **annotations: str) -> dict[str, Any]:
     }
 
 
-def deployment(image: str = "nginx:1.19", replicas: int = 1) -> dict[str, Any]:
+def deployment(image: str = "nginx:1.19", replicas: int = 1) -> Any:
     selector = {"matchLabels": {"app": "web"}}
     return {
         "metadata": {"name": "web"},
@@ -61,12 +61,12 @@ def deployment(image: str = "nginx:1.19", replicas: int = 1) -> dict[str, Any]:
     }
 
 
-def service(kind: str) -> dict[str, Any]:
+def service(kind: str) -> Any:
     ports = [{"port": 80, "protocol": "TCP"}]
     return {"metadata": {"name": "web"}, "spec": {"type": kind, "selector": {"app": "web"}, "ports": ports}}
 
 
-def job(name: str, template: dict[str, Any]) -> dict[str, Any]:
+def job(name: str, template: Any) -> Any:
     template["spec"]["restartPolicy"] = "Never"
     return {"metadata": {"name": name}, "spec": {"template": template, "backoffLimit": 0}}
 
@@ -141,7 +141,7 @@ async def test_jobs_complete_fail_or_go_on_as_told(
     await eventually(lambda: batch.read_namespaced_job("good", namespace), lambda it: it.status.succeeded == 1)
     await eventually(lambda: batch.read_namespaced_job("bad", namespace), lambda it: it.status.failed == 1)
     endless = await batch.read_namespaced_job("endless", namespace)
-    assert (endless.status.active, endless.status.succeeded, endless.status.failed) == (1, None, None)
+    assert (endless.status.active, endless.status.succeeded or 0, endless.status.failed or 0) == (1, 0, 0)
 
 
 async def test_namespace_goes_with_all_that_is_in_it(
@@ -151,7 +151,8 @@ async def test_namespace_goes_with_all_that_is_in_it(
     api, namespace = await real_client(cluster), await real_namespace(cluster)
     core = CoreV1Api(api)
     await AppsV1Api(api).create_namespaced_deployment(namespace, deployment())
-    await core.create_namespace({"metadata": {"name": f"{namespace}-2"}})
+    second: Any = {"metadata": {"name": f"{namespace}-2"}}
+    await core.create_namespace(second)
     await AppsV1Api(api).create_namespaced_deployment(f"{namespace}-2", deployment())
     await core.delete_namespace(f"{namespace}-2")
 
@@ -171,7 +172,8 @@ async def test_custom_resource_is_usable_and_checked(real_clusters: RealClusters
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     names = {"plural": "boats", "singular": "boat", "kind": "Boat"}
     spec = {"group": group, "scope": "Cluster", "names": names, "versions": [version]}
-    await definitions.create_custom_resource_definition({"metadata": {"name": f"boats.{group}"}, "spec": spec})
+    definition: Any = {"metadata": {"name": f"boats.{group}"}, "spec": spec}
+    await definitions.create_custom_resource_definition(definition)
     try:
         boat = {"apiVersion": f"{group}/v1", "kind": "Boat", "metadata": {"name": "a"}, "spec": {"size": 3}}
 
@@ -280,7 +282,7 @@ def test_command_runs_until_it_is_stopped_and_leaves_no_process(
     number: signal.Signals, real_clusters: RealClusters, tmp_path: Path
 ) -> None:
     real_clusters(controllable=True)  # so that this one is skipped with the others
-    command = [sys.executable, COMMAND, "--dir", tmp_path / "run"]
+    command = [sys.executable, str(COMMAND), "--dir", str(tmp_path / "run")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout
