@@ -300,7 +300,7 @@ class TestErrors:
         assert (refused.status, refused.body["reason"]) == (400, "BadRequest")
         assert 'Deployment in version "v1" cannot be handled as a Deployment' in refused.message
 
-    @pytest.mark.parametrize("body", [b"{", b"[]", b"null", b'"text"'])
+    @pytest.mark.parametrize("body", [b"{", b"[]", b"3", b'"text"'])
     async def test_broken_bodies(self, api: KubernetesApi, namespace: str, body: bytes) -> None:
         refused = await api.request("POST", core(namespace, "configmaps"), body)
         assert (refused.status, refused.body["reason"]) == (400, "BadRequest")
@@ -386,7 +386,6 @@ class TestPatches:
         await api.post(core(namespace, "configmaps"), config_map("one"))
         refused = await api.patch(core(namespace, "configmaps", "one"), "text/plain", {})
         assert (refused.status, refused.body["reason"]) == (415, "UnsupportedMediaType")
-        assert "the body of the request was in an unknown format - accepted media types include: " in refused.message
 
 
 class TestServerSideApply:
@@ -885,7 +884,11 @@ class TestCustomResources:
         merged = await api.patch(path, MERGE, {"spec": {"list": ["b"], "size": 4}})
         assert merged.body["spec"] == {"image": "engine:1", "list": ["b"], "size": 4}
         refused = await api.patch(path, STRATEGIC, {"spec": {}})
-        assert (refused.status, refused.body["reason"]) == (415, "UnsupportedMediaType")
+        text = (
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+        )
+        assert is_failure(refused, 415, "UnsupportedMediaType", text)
 
     async def test_update_needs_a_version(self, api: KubernetesApi, definition: Object, namespace: str) -> None:
         await api.post(self.path(definition, namespace), self.engine(definition))

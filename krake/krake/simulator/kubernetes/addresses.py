@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from krake.simulator.kubernetes.kinds import Object
 from krake.simulator.kubernetes.status import Cause, invalid_value
 
-_LOOPBACK = "127.0.0.1"
+Address = tuple[str, int]  # host and port
+
+LOOPBACK = "127.0.0.1"
 
 
 class NodePorts:
@@ -45,16 +47,19 @@ class NodePorts:
         if bound is not None:
             bound.close()
 
-    def lend(self, port: int) -> socket.socket | None:
-        """The bound socket of a port, for a server that closes it in the end; None when it can't be had."""
-        bound = self._sockets.get(port) or _bind(port)
-        if port in self._sockets:
-            self._sockets[port] = None
+    def lend(self, address: Address) -> socket.socket | None:
+        """A bound socket for a server that closes it in the end, at a node port or anywhere else; None when it can't be had."""
+        host, port = address
+        if host != LOOPBACK or port not in self._sockets:
+            return _bind(port, host)
+        bound = self._sockets[port] or _bind(port)
+        self._sockets[port] = None
         return bound
 
-    def reclaim(self, port: int) -> None:
-        """Bind a port again that was lent and whose server is closed."""
-        if port in self._sockets and self._sockets[port] is None:
+    def reclaim(self, address: Address) -> None:
+        """Bind a node port again that was lent and whose server is closed."""
+        host, port = address
+        if host == LOOPBACK and port in self._sockets and self._sockets[port] is None:
             self._sockets[port] = _bind(port)
 
     def close(self) -> None:
@@ -62,11 +67,11 @@ class NodePorts:
             self.give_back(port)
 
 
-def _bind(port: int) -> socket.socket | None:
+def _bind(port: int, host: str = LOOPBACK) -> socket.socket | None:
     bound = socket.socket()
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((_LOOPBACK, port))
+        bound.bind((host, port))
     except OSError:
         bound.close()
         return None

@@ -9,7 +9,7 @@ import yaml
 
 from krake.simulator.kubernetes import selectors, watch
 from krake.simulator.kubernetes import status as statuses
-from krake.simulator.kubernetes.kinds import Kind, Object
+from krake.simulator.kubernetes.kinds import BUILT_IN_NAMES, Kind, Object
 from krake.simulator.kubernetes.pages import Position, cut
 from krake.simulator.kubernetes.patch import json_patch, merge_patch, strategic
 from krake.simulator.kubernetes.patch.apply import Manager
@@ -86,6 +86,7 @@ class Call:
     def object(self) -> Object:
         """The object in the body, checked against the place that it was sent to; raises `ApiStatus` (400)."""
         body = self.document()
+        body = {} if body is None else body
         if not isinstance(body, dict) or not isinstance(body.get("metadata") or {}, dict):
             raise statuses.bad_request(
                 f'{self.kind.kind} in version "{self.kind.version}" cannot be handled as a {self.kind.kind}: '
@@ -105,14 +106,16 @@ class Call:
         expected = self.kind.api_version
         if self.subresource == "scale":
             return
-        version, name = body.get("apiVersion") or expected, body.get("kind") or self.kind.kind
+        version, name = str(body.get("apiVersion") or expected), str(body.get("kind") or self.kind.kind)
         if self.kind.custom and not body.get("kind"):
             raise statuses.bad_request(f"Object 'Kind' is missing in '{json.dumps(body)}'")
-        if name != self.kind.kind and version == expected:
+        refused = f'{name} in version "{version.rpartition("/")[2]}" cannot be handled as a {self.kind.kind}: '
+        if not self.kind.custom and (version, name) not in BUILT_IN_NAMES:
             raise statuses.bad_request(
-                f'{name} in version "{self.kind.version}" cannot be handled as a {self.kind.kind}: '
-                f"converting {name} to {self.kind.kind}: unknown conversion"
+                f'{refused}no kind "{name}" is registered for version "{version}" in scheme "krake/simulator"'
             )
+        if name != self.kind.kind and version == expected:
+            raise statuses.bad_request(f"{refused}converting {name} to {self.kind.kind}: unknown conversion")
         if version != expected:
             text = f"the API version in the data ({version}) does not match the expected API version ({expected})"
             raise statuses.bad_request(text)
@@ -236,7 +239,7 @@ def patch_object(call: Call, resources: Resources) -> tuple[Object, bool]:
         return _apply(call, resources)
     accepted = [JSON_PATCH, MERGE_PATCH, *([] if call.kind.custom else [STRATEGIC_PATCH]), APPLY_PATCH]
     if call.content_type not in accepted:
-        raise statuses.unsupported_media_type(accepted)
+        raise statuses.unsupported_media_type(call.kind, accepted)
     current = get_object(call, resources)
     try:
         patched = _patched(call, current)

@@ -138,7 +138,7 @@ def _stateful_set(obj: Object) -> None:
     if strategy.get("type") == "RollingUpdate":
         _default(_part(strategy, "rollingUpdate"), partition=0)
     for claim in _maps(spec, "volumeClaimTemplates"):
-        _default(claim, kind="PersistentVolumeClaim", apiVersion="v1")
+        _default(claim, kind="PersistentVolumeClaim", apiVersion="v1", status={"phase": "Pending"})
         _claim(claim)
     _template(spec)
 
@@ -154,7 +154,16 @@ def _daemon_set(obj: Object) -> None:
 
 
 def _job(obj: Object) -> None:
-    _job_spec(_part(obj, "spec"))
+    spec = _part(obj, "spec")
+    _job_spec(spec)
+    uid = obj["metadata"].get("uid")
+    if spec.get("selector") is None and uid is not None:
+        name = obj["metadata"]["name"]
+        marks = {"batch.kubernetes.io/controller-uid": uid, "controller-uid": uid}
+        labels = _part(spec["template"]["metadata"], "labels")
+        labels |= {**marks, "batch.kubernetes.io/job-name": name, "job-name": name}
+        spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+        _default(obj["metadata"], labels=dict(labels))
 
 
 def _job_spec(spec: Object) -> None:
@@ -216,7 +225,10 @@ def _claim(obj: Object) -> None:
 
 
 def _volume_object(obj: Object) -> None:
-    _default(_part(obj, "spec"), volumeMode="Filesystem", persistentVolumeReclaimPolicy="Retain")
+    spec = _part(obj, "spec")
+    _default(spec, volumeMode="Filesystem", persistentVolumeReclaimPolicy="Retain")
+    if isinstance(spec.get("hostPath"), dict):
+        _default(spec["hostPath"], type="")
 
 
 def _namespace(obj: Object) -> None:

@@ -1,4 +1,4 @@
-"""What answers on the ports of Services: a page that names the Pod, in the style of echoserver."""
+"""What answers on the addresses of Services: a page that names the Pod, in the style of echoserver."""
 
 import asyncio
 import itertools
@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from krake.simulator.kubernetes.addresses import NodePorts
+from krake.simulator.kubernetes.addresses import LOOPBACK, Address, NodePorts
 from krake.simulator.kubernetes.kinds import Object
 from krake.simulator.kubernetes.server import BODY_LIMIT, SIMULATED
-from krake.simulator.kubernetes.storage import DELETED, Change, Key, Storage
+from krake.simulator.kubernetes.storage import DELETED, Change, Key, Storage, key_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,22 +47,24 @@ def page(pod: Object, method: str, path: str, headers: Iterable[tuple[str, str]]
 
 
 class EchoServices:
-    """Listens on the node ports of those Services that have ready Pods, and only as long as they have."""
+    """Listens on the addresses of those Services that have ready Pods, and only as long as they have."""
 
     def __init__(self, storage: Storage, ports: NodePorts) -> None:
         self._storage = storage
         self._ports = ports
-        self._services: dict[int, Key] = {}
-        self._open: dict[int, asyncio.Server] = {}
+        self._services: dict[Address, Key] = {}
+        self._open: dict[Address, asyncio.Server] = {}
         self._server = web.Server(self._answer, access_log=None)
         self._turns = itertools.count()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        for service in self._storage.objects("services"):
+            self._register(service)
         self._storage.listen(self._notice)
-        self._task = asyncio.create_task(self._follow())
         self._changed.set()
+        self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
         self._storage.ignore(self._notice)
@@ -75,13 +77,15 @@ class EchoServices:
 
     def _notice(self, change: Change) -> None:
         if change.resource == "services":
-            for port in [port for port, key in self._services.items() if key == change.key]:
-                del self._services[port]
+            for address in [address for address, key in self._services.items() if key == change.key]:
+                del self._services[address]
             if change.type != DELETED:
-                ports = change.object["spec"].get("ports") or ()
-                self._services |= {port["nodePort"]: change.key for port in ports if port.get("nodePort")}
+                self._register(change.object)
         if change.resource in ("services", "endpoints"):
             self._changed.set()
+
+    def _register(self, service: Object) -> None:
+        self._services |= dict.fromkeys(addresses_of(service), key_of(service))
 
     async def _follow(self) -> None:
         while True:
@@ -90,21 +94,21 @@ class EchoServices:
             await self._adjust()
 
     async def _adjust(self) -> None:
-        """Open the ports that should answer, close those that should not."""
-        wanted = {port for port, key in self._services.items() if self._ready_pods(key)}
-        for port in self._open.keys() - wanted:
-            self._open.pop(port).close()
-            self._ports.reclaim(port)
-        for port in wanted - self._open.keys():
-            await self._listen(port)
+        """Open the addresses that should answer, close those that should not."""
+        wanted = {address for address, key in self._services.items() if self._ready_pods(key)}
+        for address in self._open.keys() - wanted:
+            self._open.pop(address).close()
+            self._ports.reclaim(address)
+        for address in wanted - self._open.keys():
+            await self._listen(address)
 
-    async def _listen(self, port: int) -> None:
-        bound = self._ports.lend(port)
+    async def _listen(self, address: Address) -> None:
+        bound = self._ports.lend(address)
         if bound is None:
-            logger.warning("node port %d is in use by another program, so it doesn't answer", port)
+            logger.warning("%s:%d can't be had on this machine, so its Service doesn't answer there", *address)
             return
         bound.setblocking(False)
-        self._open[port] = await asyncio.get_running_loop().create_server(self._server, sock=bound)
+        self._open[address] = await asyncio.get_running_loop().create_server(self._server, sock=bound)
 
     def _ready_pods(self, key: Key) -> list[Object]:
         endpoints = self._storage.get("endpoints", key) or {}
@@ -119,8 +123,8 @@ class EchoServices:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
-        port = transport.get_extra_info("sockname")[1] if transport is not None else 0
-        pods = self._ready_pods(self._services.get(port, ("", "")))
+        address = transport.get_extra_info("sockname") if transport is not None else ("", 0)
+        pods = self._ready_pods(self._services.get(address, ("", "")))
         if not pods:
             if transport is not None:
                 transport.abort()
@@ -130,6 +134,16 @@ class EchoServices:
         headers = request.headers.items()
         text = page(pod, request.method, request.path_qs, headers, body.decode(errors="replace"))
         return web.Response(text=text, headers=SIMULATED)
+
+
+def addresses_of(service: Object) -> list[Address]:
+    """Where a Service can be reached on loopback: its node ports, and the ports of its load balancer."""
+    ports = service["spec"].get("ports") or ()
+    found = [(LOOPBACK, port["nodePort"]) for port in ports if port.get("nodePort")]
+    balancer = (service.get("status") or {}).get("loadBalancer") or {}
+    for ingress in balancer.get("ingress") or ():
+        found += [(ingress["ip"], port["port"]) for port in ports if ingress.get("ip")]
+    return found
 
 
 async def _read_start(request: web.BaseRequest) -> bytes:

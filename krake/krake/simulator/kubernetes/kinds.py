@@ -99,6 +99,7 @@ BUILT_IN = (
 )  # fmt: skip
 
 _BY_PATH = {(kind.group, kind.version, kind.plural): kind for kind in BUILT_IN}
+BUILT_IN_NAMES = {(kind.api_version, kind.kind) for kind in BUILT_IN}
 BY_RESOURCE = {kind.resource: kind for kind in BUILT_IN}
 
 

@@ -30,6 +30,11 @@ _QUALIFIED_RULE = (
     "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
     f"'{_QUALIFIED}')"
 )
+_MANY_PARTS_RULE = (
+    "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    f"'{_QUALIFIED}') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+)
 _VALUE_RULE = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
     "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
@@ -47,8 +52,9 @@ _PATH_NAMES = "rbac.authorization.k8s.io"
 def check_name(kind: Kind, name: str, field: str = "metadata.name") -> list[Cause]:
     """What is wrong with the name of an object."""
     if kind.group == _PATH_NAMES:
-        bad = name in (".", "..") or "/" in name or "%" in name
-        return [invalid_value(field, name, "may not contain '/' or '%'")] if bad else []
+        if name in (".", ".."):
+            return [invalid_value(field, name, f"may not be '{name}'")]
+        return [invalid_value(field, name, f"may not contain '{char}'") for char in "/%" if char in name]
     pattern, limit, rule = _RULES.get(kind.resource, (_SUBDOMAIN, 253, _SUBDOMAIN_RULE))
     causes = []
     if len(name) > limit:
@@ -83,6 +89,8 @@ def check_annotations(annotations: Any, field: str) -> list[Cause]:
 
 
 def _check_key(key: str, field: str) -> list[Cause]:
+    if key.count("/") > 1:
+        return [invalid_value(field, key, _MANY_PARTS_RULE)]
     prefix, slash, name = key.rpartition("/")
     causes = []
     if slash and not re.fullmatch(_SUBDOMAIN, prefix):

@@ -314,6 +314,14 @@ def _reset_status(kind: Kind, obj: Object) -> None:
         "services": {"loadBalancer": {}},
         "persistentvolumes": {"phase": "Available"},
         "persistentvolumeclaims": {"phase": "Pending"},
+        "statefulsets.apps": {"replicas": 0, "availableReplicas": 0},
+        "daemonsets.apps": {
+            "currentNumberScheduled": 0,
+            "desiredNumberScheduled": 0,
+            "numberMisscheduled": 0,
+            "numberReady": 0,
+        },
+        "ingresses.networking.k8s.io": {"loadBalancer": {}},
     }
     if kind.resource in initial:
         obj["status"] = initial[kind.resource]

@@ -115,8 +115,11 @@ def too_large(limit: int) -> ApiStatus:
     return ApiStatus(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit}")
 
 
-def unsupported_media_type(accepted: Iterable[str]) -> ApiStatus:
-    message = "the body of the request was in an unknown format - accepted media types include: " + ", ".join(accepted)
+def unsupported_media_type(kind: Kind, accepted: Iterable[str]) -> ApiStatus:
+    message = "415: Unsupported Media Type"
+    if kind.custom:
+        listed = ", ".join(accepted)
+        message = f"the body of the request was in an unknown format - accepted media types include: {listed}"
     return ApiStatus(415, "UnsupportedMediaType", message)
 
 
@@ -168,6 +171,8 @@ def _quote(value: Any) -> str:
         return f'"{escaped}"'
     if isinstance(value, bool):
         return "true" if value else "false"
+    if value == {}:
+        return "map[string]string(nil)"  # as the real server prints it
     if isinstance(value, dict):
         pairs = ",".join(f"{_quote(key)}:{_quote(item)}" for key, item in value.items())
         return "{" + pairs + "}"

@@ -10,7 +10,8 @@ from krake.simulator.kubernetes.selectors import match_labels, requirements_of
 from krake.simulator.kubernetes.status import Cause, duplicate, invalid_value, required, unsupported
 
 IMMUTABLE = "field is immutable"
-_PROTOCOLS = ("TCP", "UDP", "SCTP")
+_PROTOCOLS = ("SCTP", "TCP", "UDP")
+_UPDATE_TYPES = ("OnDelete", "RollingUpdate")
 _SERVICE_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 
@@ -73,7 +74,9 @@ def _check_pod_update(obj: Object, old: Object) -> Iterable[Cause]:
 
 
 def _check_deployment(obj: Object) -> list[Cause]:
-    return [*_check_replicas(obj["spec"]), *_check_selected(obj["spec"], "deployment")]
+    spec = obj["spec"]
+    strategy = _check_strategy(spec["strategy"], "spec.strategy", ("Recreate", "RollingUpdate"))
+    return [*_check_replicas(spec), *strategy, *_check_selected(spec, "deployment")]
 
 
 def _check_replica_set(obj: Object) -> list[Cause]:
@@ -81,11 +84,15 @@ def _check_replica_set(obj: Object) -> list[Cause]:
 
 
 def _check_stateful_set(obj: Object) -> list[Cause]:
-    return [*_check_replicas(obj["spec"]), *_check_selected(obj["spec"], "statefulset")]
+    spec = obj["spec"]
+    strategy = _check_strategy(spec["updateStrategy"], "spec.updateStrategy", _UPDATE_TYPES)
+    return [*_check_replicas(spec), *strategy, *_check_selected(spec, "statefulset")]
 
 
 def _check_daemon_set(obj: Object) -> list[Cause]:
-    return _check_selected(obj["spec"], "daemonset")
+    spec = obj["spec"]
+    strategy = _check_strategy(spec["updateStrategy"], "spec.updateStrategy", _UPDATE_TYPES)
+    return [*strategy, *_check_selected(spec, "daemonset")]
 
 
 def _check_replicas(spec: Object) -> list[Cause]:
@@ -103,14 +110,43 @@ def _check_selected(spec: Object, name: str) -> list[Cause]:
     elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
         causes.append(invalid_value("spec.selector", selector, f"empty selector is invalid for {name}"))
     labels = (template.get("metadata") or {}).get("labels") or {}
+    causes += _check_expressions(selector or {})
+    if causes and any(cause.field.startswith("spec.selector.matchExpressions") for cause in causes):
+        return causes
     if selector is None or not match_labels(requirements_of(selector), labels):
         text = "`selector` does not match template `labels`"
         causes.append(invalid_value("spec.template.metadata.labels", labels, text))
-    causes += check_labels(labels, "spec.template.metadata.labels")
+    causes += check_labels(labels, "spec.template.labels")
     causes += _check_pod_spec(template["spec"], "spec.template.spec")
     policy = template["spec"].get("restartPolicy")
     if policy != "Always":
         causes.append(unsupported("spec.template.spec.restartPolicy", policy, ["Always"]))
+    return causes
+
+
+def _check_expressions(selector: Object) -> list[Cause]:
+    causes = []
+    for index, expression in enumerate(selector.get("matchExpressions") or ()):
+        field = f"spec.selector.matchExpressions[{index}]"
+        operator = expression.get("operator")
+        if operator not in ("In", "NotIn", "Exists", "DoesNotExist"):
+            causes.append(invalid_value(f"{field}.operator", operator, "not a valid selector operator"))
+        elif operator in ("In", "NotIn") and not expression.get("values"):
+            causes.append(required(f"{field}.values", "must be specified when `operator` is 'In' or 'NotIn'"))
+        if not expression.get("key"):
+            causes.append(invalid_value(f"{field}.key", "", "name part must be non-empty"))
+    return causes
+
+
+def _check_strategy(strategy: Object, field: str, types: tuple[str, ...]) -> list[Cause]:
+    causes = [] if strategy.get("type") in types else [unsupported(f"{field}.type", strategy.get("type"), types)]
+    for name, value in (strategy.get("rollingUpdate") or {}).items():
+        path = f"{field}.rollingUpdate.{name}"
+        if isinstance(value, int) and value < 0:
+            causes.append(invalid_value(path, value, "must be greater than or equal to 0"))
+        if isinstance(value, str) and not re.fullmatch("[0-9]+%", value):
+            text = "a valid percent string must be a numeric string followed by an ending '%'"
+            causes.append(invalid_value(path, value, text))
     return causes
 
 
@@ -134,7 +170,8 @@ def _check_job_spec(spec: Object, field: str) -> list[Cause]:
     if policy not in ("OnFailure", "Never"):
         path = f"{field}.template.spec.restartPolicy"
         detail = 'valid values: "OnFailure", "Never"'
-        causes.append(required(path, detail) if not policy else unsupported(path, policy, ["OnFailure", "Never"]))
+        wrong = unsupported(path, policy, ["OnFailure", "Never"])
+        causes.append(required(path, detail) if policy == "Always" else wrong)
     return causes
 
 
@@ -154,28 +191,27 @@ def _check_pod_spec(spec: Object, field: str) -> list[Cause]:
     seen: set[Any] = set()
     for index, container in enumerate(containers):
         path = f"{field}.containers[{index}]"
-        causes += _check_container(container, path, volumes)
+        causes += check_container_name(container.get("name"), f"{path}.name")
         if container.get("name") and container["name"] in seen:
             causes.append(duplicate(f"{path}.name", container["name"]))
+        causes += _check_container(container, path, volumes)
         seen.add(container.get("name"))
     return causes
 
 
 def _check_container(container: Object, field: str, volumes: set[Any]) -> list[Cause]:
-    causes = check_container_name(container.get("name"), f"{field}.name")
-    if not container.get("image"):
-        causes.append(required(f"{field}.image"))
+    causes = [] if container.get("image") else [required(f"{field}.image")]
     for index, port in enumerate(container.get("ports") or ()):
         causes += _check_port(port, "containerPort", f"{field}.ports[{index}]")
     for index, variable in enumerate(container.get("env") or ()):
         if not variable.get("name"):
             causes.append(required(f"{field}.env[{index}].name"))
     for index, mount in enumerate(container.get("volumeMounts") or ()):
-        if not mount.get("mountPath"):
-            causes.append(required(f"{field}.volumeMounts[{index}].mountPath"))
         if mount.get("name") not in volumes:
             path = f"{field}.volumeMounts[{index}].name"
             causes.append(Cause(path, "FieldValueNotFound", f'Not found: "{mount.get("name", "")}"'))
+        if not mount.get("mountPath"):
+            causes.append(required(f"{field}.volumeMounts[{index}].mountPath"))
     return causes
 
 
@@ -216,12 +252,20 @@ def _check_service(obj: Object) -> list[Cause]:
 
 
 def _check_data(obj: Object) -> list[Cause]:
+    examples = "e.g. 'key.name',  or 'KEY_NAME',  or 'key-name'"
     rule = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
     return [
-        invalid_value(f"data[{key}]", key, f"{rule} (e.g. 'key.name', regex used for validation is '{_CONFIG_KEY}')")
+        invalid_value(f"data[{key}]", key, f"{rule} ({examples}, regex used for validation is '{_CONFIG_KEY}')")
         for key in obj.get("data") or {}
         if not re.fullmatch(_CONFIG_KEY, key)
     ]
+
+
+def _check_ingress(obj: Object) -> list[Cause]:
+    spec = obj.get("spec") or {}
+    if spec.get("rules") or spec.get("defaultBackend"):
+        return []
+    return [invalid_value("spec", [], "either `defaultBackend` or `rules` must be specified")]
 
 
 def _check_claim(obj: Object) -> list[Cause]:
@@ -266,6 +310,7 @@ _CHECKERS: dict[str, Callable[[Object], list[Cause]]] = {
     "daemonsets.apps": _check_daemon_set,
     "jobs.batch": _check_job,
     "cronjobs.batch": _check_cron_job,
+    "ingresses.networking.k8s.io": _check_ingress,
     "customresourcedefinitions.apiextensions.k8s.io": _check_definition,
 }
 

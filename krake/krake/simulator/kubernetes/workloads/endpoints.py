@@ -1,5 +1,7 @@
 """Services: the Pods behind them."""
 
+import hashlib
+import ipaddress
 from typing import Any
 
 from krake.simulator.kubernetes.kinds import Object
@@ -29,11 +31,17 @@ def reconcile_service(service: Object, world: World) -> list[Action]:
 
 def _with_address(service: Object) -> Object:
     balanced = service["spec"]["type"] == "LoadBalancer"
-    ingress = [{"ip": "127.0.0.1", "ipMode": "VIP"}] if balanced else None
+    ingress = [{"ip": balancer_address(service), "ipMode": "VIP"}] if balanced else None
     present = (service.get("status") or {}).get("loadBalancer") or {}
     if present.get("ingress") == ingress:
         return service
     return with_status(service, loadBalancer={"ingress": ingress} if ingress else {})
+
+
+def balancer_address(service: Object) -> str:
+    """The address of a Service's load balancer: one of its own on loopback, so that its ports are free."""
+    number = int.from_bytes(hashlib.sha256(service["metadata"]["uid"].encode()).digest()[:4]) % (1 << 22)
+    return str(ipaddress.ip_address("127.64.0.0") + number)
 
 
 def remove_endpoints(key: tuple[str, str], world: World) -> list[Action]:

@@ -94,7 +94,7 @@ def bind(pod: Object, nodes: Sequence[Object], turn: int, now: str) -> Object:
         return _with_conditions(pod, condition("PodScheduled", False, now, "Unschedulable", text))
     name = fitting[turn % len(fitting)]["metadata"]["name"]
     bound = {**pod, "spec": {**pod["spec"], "nodeName": name}}
-    return _with_conditions(bound, {**condition("PodScheduled", True, now, ""), "reason": "Scheduled"})
+    return _with_conditions(bound, condition("PodScheduled", True, now))
 
 
 def _with_conditions(pod: Object, *new: Object) -> Object:
@@ -120,7 +120,7 @@ def start(pod: Object, node_ready: bool, address: str, now: str) -> Object:
     )
     return _with_conditions(
         started,
-        condition("Initialized", True, now, ""),
+        condition("Initialized", True, now),
         condition("Ready", ready, now, reason, text),
         condition("ContainersReady", not unready, now, reason if unready else "", text),
     )
@@ -137,7 +137,8 @@ def _container_status(pod: Object, container: Object, now: str) -> Object:
     status: Object = {
         "name": container["name"],
         "image": image,
-        "imageID": "" if outcome == "missing" else f"krake-simulator://{image}",
+        "imageID": "" if outcome == "missing" else f"simulated://{image}",
+        "containerID": "" if outcome == "missing" else f"simulated://{container['name']}",
         "ready": outcome == "run",
         "started": outcome == "run",
         "restartCount": 3 if outcome == "crash" else 0,

@@ -100,13 +100,12 @@ def _letters(number: int, count: int) -> Iterator[str]:
         yield _ALPHABET[index]
 
 
-def condition(type_: str, status: bool, now: str, reason: str, message: str = "") -> Object:
-    text: Object = {"message": message} if message else {}
+def condition(type_: str, status: bool, now: str, reason: str = "", message: str = "") -> Object:
+    texts = {"reason": reason, "message": message}
     return {
         "type": type_,
         "status": "True" if status else "False",
-        "reason": reason,
-        **text,
+        **{name: text for name, text in texts.items() if text},
         "lastTransitionTime": now,
     }
 
