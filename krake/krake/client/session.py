@@ -158,25 +158,37 @@ class Client:
         request = wire.watch(
             kind.definition, namespace, resource_version=resource_version, heartbeat=self._heartbeat, bookmarks=bookmarks
         )
-        silence = self._heartbeat * wire.MISSED_HEARTBEATS
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=silence)
         decoder = wire.WatchDecoder(str(request))
+        async with await self._open(request) as response:
+            on_open()
+            while chunk := await self._read(request, response):
+                for event in decoder.feed(chunk):
+                    if (typed := _typed(kind, event)) is not None:
+                        yield typed
+
+    async def _open(self, request: wire.Request) -> aiohttp.ClientResponse:
         try:
-            async with self._send(request, limits) as response:
-                if response.status != 200:
+            async with asyncio.timeout(self._timeout):
+                response = await self._send(request, aiohttp.ClientTimeout(total=None))
+                if response.status == 200:
+                    return response
+                async with response:
                     raise wire.error_of(response.status, await response.read(), str(request))
-                on_open()
-                async for chunk in response.content.iter_any():
-                    for event in decoder.feed(chunk):
-                        if (typed := _typed(kind, event)) is not None:
-                            yield typed
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unavailable(request, error, self._timeout) from error
+
+    async def _read(self, request: wire.Request, response: aiohttp.ClientResponse) -> bytes:
+        silence = self._heartbeat * wire.MISSED_HEARTBEATS or None
+        try:
+            async with asyncio.timeout(silence):
+                return await response.content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unavailable(request, error, silence) from error
 
-    def _send(self, request: wire.Request, limits: aiohttp.ClientTimeout) -> Any:
+    async def _send(self, request: wire.Request, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("The client is closed; use it inside `async with`.")
-        return self._session.request(
+        return await self._session.request(
             request.method,
             URL(request.url(self.url), encoded=True),
             data=request.body,
@@ -187,14 +199,14 @@ class Client:
 
     async def _call(self, request: wire.Request) -> Any:
         try:
-            async with self._send(request, aiohttp.ClientTimeout(total=self._timeout)) as response:
+            async with await self._send(request, aiohttp.ClientTimeout(total=self._timeout)) as response:
                 status, body = response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unavailable(request, error, self._timeout) from error
         return wire.parse(status, body, str(request))
 
-    def _unavailable(self, request: wire.Request, error: Exception, limit: float) -> Unavailable:
-        if isinstance(error, TimeoutError):
+    def _unavailable(self, request: wire.Request, error: Exception, limit: float | None) -> Unavailable:
+        if isinstance(error, TimeoutError) and limit is not None:
             detail = f"The API at {self.url} did not answer within {limit:g} s."
         else:
             detail = f"The API at {self.url} cannot be reached: {error or type(error).__name__}."

@@ -40,6 +40,8 @@ class Informer(Generic[R]):
         self.namespace = namespace
         self.synced = asyncio.Event()
         """Set once everything was listed."""
+        self.connected = False
+        """Whether the API tells what happens; otherwise the objects are as they were last seen."""
         self._client = client
         self._backoff = backoff
         self._view: View[R] = View()
@@ -141,11 +143,12 @@ class Informer(Generic[R]):
                     self._lost(error, started)
                 except Exception:
                     log.exception("Following %s failed; listing anew.", self.kind.definition.plural)
+                    self._set_connected(False)
                     listed = False
                     self._failures += 1
                 await asyncio.sleep(self._backoff.delay(self._failures, random.random()))
         finally:
-            INFORMER_CONNECTED.labels(*self._labels).set(0)
+            self._set_connected(False)
 
     async def _list(self) -> None:
         listing = await self._client.list(self.kind, self.namespace)
@@ -177,13 +180,17 @@ class Informer(Generic[R]):
         async with self._moved:
             self._moved.notify_all()
 
+    def _set_connected(self, connected: bool) -> None:
+        self.connected = connected
+        INFORMER_CONNECTED.labels(*self._labels).set(connected)
+
     def _found(self) -> None:
-        INFORMER_CONNECTED.labels(*self._labels).set(1)
+        self._set_connected(True)
         if self._failures > 1:
             log.info("Following %s again.", self.kind.definition.plural)
 
     def _lost(self, error: object, started: float) -> None:
-        INFORMER_CONNECTED.labels(*self._labels).set(0)
+        self._set_connected(False)
         if time.monotonic() - started > self._backoff.ceiling:
             self._failures = 0
         self._failures += 1

@@ -110,7 +110,11 @@ class Process:
         controllers: list[asyncio.Task[None]] = []
         starting = asyncio.create_task(self._start(background, controllers))
         try:
-            await self._stop.wait()
+            stopping = asyncio.create_task(self._stop.wait())
+            await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+            await stopping
             log.info("%s is stopping; what is under way may go on for %g s.", self.name, drain_timeout)
             await _cancel([starting])
             for controller in self._parts.controllers:
