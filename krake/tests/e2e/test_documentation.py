@@ -1,0 +1,44 @@
+"""Every command of the documentation works, in the order in which it stands there.
+
+The commands of a page are those in its ``console`` blocks. `krake up` is running, so a page's own start of it is left out.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fixtures.up import ROOT, StartKrake
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "user").glob("*.md"))]
+BLOCK = re.compile(r"^```console\n(.*?)^```", re.M | re.S)
+RUN_OTHERWISE = {
+    "scripts/quickstart": "test_scripts.py runs it",
+    "scripts/test": "this is it",
+    "source .venv/bin/activate": "the environment of the tests",
+    "krake up --simulated-clusters 2": "runs already",
+}
+
+
+def commands(page: Path) -> list[str]:
+    lines = [line for block in BLOCK.findall(page.read_text()) for line in block.splitlines()]
+    return [line[2:] for line in lines if line.startswith("$ ") and line[2:] not in RUN_OTHERWISE]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+def test_commands_work(page: Path, start_krake: StartKrake, tmp_path: Path) -> None:
+    krake = start_krake("--simulated-clusters", "2")
+    for name in ("examples", "docs", "support", "templates"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "tmp").symlink_to(krake.directory)
+    shutil.copy(krake.directory / "rok.yaml", tmp_path / "rok.yaml")
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for command in commands(page):
+        done = subprocess.run(
+            command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
+    krake.stop()
