@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from krake.adapters.etcd import EtcdStore
-from krake.ports.store import StoreError
+from krake.ports.store import Denied, StoreError
 from krake.up.process import free_port, stop, tethered
 
 _START_LIMIT = 30.0
@@ -88,7 +88,11 @@ class EtcdProcess:
         """Start etcd and wait until it serves. Raises EtcdError."""
         if self._process is not None and self._process.returncode is None:
             raise EtcdError(f"etcd runs already, as process {self._process.pid}.")
-        self.client_port = self.client_port or free_port()
+        try:
+            # Else another server there could be taken for the etcd that fails to start.
+            self.client_port = free_port(self.client_port)
+        except OSError as error:
+            raise EtcdError(f"etcd cannot listen on port {self.client_port} of 127.0.0.1: {error.strerror}.") from None
         self.data_dir.mkdir(parents=True, exist_ok=True)
         command = tethered(self._command(find_etcd()), os.getpid())
         # Settings of the user's own etcd must not reach ours.
@@ -123,7 +127,8 @@ class EtcdProcess:
             results = await asyncio.gather(healthy, ended, return_exceptions=True)
         if done:
             raise EtcdError(f"etcd has ended with status {results[1]}; its last words in {self.log}: {self._last_words()}")
-        if isinstance(results[0], StoreError):
+        # An etcd that asks for a user serves.
+        if isinstance(results[0], StoreError) and not isinstance(results[0], Denied):
             raise EtcdError(f"etcd does not serve after {_START_LIMIT:.0f} s, see {self.log}. {results[0]}")
 
     def _last_words(self) -> str:

@@ -41,9 +41,14 @@ async def stop(process: asyncio.subprocess.Process, grace: float) -> int:
         return await process.wait()
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on at this moment."""
+def free_port(wanted: int = 0) -> int:
+    """A port of the loopback interface that nobody listens on at this moment: the one wanted, or any.
+
+    Raises OSError if the port wanted is taken.
+    """
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        # A server that has just ended leaves its port in a state that only this option overlooks.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", wanted))
         port: int = probe.getsockname()[1]
         return port

@@ -1,143 +1,26 @@
 """What a store must do when its server is killed, restarted or paused under load."""
 
 import asyncio
-import os
-import random
-import signal
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Self
 
 import pytest
+from fixtures.store_history import LIMIT, Follower, Writers, check_history, paused, wait_until_served
 
 from krake.adapters.etcd import EtcdStore
-from krake.ports.store import (
-    AlreadyExists,
-    Change,
-    ChangeType,
-    Compacted,
-    Conflict,
-    Create,
-    Entry,
-    Operation,
-    Store,
-    Unavailable,
-    Update,
-)
+from krake.ports.store import Compacted, Unavailable
 from krake.up.etcd import EtcdProcess
 from krake.up.process import free_port
 
 TIMEOUT = 1.0
 """The time limit of the store, in seconds."""
-LIMIT = 60.0
-"""Seconds after which something that should have happened has failed."""
 
 
 @pytest.fixture
 async def store(etcd_process: EtcdProcess) -> AsyncIterator[EtcdStore]:
     async with EtcdStore([etcd_process.endpoint], timeout=TIMEOUT) as store:
         yield store
-
-
-class Background:
-    """Tasks that end with the block."""
-
-    def __init__(self) -> None:
-        self.tasks: list[asyncio.Task[None]] = []
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-
-
-class Follower(Background):
-    """Collects what a watch hands out."""
-
-    def __init__(self, store: Store, prefix: str, after: int) -> None:
-        super().__init__()
-        self.changes: list[Change] = []
-        self.revision = after
-        self.tasks = [asyncio.create_task(self._follow(store, prefix))]
-
-    async def _follow(self, store: Store, prefix: str) -> None:
-        async with aclosing(store.watch(prefix, self.revision)) as batches:
-            async for batch in batches:
-                self.changes += batch.changes
-                self.revision = batch.revision
-
-    async def reach(self, revision: int) -> None:
-        """Wait until the watch has come so far."""
-        async with asyncio.timeout(LIMIT):
-            while self.revision < revision:
-                assert not self.tasks[0].done(), self.tasks[0]
-                await asyncio.sleep(0.01)
-
-
-class Writers(Background):
-    """Tasks that create, update and delete entries of their own, one or three at a time, through any failure."""
-
-    def __init__(self, store: Store, number: int) -> None:
-        super().__init__()
-        self.applied: list[tuple[int, str]] = []
-        """Revisions and keys that the store has confirmed."""
-        self._store = store
-        self._ended = asyncio.Event()
-        self.tasks = [asyncio.create_task(self._write(f"/w/{index}", random.Random(index))) for index in range(number)]
-
-    async def stop(self) -> None:
-        self._ended.set()
-        async with asyncio.timeout(LIMIT):
-            await asyncio.gather(*self.tasks)
-
-    async def wait_for(self, more: int) -> None:
-        """Wait until so many more writes have been confirmed."""
-        goal = len(self.applied) + more
-        async with asyncio.timeout(LIMIT):
-            while len(self.applied) < goal:  # noqa: ASYNC110 (tasks of the test itself add to it)
-                await asyncio.sleep(0.005)
-
-    async def _write(self, base: str, chance: random.Random) -> None:
-        while not self._ended.is_set():
-            with suppress(Unavailable, Conflict, AlreadyExists):
-                await self._change(base, chance)
-
-    async def _change(self, base: str, chance: random.Random) -> None:
-        entry = await self._store.get(base)
-        value = chance.randbytes(chance.choice([10, 10, 2000]))
-        if entry is not None and chance.random() < 0.2:
-            revision, keys = await self._store.delete(base, entry.revision), [base]
-        else:
-            operations: list[Operation] = [Update(base, value, entry.revision) if entry else Create(base, value)]
-            if chance.random() < 0.3:
-                operations += (Create(f"{base}/{chance.getrandbits(64)}", value) for _ in range(2))
-            revision, keys = await self._store.transact(operations), [operation.key for operation in operations]
-        self.applied += ((revision, key) for key in keys)
-
-
-async def check_history(store: Store, prefix: str, start: int, changes: list[Change]) -> None:
-    """The changes are exactly the history of the store: applied one by one they lead to each of its states."""
-    state: dict[str, Entry] = {entry.key: entry for entry in (await store.list(prefix, revision=start)).entries}
-    revisions = [change.revision for change in changes]
-    assert revisions == sorted(revisions), "out of order"
-    assert sorted(set(revisions)) == list(range(start + 1, await store.revision() + 1)), "a revision is missing"
-    twice = [key for key, count in Counter((c.revision, c.key) for c in changes).items() if count > 1]
-    assert not twice
-    for position, change in enumerate(changes):
-        assert change.previous == state.get(change.key)
-        if change.type is ChangeType.DELETE:
-            del state[change.key]
-        else:
-            state[change.key] = change.entry
-        if position + 1 == len(changes) or changes[position + 1].revision > change.revision:
-            snapshot = await store.list(prefix, revision=change.revision)
-            assert snapshot.entries == tuple(sorted(state.values(), key=lambda entry: entry.key))
 
 
 async def test_a_watch_loses_and_repeats_nothing_over_crashes(etcd_process: EtcdProcess, store: EtcdStore) -> None:
@@ -208,20 +91,3 @@ async def test_a_store_set_back_to_an_older_state_is_noticed(tmp_path: Path, etc
                 with pytest.raises(Compacted):
                     async with asyncio.timeout(LIMIT):
                         await follower.tasks[0]
-
-
-@contextmanager
-def paused(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, pid, os.WSTOPPED)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
-async def wait_until_served(store: Store) -> None:
-    async with asyncio.timeout(LIMIT):
-        while True:
-            with suppress(Unavailable):
-                return await store.ping()

@@ -62,13 +62,16 @@ async def follow(connection: Connection, prefix: str, after: int, heartbeat: flo
         try:
             async with aclosing(_session(connection, member, prefix, position, heartbeat)) as batches:
                 async for batch in batches:
+                    if failures:
+                        logger.info("The watch of %s goes on after revision %d.", prefix, position)
                     failures, position = 0, batch.revision
                     yield batch
         except Unavailable as error:
             if connection.closed:
                 raise
             failures += 1
-            logger.warning("The watch of %s after revision %d was interrupted: %s", prefix, position, error)
+            level = logging.WARNING if failures == 1 else logging.DEBUG
+            logger.log(level, "The watch of %s after revision %d was interrupted: %s", prefix, position, error)
             connection.leave(member)
             await connection.pause(_RECONNECTION.delay(failures, random.random()))
 
