@@ -101,6 +101,9 @@ class ApplicationStatus(Status):
 
     ``kube_controller_triggered`` is when the scheduler last handed the application to the application controller, which acts
     only on what was handed over after the last change. ``services`` maps the name of a service to its ``host:port``.
+    ``placed_on`` are all clusters that may hold objects of the application: one is added before the first object is created
+    there, and taken out when none is left. What these objects can be is in ``last_applied_manifest``. ``migration_timeout`` is,
+    in seconds since 1970, until when a migration under way may take, or the wait after one that failed.
     """
 
     state: ApplicationState = ApplicationState.PENDING
@@ -125,6 +128,7 @@ class ApplicationStatus(Status):
     auto_cluster_create_started: str | None = None
     migration_retries: int = 0
     migration_timeout: int = 0
+    placed_on: list[ResourceRef] = field(factory=list)
 
 
 class ClusterBinding(Typed):

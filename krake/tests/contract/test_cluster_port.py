@@ -37,6 +37,12 @@ OTHER = "0b8f1c3d-9f7e-4f6a-8d55-6a0f3e2d1c4b"
 DEADLINE = 15
 
 
+@pytest.fixture
+async def simulated_cluster(simulated_clusters: Any) -> Any:
+    (cluster,) = await simulated_clusters(1)
+    return cluster
+
+
 @pytest.fixture(params=["simulator", "real"])
 def kubeconfig(request: pytest.FixtureRequest) -> dict[str, Any]:
     if request.param == "real":

@@ -1,0 +1,119 @@
+"""Changes what is on a cluster."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from krake.controller.kubernetes.application.delta import compare, settle
+from krake.controller.kubernetes.application.desired import Declared, declare, defined_types, rank, types_of
+from krake.controller.kubernetes.application.lifecycle import recorded_of
+from krake.controller.kubernetes.application.site import Site
+from krake.data.kubernetes import Application
+from krake.data.metadata import Reason, ReasonCode
+from krake.ports.cluster import Conflict, Identity, Object, ObjectType, Rejected, Unsupported
+
+
+@dataclass
+class Deployment:
+    """What became of an attempt to make everything as declared.
+
+    :param live: the declared objects that are there.
+    :param pending: what Kubernetes is not done with, and has to be looked at again soon.
+    """
+
+    live: dict[Identity, Object] = field(default_factory=dict)
+    problems: list[Reason] = field(default_factory=list)
+    pending: list[Identity] = field(default_factory=list)
+
+    @property
+    def problem(self) -> Reason | None:
+        """All that was wrong, as one."""
+        if not self.problems:
+            return None
+        messages = dict.fromkeys(reason.message for reason in self.problems)
+        return Reason(code=self.problems[0].code, message=" ".join(messages))
+
+
+async def resolve(app: Application, site: Site) -> list[Declared]:
+    """Return what should be on a cluster.
+
+    :raises InvalidManifest: the manifest can not be what its user means.
+    :raises Unsupported: neither the cluster nor the manifest knows one of the types.
+    """
+    known = defined_types(app.spec.manifest)
+    for type_ in types_of(app.spec.manifest):
+        try:
+            known[type_] = await site.connection.is_namespaced(type_)
+        except Unsupported:
+            if type_ not in known:
+                raise
+    return declare(app, known.__getitem__, site.connection.default_namespace)
+
+
+async def deploy(app: Application, site: Site, declared: list[Declared]) -> Deployment:
+    """Make everything on a cluster as declared: create and change what differs, then remove what is not declared any more.
+
+    One object that is rejected does not keep the others from being tried.
+
+    :raises Unreachable: the cluster does not answer.
+    """
+    result = Deployment()
+    for each in declared:
+        try:
+            if (obj := await site.look(each.identity)) is not None:
+                result.live[each.identity] = obj
+        except Rejected:
+            continue  # whether it may be written is found out by writing
+    changes = compare(declared, result.live, recorded_of(app), site.settlements, app.metadata.uid)
+    defined = defined_types(app.spec.manifest)
+    for each in changes.apply:
+        await _apply(site, each, result, defined)
+    left, problems = await remove(site, changes.remove, app.metadata.uid)
+    result.pending += left
+    result.problems += problems
+    return result
+
+
+async def _apply(site: Site, declared: Declared, result: Deployment, defined: dict[ObjectType, bool]) -> None:
+    result.live.pop(declared.identity, None)
+    try:
+        obj = await site.connection.apply(declared.object)
+    except Conflict:
+        result.pending.append(declared.identity)
+    except Unsupported as error:
+        if declared.identity.type in defined:
+            result.pending.append(declared.identity)  # the cluster has not taken up its definition yet
+        else:
+            result.problems.append(Reason(code=ReasonCode.UNSUPPORTED_RESOURCE, message=str(error)))
+    except Rejected as error:
+        result.problems.append(explain(declared.identity, error))
+    else:
+        site.note(obj)
+        site.settlements[declared.identity] = settle(declared, obj)
+        result.live[declared.identity] = obj
+
+
+async def remove(site: Site, identities: Iterable[Identity], owner: str) -> tuple[list[Identity], list[Reason]]:
+    """Delete objects, last created first; returns those that are still there, and what was wrong.
+
+    :raises Unreachable: the cluster does not answer.
+    """
+    left: list[Identity] = []
+    problems: list[Reason] = []
+    for identity in sorted(set(identities), key=lambda each: (-rank(each), str(each))):
+        try:
+            if await site.connection.delete(identity, owner):
+                site.settlements.pop(identity, None)
+            else:
+                left.append(identity)
+        except Rejected as error:
+            left.append(identity)
+            problems.append(explain(identity, error))
+    return left, problems
+
+
+def explain(identity: Identity, error: Rejected) -> Reason:
+    """Return Kubernetes's own words, led by what they are about unless they say so."""
+    message = str(error).strip()
+    if identity.name not in message:
+        message = f"{identity}: {message}"
+    return Reason(code=ReasonCode.KUBERNETES_ERROR, message=message)

@@ -1,0 +1,310 @@
+"""What to do next about an application, and what to write about what was done. Pure.
+
+Whatever is about to be created is written down first: the cluster in ``placed_on``, the objects in ``last_applied_manifest``,
+together with those that were there before. Both lose an entry only once it is gone from every cluster. So wherever a controller
+is killed, the next one knows all places to look at.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Any
+
+from krake.controller.kubernetes.application.desired import Declared, recorded_identity
+from krake.controller.kubernetes.application.health import Health, Verdict
+from krake.data.kubernetes import Application, ApplicationState, ApplicationStatus, ContainerHealth
+from krake.data.metadata import KUBERNETES_RESOURCES_DELETION, Reason, ReasonCode, ResourceRef
+from krake.ports.cluster import Identity
+
+START_LIMIT = timedelta(seconds=60)
+"""For how long Pods may be on their way to be ready, if nothing seems wrong with them."""
+
+State = ApplicationState
+
+
+class Step(Enum):
+    """What to do next."""
+
+    NOTHING = auto()
+    DELETE = auto()
+    PLACE = auto()
+    """Make it so on the cluster it is bound to."""
+    MIGRATE = auto()
+    """The same, and it runs somewhere else still."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of a look at the cluster.
+
+    :param problem: why not everything is as declared; the objects that could be are.
+    :param unreachable: whether the problem is that the cluster does not answer.
+    :param complete: whether everything declared is there, ready or not, and nothing else is.
+    :param health: unknown if the cluster could not be asked.
+    """
+
+    problem: Reason | None = None
+    unreachable: bool = False
+    complete: bool = False
+    health: Health | None = None
+    services: Mapping[str, str] = field(default_factory=dict)
+    observed: Sequence[dict[str, Any]] = ()
+
+
+def next_step(app: Application) -> Step:
+    """Return what to do next. Nothing is done before the scheduler has seen the latest change."""
+    status, metadata = app.status, app.metadata
+    if metadata.deleted is not None:
+        mine = bool(metadata.finalizers) and metadata.finalizers[-1] == KUBERNETES_RESOURCES_DELETION
+        return Step.DELETE if mine else Step.NOTHING
+    if status.scheduled_to is None or status.kube_controller_triggered is None:
+        return Step.NOTHING
+    if status.kube_controller_triggered < metadata.modified:
+        return Step.NOTHING
+    return Step.PLACE if status.running_on in (None, status.scheduled_to) else Step.MIGRATE
+
+
+def concerns(old: Application | None, new: Application | None) -> bool:
+    """Whether a change may lead to another step. What this controller itself writes about an application does not."""
+    if old is None or new is None:
+        return True
+    return _inputs(old) != _inputs(new)
+
+
+def _inputs(app: Application) -> tuple[object, ...]:
+    metadata, status = app.metadata, app.status
+    return (
+        metadata.uid, metadata.modified, metadata.deleted, metadata.finalizers, metadata.owners, is_refused(app),
+        status.kube_controller_triggered, status.scheduled_to, status.running_on, status.placed_on,
+    )  # fmt: skip
+
+
+def is_refused(app: Application) -> bool:
+    """Whether the scheduler found that the application fits nowhere."""
+    reason = app.status.reason
+    return app.status.state is State.FAILED and reason is not None and reason.code is ReasonCode.NO_SUITABLE_RESOURCE
+
+
+def places_of(app: Application) -> list[ResourceRef]:
+    """All clusters that may hold objects of an application."""
+    status = app.status
+    return [
+        *status.placed_on,
+        *([status.running_on] if status.running_on and status.running_on not in status.placed_on else []),
+    ]
+
+
+def recorded_of(app: Application) -> list[Identity]:
+    """All objects that may be there."""
+    return [recorded_identity(item) for item in app.status.last_applied_manifest]
+
+
+def begin(app: Application, declared: Iterable[Declared], schema: list[dict[str, Any]]) -> ApplicationStatus:
+    """What to write before anything is changed on the cluster that the application is bound to."""
+    status, target, declared = app.status, app.status.scheduled_to, list(declared)
+    assert target is not None
+    wanted = {each.identity for each in declared}
+    former = [item for item in status.last_applied_manifest if recorded_identity(item) not in wanted]
+    placed_on = places_of(app)
+    changed = replace(
+        status,
+        placed_on=placed_on if target in placed_on else [*placed_on, target],
+        last_applied_manifest=[*(each.recorded for each in declared), *former],
+        mangled_observer_schema=schema,
+    )
+    if next_step(app) is Step.MIGRATE:
+        return replace(changed, state=State.MIGRATING)
+    if changed == status and status.state is not State.PENDING:
+        return changed  # an attempt like the one before: it stays as it is until it comes out differently
+    return replace(changed, state=State.CREATING if status.running_on is None else State.RECONCILING, reason=None)
+
+
+def conclude(
+    app: Application, outcome: Outcome, declared: Iterable[Declared], now: datetime, *, standing: bool
+) -> ApplicationStatus:
+    """What to write about an application on the cluster that it is bound to.
+
+    :param standing: whether the scheduler's word that it fits nowhere still holds; it keeps its state and reason then.
+    """
+    status = app.status
+    if outcome.health is not None:
+        status = replace(
+            status,
+            container_health=outcome.health.pods,
+            services=dict(outcome.services),
+            last_observed_manifest=list(outcome.observed),
+        )
+    if outcome.complete:
+        status = replace(status, running_on=status.scheduled_to)
+        if status.placed_on == [status.scheduled_to]:
+            status = replace(status, last_applied_manifest=[each.recorded for each in declared])
+    if standing:
+        return status
+    state, reason = _state_of(app, outcome, now)
+    if reason is None and state is State.RUNNING and _is_told_why_it_stayed(app, now):
+        reason = app.status.reason
+    return replace(status, state=state, reason=reason)
+
+
+def _state_of(app: Application, outcome: Outcome, now: datetime) -> tuple[State, Reason | None]:
+    if outcome.unreachable:
+        shown = app.status.state
+        ran = shown in (State.RUNNING, State.RECONCILING, State.RESTARTING)
+        return State.DEGRADED if ran else shown, outcome.problem
+    if outcome.problem is not None:
+        return State.FAILED, outcome.problem
+    if outcome.health is None or not outcome.complete:
+        return _starting(app), None
+    verdict = outcome.health.verdict
+    if verdict is Verdict.READY:
+        return State.RUNNING, None
+    if verdict is Verdict.COMPLETED:
+        return State.COMPLETED, None
+    if verdict is Verdict.STARTING:
+        return _starting_state(app, outcome.health, now)
+    return getattr(State, verdict.name), _reason(outcome.health)
+
+
+def _starting_state(app: Application, health: Health, now: datetime) -> tuple[State, Reason | None]:
+    ready_before = app.status.state in (State.RUNNING, State.DEGRADED, State.RESTARTING, State.COMPLETED)
+    if ready_before or start_limit(app, now) <= 0:
+        return State.DEGRADED, _reason(health)
+    return _starting(app), None
+
+
+def _starting(app: Application) -> State:
+    if app.status.state in (State.CREATING, State.RECONCILING):
+        return app.status.state
+    return State.CREATING if app.status.running_on is None else State.RECONCILING
+
+
+def start_limit(app: Application, now: datetime) -> float:
+    """In how many seconds Pods that are not ready yet count as a problem."""
+    since = app.status.kube_controller_triggered or now
+    return (since + START_LIMIT - now).total_seconds()
+
+
+def _reason(health: Health) -> Reason:
+    return Reason(code=ReasonCode.KUBERNETES_ERROR, message=f"{health.message or 'Not all Pods are ready'}.")
+
+
+def left_behind(app: Application) -> list[ResourceRef]:
+    """The clusters that hold objects, though the application neither runs there nor is bound to them."""
+    return [place for place in app.status.placed_on if place not in (app.status.running_on, app.status.scheduled_to)]
+
+
+def cleaned(app: Application, gone: Iterable[ResourceRef], declared: Iterable[Declared]) -> ApplicationStatus:
+    """What to write once no objects are left on some clusters."""
+    gone = list(gone)
+    placed_on = [place for place in app.status.placed_on if place not in gone]
+    status = replace(app.status, placed_on=placed_on)
+    if placed_on == [status.running_on] == [status.scheduled_to]:
+        return replace(status, last_applied_manifest=[each.recorded for each in declared])
+    return status
+
+
+def owners_of(app: Application) -> list[ResourceRef]:
+    """The owners that an application should have: of clusters, those that it is bound to and runs on."""
+    status = app.status
+    used = [each for each in (status.scheduled_to, status.running_on) if each is not None]
+    kept = [each for each in app.metadata.owners if (each.api, each.kind) != ("kubernetes", "Cluster") or each in used]
+    return [*kept, *(each for index, each in enumerate(used) if each not in kept and each not in used[:index])]
+
+
+def deleting(app: Application, problem: Reason | None) -> ApplicationStatus:
+    """What to write while an application is deleted."""
+    return replace(app.status, state=State.DELETING, reason=problem)
+
+
+def deleted(app: Application) -> ApplicationStatus:
+    """What to write once no objects are left anywhere."""
+    return replace(
+        app.status,
+        state=State.DELETING,
+        reason=None,
+        placed_on=[],
+        running_on=None,
+        services={},
+        container_health=ContainerHealth(),
+        last_observed_manifest=[],
+        last_applied_manifest=[],
+    )
+
+
+class Move(Enum):
+    """How a migration goes on."""
+
+    WAIT = auto()
+    SWITCH = auto()
+    """The new copy is ready: it is the application from now on, and the old one goes."""
+    GIVE_UP = auto()
+    """The new copy goes, and the old one stays."""
+
+
+def judge_migration(app: Application, outcome: Outcome, now: datetime) -> Move:
+    """Return how a migration goes on. Until the new copy is ready, the old one is left as it is."""
+    if outcome.complete and outcome.health is not None and outcome.health.verdict in (Verdict.READY, Verdict.COMPLETED):
+        return Move.SWITCH
+    failed = outcome.health is not None and outcome.health.verdict is Verdict.FAILED
+    rejected = outcome.problem is not None and not outcome.unreachable
+    return Move.GIVE_UP if failed or rejected or migration_limit(app, now) <= 0 else Move.WAIT
+
+
+def migration_limit(app: Application, now: datetime) -> float:
+    """In how many seconds a migration under way is given up, or one that failed may be tried again."""
+    return app.status.migration_timeout - now.timestamp()
+
+
+def start_migration(app: Application, now: datetime, limit: timedelta) -> ApplicationStatus:
+    """What to write before a migration begins, or turns to another target; one that has begun goes on as it is."""
+    status, target = app.status, app.status.scheduled_to
+    assert target is not None
+    placed_on = places_of(app)
+    if status.state is State.MIGRATING and target in placed_on:
+        return status
+    deadline = int((now + limit).timestamp())
+    return replace(status, state=State.MIGRATING, placed_on=[*placed_on, target], migration_timeout=deadline, reason=None)
+
+
+def switch(app: Application, outcome: Outcome, declared: Iterable[Declared], now: datetime) -> ApplicationStatus:
+    """What to write once the new copy is the application."""
+    status = conclude(app, outcome, declared, now, standing=False)
+    return replace(status, migration_retries=0, migration_timeout=0)
+
+
+def wait_to_move(app: Application, outcome: Outcome) -> ApplicationStatus:
+    """What to write while the new copy is not ready."""
+    health, problem = outcome.health, outcome.problem
+    if problem is None and health is not None and health.verdict is not Verdict.STARTING:
+        problem = _reason(health)
+    return replace(app.status, state=State.MIGRATING, reason=problem)
+
+
+def give_up_move(app: Application, outcome: Outcome, now: datetime, pause: timedelta) -> ApplicationStatus:
+    """What to write about a migration that failed; the next one may begin after a pause that grows with each failure."""
+    said = outcome.problem.message if outcome.problem else (outcome.health.message if outcome.health else None)
+    said = (said or "its copy there did not become ready in time").rstrip(".")
+    retries = app.status.migration_retries + 1
+    return replace(
+        app.status,
+        state=State.RUNNING,
+        reason=Reason(
+            code=ReasonCode.RECONCILE_FAILED,
+            message=f"The application stays where it is; moving it to {app.status.scheduled_to} failed: {said}.",
+        ),
+        migration_retries=retries,
+        migration_timeout=int((now + min(pause * retries, timedelta(days=1))).timestamp()),
+    )
+
+
+def has_given_up(app: Application, now: datetime) -> bool:
+    """Whether a migration was given up, and the binding is not taken back yet."""
+    waits = app.status.state is not State.MIGRATING and migration_limit(app, now) > 0
+    return waits and app.status.scheduled_to in app.status.placed_on
+
+
+def _is_told_why_it_stayed(app: Application, now: datetime) -> bool:
+    reason = app.status.reason
+    failed = reason is not None and reason.code is ReasonCode.RECONCILE_FAILED
+    return failed and app.status.migration_retries > 0 and migration_limit(app, now) > 0
