@@ -10,7 +10,7 @@ from krake.client.errors import ApiError, Gone, NotFound, Unavailable
 
 from rok import __version__
 from rok.cells import Object
-from rok.config import Config
+from rok.config import Config, Tls
 from rok.errors import Failure
 from rok.place import Place
 
@@ -28,16 +28,17 @@ class Session:
     """The connection of one command to the API; use it as a context manager.
 
     Every method may raise :class:`~krake.client.errors.ApiError`; its status is 0 if there was no answer.
+
+    :param limit: seconds for each answer.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, limit: float = ANSWER_LIMIT) -> None:
+        self._limit = limit
         self._url = config.api_url
         self._source = config.source
         self._http = requests.Session()
         self._http.headers["User-Agent"] = f"rok/{__version__}"
-        if config.tls is not None:
-            self._http.verify = config.tls.ca or True
-            self._http.cert = config.tls.pair
+        self._tls = config.tls or Tls()
 
     def __enter__(self) -> "Session":
         return self
@@ -45,12 +46,13 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def send(self, request: wire.Request, limit: float = ANSWER_LIMIT) -> Any:
+    def send(self, request: wire.Request, limit: float | None = None) -> Any:
         """Return the content of the answer; ``None`` if it has none.
 
-        :param limit: seconds for the whole answer.
+        :param limit: seconds for this answer, if less than usual.
         :raises Failure: the answer is no object.
         """
+        limit = self._limit if limit is None else limit
         until = time.monotonic() + limit
         try:
             with self._open(request, limit) as response:
@@ -62,14 +64,14 @@ class Session:
             raise self._stranger()
         return content
 
-    def get(self, place: Place, limit: float = ANSWER_LIMIT) -> Object:
+    def get(self, place: Place, limit: float | None = None) -> Object:
         """Read an object."""
         found: Object | None = self.send(wire.get(place.route, place.namespace, place.name), limit)
         if found is None:
             raise self._stranger()
         return found
 
-    def find(self, place: Place, limit: float = ANSWER_LIMIT) -> Object | None:
+    def find(self, place: Place, limit: float | None = None) -> Object | None:
         """Read an object that may be gone."""
         try:
             return self.get(place, limit)
@@ -95,7 +97,7 @@ class Session:
                 pass
             time.sleep(RETRY_DELAY)
             try:
-                found = self.find(place, _room(until, ANSWER_LIMIT))
+                found = self.find(place, _room(until, self._limit))
             except Unavailable:
                 continue
             if found is None or found["metadata"].get("uid") != seen["metadata"].get("uid"):
@@ -135,13 +137,16 @@ class Session:
             timeout=(min(CONNECT_LIMIT, limit), limit),
             stream=True,
             allow_redirects=False,
+            # Given here and not to the session, where the environment (REQUESTS_CA_BUNDLE) would beat them.
+            verify=self._tls.ca or True,
+            cert=self._tls.pair,
         )
 
     def _unavailable(self, error: requests.RequestException, limit: float) -> ApiError:
         if isinstance(error, requests.exceptions.SSLError):
             text = f"the TLS connection to {self._url} failed ({_cause(error)}): check tls in {self._where()}"
         elif isinstance(error, requests.exceptions.ReadTimeout):
-            text = f"Krake at {self._url} did not answer within {limit:.0f} s: look whether it is well, then try again"
+            text = f"Krake at {self._url} did not answer within {limit:g} s: look whether it is well, then try again"
         elif isinstance(error, requests.ConnectionError):
             text = (
                 f"can not reach Krake at {self._url} ({_cause(error)}): is it running, and is api_url right in {self._where()}?"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rok.session import Session
     from rok.waiting import Goal
 
-ATTEMPTS = 5
+ATTEMPTS = 10
 """An update is tried so often when others change the object at the same time."""
 
 Body = Callable[[argparse.Namespace], Object]
