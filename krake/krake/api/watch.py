@@ -61,9 +61,9 @@ class Watches:
             raise unavailable("The store cannot be reached now; try again.")
         if version is None:
             return None
+        if version > self._cache.revision and version > await self._store.revision():
+            raise gone(version)
         if not await self._cache.reach(version):
-            if await self._store.revision() < version:
-                raise gone(version)
             raise unavailable(f"This API has not come as far as resource version {version} yet; try again.")
         if version >= collection.horizon:
             return None
