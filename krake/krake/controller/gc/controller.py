@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from krake.client import ApiError, Client, NotFound
-from krake.controller.gc.graph import Graph, concerned, in_deletion, plan_release
+from krake.controller.gc.graph import Graph, in_deletion, plan_release
 from krake.controller.runtime import Controller, ControllerConfig, Informer, Parts, Result, remove_finalizer
 from krake.data import KINDS, Resource, ResourceRef
 from krake.data.metadata import CASCADE_DELETION
@@ -45,14 +45,13 @@ class GarbageCollector:
     def _follow(self, old: Resource | None, new: Resource | None) -> None:
         obj = new or old
         assert obj is not None
-        affected = set(obj.metadata.owners)
+        # Whatever happens on a cycle, one of these can go next, and then the next: the rest of the cycle need not be told.
+        affected = {obj.ref, *obj.metadata.owners}
         if old is not None:
             # An owner that an object has left may have been waiting for it.
             affected.update(old.metadata.owners)
         if new is not None and (old is None or old.metadata.owners != new.metadata.owners):
             self._graph.put(new.ref, new.metadata.owners)
-        if new is None or new.metadata.deleted is not None:
-            affected.update(concerned(self._graph, obj.ref))
         if new is None:
             self._graph.remove(obj.ref)
         for ref in affected:

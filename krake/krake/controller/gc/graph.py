@@ -1,6 +1,6 @@
 """Who depends on whom: a graph of objects and their owners that may hold anything, also diamonds and cycles."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from krake.data import ResourceRef
@@ -98,8 +98,3 @@ def _lifted(
         return frozenset()
     cycle = graph.cycle(ref)
     return cycle if all(map(deleted, cycle)) else frozenset()
-
-
-def concerned(graph: Graph, ref: ResourceRef) -> Iterator[ResourceRef]:
-    """Yield the objects whose release may depend on an object: itself, its owners, and all that it is on a cycle with."""
-    yield from {ref, *graph.owners(ref), *graph.cycle(ref)}

@@ -11,7 +11,7 @@ from krake.client import Client, NotFound
 from krake.controller.runtime import Controller, Informer, Parts, Result, patch_status
 from krake.controller.scheduler.decide import Decision, decide
 from krake.controller.scheduler.filters import Refusal
-from krake.controller.scheduler.meter import Meter, Sight
+from krake.controller.scheduler.meter import Connect, Meter, Sight, connect
 from krake.controller.scheduler.retries import plan_retry
 from krake.controller.scheduler.settings import SchedulerConfig
 from krake.controller.scheduler.snapshot import Candidate, Measurement, Settings, Snapshot
@@ -183,8 +183,11 @@ def _list_refusals(decision: Decision) -> str:
     return " ".join(found) or "There is no cluster in its namespace."
 
 
-def build(config: SchedulerConfig, client: Client) -> Parts:
-    """Return the parts of the scheduler."""
+def build(config: SchedulerConfig, client: Client, *, connect: Connect = connect) -> Parts:
+    """Return the parts of the scheduler.
+
+    :param connect: makes the source of metrics that a provider declares.
+    """
     apps, clusters = Informer(client, Application), Informer(client, Cluster)
     sight = Sight(
         clusters=clusters,
@@ -208,6 +211,7 @@ def build(config: SchedulerConfig, client: Client) -> Parts:
         enqueue=measuring.enqueue,
         measured=lambda key: scheduler.enqueue_applications(key),
         interval=max(config.reschedule_after, SHORTEST_WAIT),
+        connect=connect,
     )
     scheduler = Scheduler(
         client,

@@ -1,22 +1,14 @@
-"""An API on a real etcd, and controllers that run against it."""
+"""What the tests of the controllers share."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from krake.adapters.etcd import EtcdStore
-from krake.api.app import serve
-from krake.api.settings import ApiConfig
 from krake.client import Client
 
 
 @pytest.fixture
-async def api_url(etcd_store: EtcdStore) -> AsyncIterator[str]:
-    async with serve(ApiConfig(host="127.0.0.1", port=0), etcd_store) as url:
-        yield url
-
-
-@pytest.fixture
-async def client(api_url: str) -> AsyncIterator[Client]:
-    async with Client(api_url) as client:
+async def client(api: str) -> AsyncIterator[Client]:
+    """A client of the API that the controllers work for."""
+    async with Client(api) as client:
         yield client

@@ -28,8 +28,8 @@ BUILD = partial(build, ControllerConfig())
 
 
 @pytest.fixture
-async def collector(api_url: str) -> AsyncIterator[None]:
-    async with running(BUILD, api_url):
+async def collector(api: str) -> AsyncIterator[None]:
+    async with running(BUILD, api):
         yield
 
 
@@ -130,18 +130,18 @@ async def test_kinds_without_namespace_are_collected_too(client: Client) -> None
     await eventually(partial(names, client, [Role]), lambda left: left == set())
 
 
-async def test_what_was_deleted_while_nobody_looked_is_collected(client: Client, api_url: str) -> None:
+async def test_what_was_deleted_while_nobody_looked_is_collected(client: Client, api: str) -> None:
     await add_cluster(client, "cluster")
     await add_app(client, "app", owners=[ref(Cluster, "cluster")])
-    async with running(BUILD, api_url):
+    async with running(BUILD, api):
         await settle(client)
     await client.delete(Cluster, Key("red", "cluster"))
     await client.delete(Application, Key("red", "app"), force=True)
-    async with running(BUILD, api_url):
+    async with running(BUILD, api):
         await see_left(client)
 
 
-async def test_a_cascade_survives_the_death_of_the_collector(client: Client, api_url: str) -> None:
+async def test_a_cascade_survives_the_death_of_the_collector(client: Client, api: str) -> None:
     await add_cloud(client)
     everything = {"cloud"}
     for cluster in ("left", "right"):
@@ -151,10 +151,10 @@ async def test_a_cascade_survives_the_death_of_the_collector(client: Client, api
             await add_app(client, f"{cluster}-{number}", owners=[ref(Cluster, cluster)])
             everything.add(f"{cluster}-{number}")
     await client.delete(Cloud, Key("red", "cloud"))
-    async with running_process("krake.controller.gc", api_url) as process:
+    async with running_process("krake.controller.gc", api) as process:
         left = await eventually(partial(names, client, LAYERS), lambda left: left < everything)
         process.kill()
         await process.wait()
     assert "cloud" in left
-    async with running_process("krake.controller.gc", api_url):
+    async with running_process("krake.controller.gc", api):
         await see_left(client)

@@ -1,7 +1,7 @@
 """The scheduler against a real API: what users see come of their applications."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from component.controllers.world import (
 from krake.client import Client
 from krake.controller.scheduler.controller import build
 from krake.controller.scheduler.settings import SchedulerConfig
-from krake.data import Key, Metadata, ReasonCode
+from krake.data import Key, Metadata, Reason, ReasonCode
 from krake.data.core import (
     GlobalMetric,
     GlobalMetricsProvider,
@@ -30,6 +30,7 @@ from krake.data.core import (
     StaticSpec,
 )
 from krake.data.kubernetes import Application, ApplicationState, Cluster, ClusterState
+from krake.ports.metrics import MetricError, MetricsSource
 
 APP = Key("red", "app")
 SERVED = 30.0
@@ -37,15 +38,15 @@ SERVED = 30.0
 
 
 @pytest.fixture
-async def scheduler(api_url: str) -> AsyncIterator[None]:
-    async with running(partial(build, SchedulerConfig(reschedule_after=SERVED)), api_url):
+async def scheduler(api: str) -> AsyncIterator[None]:
+    async with running(partial(build, SchedulerConfig(reschedule_after=SERVED)), api):
         yield
 
 
 @pytest.fixture
-def impatient(api_url: str) -> AbstractAsyncContextManager[None]:
+def impatient(api: str) -> AbstractAsyncContextManager[None]:
     """A scheduler by which placements hardly stand."""
-    return running(partial(build, SchedulerConfig(reschedule_after=0.2)), api_url)
+    return running(partial(build, SchedulerConfig(reschedule_after=0.2)), api)
 
 
 async def see(client: Client, accept: Callable[[Application], bool], name: str = "app") -> Application:
@@ -202,6 +203,38 @@ async def test_the_better_metric_wins(client: Client) -> None:
     await see_placed(client, "north", "picky")
 
 
+@pytest.mark.usefixtures("scheduler")
+async def test_a_metric_that_changes_leads_to_a_new_attempt_at_once(client: Client) -> None:
+    await add_metric(client, {"n": 0.3}, {"load-north": "n"})
+    await add_cluster(client, "north", metrics=["load-north"])
+    await add_app(client, metrics=["load-north > 0.5"], backoff_limit=0)
+    await see_refused(client)
+    await set_values(client, n=0.9)
+    await see_placed(client, "north")
+
+
+async def test_a_binding_is_not_repeated_while_its_outcome_is_not_seen_yet(client: Client) -> None:
+    await add_cluster(client, "north")
+    await add_app(client)
+    parts = build(SchedulerConfig(worker_count=1), client)
+    apps, *others = parts.informers
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(each.run()) for each in (*others, *parts.controllers)]
+        blind = group.create_task(apps.run())
+        await asyncio.gather(*(each.synced.wait() for each in parts.informers))
+        blind.cancel()
+        parts.controllers[1].enqueue(APP)
+        await see_placed(client, "north")
+        parts.controllers[1].enqueue(APP)
+        tasks.append(group.create_task(apps.run()))
+        await settle(client)
+        for task in tasks:
+            task.cancel()
+    app = await client.get(Application, APP)
+    # A second binding to the same cluster would have moved the later of the two.
+    assert app.status.scheduled == app.status.kube_controller_triggered
+
+
 async def test_an_application_follows_the_metrics(client: Client, impatient: AbstractAsyncContextManager[None]) -> None:
     await add_metric(client, {"n": 0.3, "s": 0.8}, {"load-north": "n", "load-south": "s"})
     await add_cluster(client, "north", metrics=["load-north"])
@@ -233,6 +266,43 @@ async def test_a_failing_metric_shows_and_costs_only_the_ranking(client: Client)
     assert north.status.metrics_reasons == {}
 
 
+class Hanging:
+    """A source that never answers."""
+
+    async def fetch(self, names: Collection[str]) -> Mapping[str, float | MetricError]:
+        await asyncio.Event().wait()
+        return {}
+
+
+class Broken:
+    """A source with a mistake in it."""
+
+    async def fetch(self, names: Collection[str]) -> Mapping[str, float | MetricError]:
+        raise KeyError("result")
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (Hanging(), "The metrics provider 'static' did not answer within 0.5 s."),
+        (Broken(), "The metrics provider 'static' answered something that can not be read."),
+    ],
+)
+async def test_a_bad_provider_holds_nothing_up(
+    client: Client, api: str, monkeypatch: pytest.MonkeyPatch, source: MetricsSource, words: str
+) -> None:
+    monkeypatch.setattr("krake.controller.scheduler.meter.TIME_LIMIT", 0.5)
+    await add_metric(client, {}, {"load": "n"})
+    await add_cluster(client, "north", metrics=["load"])
+    async with running(partial(build, SchedulerConfig(), connect=lambda spec: source), api):
+        await add_app(client)
+        await see_placed(client, "north")
+        north = await eventually(
+            partial(client.get, Cluster, Key("red", "north")), lambda each: bool(each.status.metrics_reasons)
+        )
+    assert north.status.metrics_reasons["load"] == Reason(code=ReasonCode.UNREACHABLE_METRICS_PROVIDER, message=words)
+
+
 @pytest.mark.usefixtures("scheduler")
 async def test_clusters_of_other_namespaces_are_nobodys_business(client: Client) -> None:
     await add_cluster(client, "north", namespace="blue")
@@ -240,7 +310,7 @@ async def test_clusters_of_other_namespaces_are_nobodys_business(client: Client)
     await see_refused(client)
 
 
-async def test_a_scheduler_that_is_killed_and_started_again_goes_on(client: Client, api_url: str) -> None:
+async def test_a_scheduler_that_is_killed_and_started_again_goes_on(client: Client, api: str) -> None:
     await add_cluster(client, "north")
     for number in range(60):
         await add_app(client, f"app-{number}")
@@ -248,11 +318,11 @@ async def test_a_scheduler_that_is_killed_and_started_again_goes_on(client: Clie
     async def placed() -> int:
         return sum(app.status.scheduled_to is not None for app in (await client.list(Application, "red")).items)
 
-    async with running_process("krake.controller.scheduler", api_url) as process:
+    async with running_process("krake.controller.scheduler", api) as process:
         await eventually(placed, lambda count: count > 0)
         process.kill()
         await process.wait()
-    async with running_process("krake.controller.scheduler", api_url) as process:
+    async with running_process("krake.controller.scheduler", api) as process:
         await eventually(placed, lambda count: count == 60)
         process.terminate()
         assert await asyncio.wait_for(process.wait(), 10) == 0

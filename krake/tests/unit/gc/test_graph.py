@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krake.controller.gc.graph import Graph, plan_release
-from krake.data import ResourceRef
+from krake.controller.gc.graph import Graph, in_deletion, plan_release
+from krake.data import Metadata, ResourceRef
+from krake.data.metadata import UNSET_TIME
 
 NAMES = "abcdefg"
 WORLDS = st.dictionaries(st.sampled_from(NAMES), st.lists(st.sampled_from(NAMES), max_size=4))
@@ -76,20 +78,39 @@ def test_a_diamond_is_no_cycle() -> None:
 
 @given(WORLDS, st.sampled_from(NAMES))
 def test_a_cascade_ends_with_exactly_the_dependents_gone(world: dict[str, list[str]], first: str) -> None:
-    """Plays the whole cascade: whatever the graph looks like, it takes all that depends on the first object and ends."""
+    """Whatever the graph looks like, all that depends on the first object goes, with only what just changed being looked at."""
     world.setdefault(first, [])
     graph = graph_of(world)
     expected = {ref(name) for name in world if first in reachable(world, name)} | {ref(first)}
-    deleted, gone = {ref(first)}, set()
-    for _ in range(len(world) ** 2 + 1):
-        for each in sorted(deleted - gone, key=str):
-            release = plan_release(graph, each, deleted.__contains__)
-            assert not set(release.delete) & deleted
-            deleted.update(release.delete)
-            if not release.waiting_for:
-                graph.remove(each)
-                gone.add(each)
+    deleted, gone, queue = {ref(first)}, set(), [ref(first)]
+    while queue:
+        each = queue.pop(0)
+        if each not in deleted or each in gone:
+            continue
+        release = plan_release(graph, each, deleted.__contains__)
+        assert not set(release.delete) & deleted
+        for dependent in release.delete:
+            deleted.add(dependent)
+            queue += [dependent, *graph.owners(dependent)]
+        if not release.waiting_for:
+            queue += graph.owners(each)
+            graph.remove(each)
+            gone.add(each)
     assert gone == deleted == expected
+
+
+@pytest.mark.parametrize(
+    ("reason", "deleted", "finalizers", "turn"),
+    [
+        ("it is on top", True, ["kubernetes_resources_deletion", "cascade_deletion"], True),
+        ("another one is on top", True, ["cascade_deletion", "kubernetes_resources_deletion"], False),
+        ("it was taken away", True, [], False),
+        ("nobody deletes the object", False, ["cascade_deletion"], False),
+    ],
+)
+def test_the_owner_of_the_last_finalizer_acts(reason: str, deleted: bool, finalizers: list[str], turn: bool) -> None:
+    metadata = Metadata(name="a", deleted=UNSET_TIME if deleted else None, finalizers=finalizers)
+    assert in_deletion(metadata) is turn, reason
 
 
 @given(WORLDS, st.sets(st.sampled_from(NAMES)))

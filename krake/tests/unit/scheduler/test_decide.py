@@ -112,6 +112,16 @@ def test_ties_go_to_the_first_name() -> None:
     assert chosen(decision) == "east"
 
 
+def test_a_tie_is_no_reason_to_move() -> None:
+    perfect = snapshot_of(make_candidate("east", {"load": (1.0, 1)}), make_candidate("west", {"load": (1.0, 1)}))
+    assert chosen(decide(make_app(current="west", age=1000), perfect)) == "west"
+
+
+def test_any_metric_beats_none() -> None:
+    snapshot = snapshot_of(make_candidate("east"), make_candidate("west", {"load": (0.01, 1)}), stickiness=5)
+    assert chosen(decide(make_app(current="east", age=1000), snapshot)) == "west"
+
+
 @pytest.mark.parametrize(
     ("reason", "app", "candidate", "rule", "words"),
     [
