@@ -22,16 +22,24 @@ def merge(target: Any, patch: Any, path: Names = ()) -> Any:
     if directive not in (None, "merge"):
         raise MalformedPatch(f"unknown patch type: {directive}")
     result = dict(target) if isinstance(target, dict) else {}
-    result = _retain(result, patch.get("$retainKeys"))
+    result = _retain(result, patch)
     for name, value in fields.items():
         _merge_field(result, name, value, (*path, name))
     return _follow_directives(result, patch, path)
 
 
-def _retain(result: dict[str, Any], keys: Any) -> dict[str, Any]:
-    if keys is None:
+def _retain(result: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    if "$retainKeys" not in patch:
         return result
+    keys = _directive_list(patch, "$retainKeys")
     return {name: value for name, value in result.items() if name in keys}
+
+
+def _directive_list(patch: dict[str, Any], directive: str) -> list[Any]:
+    items = patch[directive]
+    if not isinstance(items, list):
+        raise MalformedPatch(f"{directive} needs a list")
+    return items
 
 
 def _merge_field(result: dict[str, Any], name: str, value: Any, path: Names) -> None:
@@ -46,15 +54,16 @@ def _merge_field(result: dict[str, Any], name: str, value: Any, path: Names) -> 
 
 
 def _follow_directives(result: dict[str, Any], patch: dict[str, Any], path: Names) -> dict[str, Any]:
-    for name, value in patch.items():
+    for name in patch:
+        if not name.startswith((_DELETE_FROM, _ORDER)):
+            continue
+        field, items = name.partition("/")[2], _directive_list(patch, name)
+        if not isinstance(result.get(field), list):
+            continue
         if name.startswith(_DELETE_FROM):
-            field = name.removeprefix(_DELETE_FROM)
-            if field in result:
-                result[field] = [item for item in result[field] if item not in value]
-        elif name.startswith(_ORDER):
-            field = name.removeprefix(_ORDER)
-            if isinstance(result.get(field), list):
-                result[field] = _order(result[field], value, (*path, field))
+            result[field] = [item for item in result[field] if item not in items]
+        else:
+            result[field] = _order(result[field], items, (*path, field))
     return result
 
 
@@ -74,7 +83,7 @@ def _merge_by_key(current: list[Any], patch: list[Any], key: str, path: Names) -
     for item in patch:
         if not isinstance(item, dict) or key not in item:
             raise MalformedPatch(f"map: {item} does not contain declared merge key: {key}")
-        found = [index for index, old in enumerate(result) if old.get(key) == item[key]]
+        found = [index for index, old in enumerate(result) if isinstance(old, dict) and old.get(key) == item[key]]
         if item.get("$patch") == "delete":
             result = [old for index, old in enumerate(result) if index not in found]
         elif found:

@@ -131,14 +131,19 @@ def _scale_down(old: list[Object], new_unavailable: int, minimum: int, own: int)
     """Take Pods away from old ReplicaSets: the unavailable ones first, then as many as can be spared."""
     total = own + sum(each["spec"]["replicas"] for each in old)
     spare = total - minimum - new_unavailable
-    actions: list[Action] = []
-    for each in old:
-        replicas = each["spec"]["replicas"]
-        less = min(replicas, max(spare, 0))
-        if less:
-            actions.append(Replace(REPLICA_SETS, _scaled(each, replicas - less)))
+    left = {each["metadata"]["name"]: each["spec"]["replicas"] for each in old}
+    for healthy_too in (False, True):
+        for each in old:
+            name = each["metadata"]["name"]
+            candidates = left[name] if healthy_too else max(left[name] - _available(each), 0)
+            less = min(candidates, max(spare, 0))
+            left[name] -= less
             spare -= less
-    return actions
+    return [
+        Replace(REPLICA_SETS, _scaled(each, left[each["metadata"]["name"]]))
+        for each in old
+        if left[each["metadata"]["name"]] != each["spec"]["replicas"]
+    ]
 
 
 def _recreate(deployment: Object, digest: str, current: Object | None, old: list[Object], world: World) -> list[Action]:
