@@ -109,11 +109,9 @@ def normalise(metric: MetricSpec, raw: float) -> float:
 def report(status: ClusterStatus, failures: Mapping[str, Reason]) -> ClusterStatus:
     """Return the status of a cluster whose metrics were measured.
 
-    The state belongs to the cluster controller. It is touched only when the findings change, and only between ONLINE and
-    FAILING_METRICS: so nothing that is said of a cluster out of order is lost, and two writers never answer each other.
+    The state belongs to the cluster controller; it is only moved between ONLINE and FAILING_METRICS, so that nothing that is
+    said of a cluster out of order is lost.
     """
-    if failures and failures == status.metrics_reasons:
-        return status
     before, after = ClusterState.FAILING_METRICS, ClusterState.ONLINE
     if failures:
         before, after = after, before

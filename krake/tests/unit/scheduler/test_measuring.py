@@ -121,7 +121,7 @@ OTHER = Reason(code=ReasonCode.UNKNOWN_METRIC, message="not found")
         ("an offline cluster stays offline", "OFFLINE", {}, {"load": REASON}, "OFFLINE"),
         ("also when all is well", "OFFLINE", {"load": REASON}, {}, "OFFLINE"),
         ("another failure shows", "FAILING_METRICS", {"load": REASON}, {"load": OTHER}, "FAILING_METRICS"),
-        ("who says ONLINE meanwhile has the last word", "ONLINE", {"load": REASON}, {"load": REASON}, "ONLINE"),
+        ("it still fails when the cluster is back", "ONLINE", {"load": REASON}, {"load": REASON}, "FAILING_METRICS"),
     ],
 )
 def test_the_status_says_which_metrics_fail(
