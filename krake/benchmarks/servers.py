@@ -1,0 +1,74 @@
+"""The servers that are measured, as processes of their own."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from krake.up.etcd import EtcdProcess
+from krake.up.parts import CommandPart, answers
+from krake.up.process import free_port
+
+
+@dataclass(frozen=True)
+class Api:
+    """A running API, with the etcd below it."""
+
+    port: int
+    etcd: EtcdProcess
+    pid: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextlib.asynccontextmanager
+async def running_api(directory: Path) -> AsyncIterator[Api]:
+    """Run an etcd, with fsync, and an API on it, with one user who may do everything."""
+    async with EtcdProcess(directory / "etcd") as etcd:
+        port = free_port()
+        command = [sys.executable, "-m", "krake.api", "--config", os.devnull, "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--etcd-port", str(etcd.client_port), "--authorization", "always-allow"]
+        command += ["--authentication-strategy-static-enabled", "--authentication-strategy-static-name", "system:admin"]
+        part = CommandPart(command, ready=answers(f"http://127.0.0.1:{port}/readyz"), print_line=_ignore)
+        await part.start()
+        try:
+            yield Api(port, etcd, part.pid)
+        finally:
+            await part.stop()
+
+
+_BARE = """
+import sys, uvloop
+from aiohttp import web
+body = open(sys.argv[2], "rb").read()
+async def answer(request):
+    return web.Response(body=body, content_type="application/json", charset="utf-8")
+app = web.Application()
+app.router.add_get("/{tail:.*}", answer)
+uvloop.install()
+web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None)
+"""
+
+
+@contextlib.asynccontextmanager
+async def bare_server(body: bytes, directory: Path) -> AsyncIterator[int]:
+    """Run an aiohttp server whose only handler returns *body*, on uvloop as the API; gives its port."""
+    content = directory / "body"
+    await asyncio.to_thread(content.write_bytes, body)
+    port = free_port()
+    command = [sys.executable, "-W", "ignore", "-c", _BARE, str(port), str(content)]
+    part = CommandPart(command, ready=answers(f"http://127.0.0.1:{port}/"), print_line=_ignore)
+    await part.start()
+    try:
+        yield port
+    finally:
+        await part.stop()
+
+
+def _ignore(line: str) -> None:
+    """What the servers log is not looked at."""
