@@ -18,7 +18,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, ClassVar, Protocol, Self, TypeVar, cast, dataclass_transform, runtime_checkable
 
@@ -232,6 +232,15 @@ def _encoder_of_list(item: Any) -> Encoder | None:
 def _encoder_of_map(item: Any) -> Encoder | None:
     encode = encoder_of(item)
     return None if encode is None else lambda values: {key: encode(value) for key, value in values.items()}
+
+
+def parse_time(text: str) -> datetime:
+    """Return the time of an ISO 8601 text; UTC if it says no zone, so that any two times can be compared.
+
+    :raises ValueError: *text* is no such time.
+    """
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 def _name_of(member: Enum) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, TypeVar
 
-from krake.data.record import FieldInfo, Record, Text, alternatives, fields_of, once_per_class
+from krake.data.record import FieldInfo, Record, Text, alternatives, fields_of, once_per_class, parse_time
 
 R = TypeVar("R", bound=Record)
 
@@ -53,7 +53,7 @@ def _decoder_of(hint: Any) -> Decoder:
     if issubclass(hint, Enum):
         return lambda value: hint[value]
     if issubclass(hint, datetime):
-        return datetime.fromisoformat
+        return parse_time
     if issubclass(hint, Text) and not issubclass(hint, str):
         return lambda value: hint.restore(str(value))
     if hint is float:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
 
 from krake.data.polymorphic import Polymorphic
-from krake.data.record import FieldInfo, Record, Text, Typed, alternatives, fields_of, once_per_class
+from krake.data.record import FieldInfo, Record, Text, Typed, alternatives, fields_of, once_per_class, parse_time
 
 R = TypeVar("R", bound=Record)
 
@@ -157,7 +157,7 @@ class _Integer(fields.Integer):
 
 
 class _DateTime(fields.Field[datetime]):
-    """An ISO 8601 date *and* time."""
+    """An ISO 8601 date *and* time; UTC if it says no zone."""
 
     default_error_messages = {"invalid": "Not a valid datetime."}  # noqa: RUF012
 
@@ -165,7 +165,7 @@ class _DateTime(fields.Field[datetime]):
         if not isinstance(value, str) or not re.match(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:", value):
             raise self.make_error("invalid")
         try:
-            return datetime.fromisoformat(value)
+            return parse_time(value)
         except ValueError:
             raise self.make_error("invalid") from None
 
