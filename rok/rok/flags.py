@@ -244,7 +244,7 @@ def wait(*states: str, default: str) -> Flags:
         flag(
             "--wait",
             type=read,
-            metavar=f"{{{','.join(states)}}}",
+            metavar=f"[{'|'.join(states)}]",
             help=f"answer when this state is reached (without a word: {default})",
         ),
         flag(

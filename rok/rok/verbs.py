@@ -92,7 +92,7 @@ def create_object(call: Call, body: Body, goals: Goals) -> Result:
 def update_object(call: Call, change: Change, goals: Goals) -> Result:
     """Change an object, as it is at that moment."""
     stored, updated = _write(call, change, ATTEMPTS)
-    changed = _version(updated) is None or _version(updated) != _version(stored)
+    changed = _generation(updated) is None or _generation(updated) != _generation(stored)
     return Result(call.wait(updated, goals, changed=changed))
 
 
@@ -108,9 +108,10 @@ def _write(call: Call, change: Change, attempts: int) -> tuple[Object, Object]:
     return _write(call, change, attempts - 1)
 
 
-def _version(item: Object) -> str | None:
-    version: str | None = item["metadata"].get("resource_version")
-    return version
+def _generation(item: Object) -> int | None:
+    """Return how often what an object declares was changed; labels do not count."""
+    generation: int | None = item["metadata"].get("generation")
+    return generation
 
 
 def delete_object(call: Call, goals: Goals) -> Result:

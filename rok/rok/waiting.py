@@ -39,7 +39,7 @@ class Goal:
 class Watcher:
     """Judges, from one look at an object to the next, whether a goal is reached.
 
-    :param changed: whether the command changed anything.
+    :param changed: whether the command changed what the object declares.
     """
 
     goal: Goal

@@ -359,6 +359,17 @@ async def test_an_update_without_changes_needs_no_wait(created: dict[str, Any], 
     assert (await rok("kube app update echo --wait --timeout 2")).status == 0
 
 
+async def test_new_labels_are_no_work_to_wait_for(created: dict[str, Any], rok: Rok, client: Client) -> None:
+    await set_status(client, state="RUNNING")
+    command = asyncio.create_task(rok("kube app update echo --wait -l a=b --timeout 20"))
+    await becomes(client, lambda item: "a" in item.metadata.labels)
+    item = await client.get(Application, Key("system:admin", "echo"))
+    started = time.monotonic()
+    await set_status(client, kube_controller_triggered=item.metadata.modified.isoformat())
+    assert (await command).status == 0
+    assert time.monotonic() - started < 2
+
+
 async def test_wait_until_it_is_gone(created: dict[str, Any], rok: Rok, client: Client) -> None:
     command = asyncio.create_task(rok("kube app delete --wait echo"))
     await becomes(client, lambda item: item.metadata.deleted is not None)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import statistics
@@ -14,6 +15,8 @@ from contextlib import asynccontextmanager
 import pytest
 from command import Rok
 from krake.client import Client, Unavailable
+from krake.data import Key
+from krake.data.kubernetes import Application
 
 from rok.config import Config
 from rok.kinds import applications
@@ -207,6 +210,45 @@ async def test_a_wait_survives_a_server_that_goes_away(rok: Rok, client: Client)
         done = await rok("kube app create a -f a.yaml --wait --timeout 20")
     assert (done.status, done.rows["state"]) == (0, "RUNNING"), done.err
     assert answers == []
+
+
+@pytest.mark.parametrize(("variables", "coloured"), [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False)])
+async def test_a_terminal_shows_progress_and_colours(
+    variables: dict[str, str], coloured: bool, rok: Rok, client: Client
+) -> None:
+    rok.write("a.yaml", {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}})
+    terminal, theirs = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "rok", "kube", "app", "create", "a", "-f", "a.yaml", "--wait"),
+        cwd=rok.directory,
+        env={key: value for key, value in os.environ.items() if key != "NO_COLOR"} | variables | {"COLUMNS": "70"},
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    reading = asyncio.create_task(asyncio.to_thread(read_terminal, terminal, "application a: PENDING"))
+    await asyncio.wait_for(reading, 30)
+    reason = {"code": "NO_SUITABLE_RESOURCE", "message": "No cluster"}
+    for status in ({"state": "FAILED", "reason": reason}, {"state": "RUNNING", "reason": None}):
+        await client.patch(Application, Key("system:admin", "a"), {"status": status}, subresource="status")
+    shown = await asyncio.wait_for(asyncio.to_thread(read_terminal, terminal), 30)
+    assert await asyncio.wait_for(process.wait(), 30) == 0
+    os.close(terminal)
+    assert "application a: FAILED (NO_SUITABLE_RESOURCE: No cluster)" in shown
+    assert ("\x1b[32mRUNNING" in shown) == coloured
+    assert ("\x1b" in shown) == coloured
+    assert max(len(line) for line in shown.replace("\x1b[32m", "").replace("\x1b[0m", "").splitlines()) <= 70
+
+
+def read_terminal(terminal: int, until: str | None = None) -> str:
+    """Return what is written to a terminal until a text comes, or until nobody writes any more."""
+    text = ""
+    while until is None or until not in text:
+        try:
+            text += os.read(terminal, 4096).decode()
+        except OSError:
+            break
+    return text
 
 
 def test_help_starts_fast() -> None:

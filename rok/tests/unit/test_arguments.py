@@ -207,6 +207,13 @@ def test_wrong_values_are_told_in_one_line(line: str, message: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("width", ["40", "80", "200"])
+def test_every_command_has_help(width: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    for command, parser in COMMANDS.items():
+        assert parser.format_help().startswith("usage: rok"), command
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh", "fish"])
 def test_completion_scripts_know_the_commands(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
