@@ -5,10 +5,10 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from krake.lib.backoff import Backoff
 from krake.up.parts import Part
 
-_RESTART_BASE = 0.5
-_RESTART_CAP = 30.0
+_RESTART = Backoff(0.5, 30.0)
 _STEADY_AFTER = 30.0
 
 
@@ -64,8 +64,7 @@ class Supervisor:
             failures = 0 if loop.time() - started > _STEADY_AFTER else failures + 1
             self._report(name, f"ended with status {status}; it is started again")
             while True:
-                # Half of the delay is random, so that parts that died together do not come back together.
-                await asyncio.sleep(min(_RESTART_CAP, _RESTART_BASE * 2 ** max(0, failures - 1)) * random.uniform(0.5, 1))
+                await asyncio.sleep(_RESTART.delay(failures, random.random()))
                 try:
                     await part.start()
                 except Exception as error:
