@@ -4,44 +4,43 @@ A constraint keeps the text it was written in and compares by meaning. A missing
 """
 
 import operator
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
 from typing import Any, Self
-
-from lark import Lark, Token, Transformer
-from lark.exceptions import LarkError
 
 from krake.data.names import label_key_problem, label_value_problem
 
-_OPERAND = r"/[^ \t,()=!]+/"
-_COMPARED = r"/[^ \t,()=!<>]+/"
+# Repetitions are possessive (`++`): no operand is cut short to make a keyword of its rest, and no text takes long to refuse.
+_SPACE = r"[ \t]*+"
+_OPERAND = r"([^ \t,()=!]++)"
+_COMPARED = r"([^ \t,()=!<>]++)"
+_LISTED = rf"\({_SPACE}([^ \t,()=!]++(?:{_SPACE},{_SPACE}[^ \t,()=!]++)*+)[ \t,]*+\)"
+_OR_EQUAL = rf"{_SPACE}than{_SPACE}or{_SPACE}equal"
 
-_LABEL_GRAMMAR = rf"""
-    start: key (is_ | is_not | in_ | not_in)
-    is_: ("==" | "=" | "is") value
-    is_not: ("!=" | "is" "not") value
-    in_: "in" "(" (value ",")* value ","* ")"
-    not_in: "not" "in" "(" (value ",")* value ","* ")"
-    key: {_OPERAND}
-    value: {_OPERAND}
-    %ignore " "
-    %ignore "\t"
-"""
+_LABEL_FORMS = {
+    "is_not": rf"(?:!=|is{_SPACE}not[ \t]){_SPACE}{_OPERAND}",
+    "is_": rf"(?:==|=|is){_SPACE}{_OPERAND}",
+    "in_": rf"in{_SPACE}{_LISTED}",
+    "not_in": rf"not{_SPACE}in{_SPACE}{_LISTED}",
+}
+_METRIC_FORMS = {
+    "is_not": rf"(?:!=|is{_SPACE}not[ \t]){_SPACE}{_COMPARED}",
+    "is_": rf"(?:==|=|is){_SPACE}{_COMPARED}",
+    "greater_or_equal": rf"(?:>=|=>|gte|greater{_OR_EQUAL}){_SPACE}{_COMPARED}",
+    "greater": rf"(?:>|gt|greater{_SPACE}than){_SPACE}{_COMPARED}",
+    "lesser_or_equal": rf"(?:<=|=<|lte|lesser{_OR_EQUAL}){_SPACE}{_COMPARED}",
+    "lesser": rf"(?:<|lt|lesser{_SPACE}than){_SPACE}{_COMPARED}",
+}
 
-_METRIC_GRAMMAR = rf"""
-    start: key (is_ | is_not | greater | greater_or_equal | lesser | lesser_or_equal)
-    is_: ("==" | "=" | "is") value
-    is_not: ("!=" | "is" "not") value
-    greater: (">" | "gt" | "greater" "than") value
-    greater_or_equal: (">=" | "=>" | "gte" | "greater" "than" "or" "equal") value
-    lesser: ("<" | "lt" | "lesser" "than") value
-    lesser_or_equal: ("<=" | "=<" | "lte" | "lesser" "than" "or" "equal") value
-    key: {_COMPARED}
-    value: {_COMPARED}
-    %ignore " "
-    %ignore "\t"
-"""
+
+def _compile(operand: str, forms: Mapping[str, str]) -> dict[str, re.Pattern[str]]:
+    return {name: re.compile(f"{_SPACE}{operand}{_SPACE}{form}{_SPACE}") for name, form in forms.items()}
+
+
+_LABEL_LANGUAGE = _compile(_OPERAND, _LABEL_FORMS)
+_METRIC_LANGUAGE = _compile(_COMPARED, _METRIC_FORMS)
+"""The forms by operation, in the order in which they are tried."""
 
 _NEVER = "unreadable"
 """Operation of a stored constraint that is not of its language any more; it is never satisfied."""
@@ -76,33 +75,14 @@ class Constraint:
         raise NotImplementedError
 
 
-class _Tree(Transformer[Token, Any]):
-    """Makes (key, operation, values) of a parse tree of either grammar."""
-
-    def __default__(self, data: Token, children: list[str], meta: object) -> tuple[str, tuple[str, ...]]:
-        return str(data), tuple(children)
-
-    def key(self, children: list[Token]) -> str:
-        return str(children[0])
-
-    value = key
-
-    def start(self, children: list[Any]) -> tuple[str, str, tuple[str, ...]]:
-        key, (operation, values) = children
-        return key, operation, values
-
-
-@cache
-def _parser(grammar: str) -> Lark:
-    return Lark(grammar, parser="earley")
-
-
-@lru_cache(maxsize=4096)
-def _parse(grammar: str, text: str, problem: str) -> tuple[str, str, tuple[str, ...]]:
-    try:
-        key, operation, values = _Tree().transform(_parser(grammar).parse(text))
-    except LarkError:
-        raise ValueError(problem) from None
+def _parse(language: Mapping[str, re.Pattern[str]], text: str, problem: str) -> tuple[str, str, tuple[str, ...]]:
+    for operation, form in language.items():
+        if found := form.fullmatch(text):
+            break
+    else:
+        raise ValueError(problem)
+    key, listed = found.groups()
+    values = tuple(value.strip(" \t") for value in listed.split(","))
     for message in [label_key_problem(key), *map(label_value_problem, values)]:
         if message is not None:
             raise ValueError(message)
@@ -118,7 +98,7 @@ class LabelConstraint(Constraint):
 
         :raises ValueError: *text* is not of the language; the message is for the author of the text.
         """
-        key, operation, values = _parse(_LABEL_GRAMMAR, text, "Invalid label constraint")
+        key, operation, values = _parse(_LABEL_LANGUAGE, text, "Invalid label constraint")
         return cls(key=key, operation=operation, values=values, text=text)
 
     def match(self, labels: Mapping[str, str]) -> bool:
@@ -156,7 +136,7 @@ class MetricConstraint(Constraint):
 
         :raises ValueError: *text* is not of the language; the message is for the author of the text.
         """
-        key, operation, values = _parse(_METRIC_GRAMMAR, text, "Invalid metric constraint")
+        key, operation, values = _parse(_METRIC_LANGUAGE, text, "Invalid metric constraint")
         return cls(key=key, operation=operation, values=values, text=text)
 
     def match(self, metrics: Mapping[str, float]) -> bool:
