@@ -32,6 +32,13 @@ make_venv() {
     [ -x .venv/bin/pip ] || { rm -rf .venv; fail "pip is missing. Install it first (Debian: apt install python3-venv)."; }
 }
 
+install() {
+    if ! .venv/bin/python -m pip install --disable-pip-version-check "$@" >>.venv/install.log 2>&1; then
+        tail -n 20 .venv/install.log >&2
+        fail "The packages could not be installed; all that was said is in .venv/install.log."
+    fi
+}
+
 prepare() {
     local extra=$1 wanted stamp=.venv/prepared-$1
     wanted=$(cat krake/pyproject.toml rok/pyproject.toml | cksum; pwd)
@@ -43,9 +50,8 @@ prepare() {
     fi
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
         say "Installing Krake, rok and what they need …"
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip setuptools
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-            --editable "./krake${extra:+[$extra]}" --editable "./rok${extra:+[$extra]}"
+        install --upgrade pip
+        install --editable "./krake${extra:+[$extra]}" --editable "./rok${extra:+[$extra]}"
         echo "$wanted" >"$stamp"
     fi
     export PATH="$PWD/.venv/bin:$PATH" VIRTUAL_ENV="$PWD/.venv"

@@ -39,8 +39,7 @@ class Fleet:
         """The kubeconfig files of the simulated clusters, once they run."""
         if self.ready_file is None:
             return []
-        listed = json.loads(self.ready_file.read_text())["kubeconfigs"]
-        return [str(Path(each).resolve()) for each in listed]
+        return [each["kubeconfig"] for each in json.loads(self.ready_file.read_text())["clusters"]]
 
 
 def plan_fleet(
