@@ -117,12 +117,12 @@ class World:
         self.url = url
 
     @asynccontextmanager
-    async def running(self, *builds: Build) -> AsyncIterator[None]:
+    async def running(self, *builds: Build, drain_timeout: float = 5.0) -> AsyncIterator[None]:
         """Run controllers in this process, each with a client of its own; they are drained at the end."""
         stop = asyncio.Event()
         async with AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(Client(self.url)) for _ in builds]
-            config = ControllerConfig(drain_timeout=5)
+            config = ControllerConfig(drain_timeout=drain_timeout)
             served = [serve("test", build(client), client, config, stop) for build, client in zip(builds, clients, strict=True)]
             tasks = [asyncio.create_task(each) for each in served]
             try:

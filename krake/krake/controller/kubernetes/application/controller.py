@@ -30,7 +30,7 @@ from krake.controller.runtime import (
 from krake.data.kubernetes import Application, ApplicationStatus, Cluster, ClusterBinding
 from krake.data.metadata import KUBERNETES_RESOURCES_DELETION, Key, Reason, ReasonCode, ResourceRef
 from krake.lib.backoff import Backoff
-from krake.ports.cluster import Unreachable, Unsupported
+from krake.ports.cluster import Rejected, Unreachable, Unsupported
 
 log = logging.getLogger(__name__)
 
@@ -200,6 +200,8 @@ class ApplicationController:
             return app, _failure(error.code, str(error)), []
         except Unsupported as error:
             return app, _failure(ReasonCode.UNSUPPORTED_RESOURCE, str(error)), []
+        except Rejected as error:
+            return app, _failure(ReasonCode.KUBERNETES_ERROR, str(error)), []
         schema = observer_schema(app.spec.manifest, app.spec.observer_schema)
         app = await add_finalizer(self._client, app, KUBERNETES_RESOURCES_DELETION, informer=self._applications)
         app = await self._write(app, lifecycle.begin(app, declared, schema))

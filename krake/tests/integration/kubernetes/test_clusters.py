@@ -1,0 +1,144 @@
+"""The cluster controller tells how clusters are, whatever becomes of them."""
+
+import asyncio
+import socket
+import time
+from typing import Any
+
+import pytest
+from integration.kubernetes.conftest import Targets
+from integration.kubernetes.world import Target, World, clusters, eventually
+
+from krake.data import Key
+from krake.data.kubernetes import Cluster, ClusterState
+from krake.data.metadata import ReasonCode
+from krake.simulator import Failure
+
+State = ClusterState
+
+
+async def test_a_registered_cluster_is_online_at_once(world: World, target: Target) -> None:
+    async with world.running(clusters):
+        await world.register(target)
+        began = time.monotonic()
+        cluster = await world.cluster_until(target.name, State.ONLINE)
+        assert time.monotonic() - began < 1.0
+    assert cluster.status.reason is None
+    assert [node.metadata.name for node in cluster.status.nodes] == target.control.node_names()
+    assert cluster.status.nodes[0].status is not None
+    assert any(condition.type == "Ready" for condition in cluster.status.nodes[0].status.conditions)
+
+
+async def test_its_nodes_say_how_it_is(world: World, target: Target) -> None:
+    async with world.running(clusters):
+        await world.register(target)
+        await world.cluster_until(target.name, State.ONLINE)
+        (node,) = target.control.node_names()
+        target.control.set_node(node, ready=False)
+        cluster = await world.cluster_until(target.name, State.NOTREADY)
+        assert cluster.status.reason is not None
+        assert f"Node {node} is not ready" in cluster.status.reason.message
+        target.control.set_node(node, pressures=["DiskPressure"])
+        cluster = await world.cluster_until(target.name, State.UNHEALTHY)
+        assert cluster.status.reason is not None
+        assert "DiskPressure" in cluster.status.reason.message
+        target.control.set_node(node)
+        cluster = await world.cluster_until(target.name, State.ONLINE)
+        assert cluster.status.reason is None
+        target.control.set_node_count(3)
+        await eventually(lambda: world.cluster(target.name), lambda seen: len(seen.status.nodes) == 3)
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [("unreachable", "can not be reached"), ("hanging", "did not answer within"), ("garbage", "is not Kubernetes")],
+)
+async def test_a_cluster_that_is_lost_is_offline_and_comes_back_by_itself(
+    world: World, target: Target, mode: Any, said: str
+) -> None:
+    async with world.running(clusters):
+        await world.register(target)
+        await world.cluster_until(target.name, State.ONLINE)
+        target.control.fail(Failure(mode))
+        cluster = await world.cluster_until(target.name, State.OFFLINE)
+        assert cluster.status.reason is not None
+        assert cluster.status.reason.code is ReasonCode.CLUSTER_NOT_REACHABLE
+        assert said in cluster.status.reason.message
+        target.control.recover()
+        cluster = await world.cluster_until(target.name, State.ONLINE)
+        assert cluster.status.reason is None
+
+
+async def test_a_short_interruption_is_not_an_outage(world: World, target: Target) -> None:
+    async with world.running(clusters):
+        await world.register(target)
+        version = (await world.cluster_until(target.name, State.ONLINE)).metadata.resource_version
+        for _ in range(3):
+            target.control.cut_connections()
+            await asyncio.sleep(0.1)  # lets the cut be noticed; nothing is waited for
+        target.control.set_node_count(2)
+        cluster = await eventually(lambda: world.cluster(target.name), lambda seen: len(seen.status.nodes) == 2)
+        assert cluster.status.state is State.ONLINE
+        assert int(cluster.metadata.resource_version or 0) == int(version or 0) + 1
+
+
+async def test_refused_credentials_are_told_in_the_cluster_s_words(world: World, target: Target) -> None:
+    target.kubeconfig["users"][0]["user"]["token"] = "wrong"
+    async with world.running(clusters):
+        await world.register(target)
+        cluster = await world.cluster_until(target.name, State.OFFLINE)
+    assert cluster.status.reason is not None
+    assert cluster.status.reason.code is ReasonCode.KUBERNETES_ERROR
+    assert "Unauthorized" in cluster.status.reason.message
+
+
+async def test_a_new_kubeconfig_is_used_at_once(world: World, target: Target) -> None:
+    right = target.kubeconfig
+    wrong = {**right, "clusters": [{"name": target.name, "cluster": {"server": f"http://127.0.0.1:{unused_port()}"}}]}
+    async with world.running(clusters):
+        target.kubeconfig = wrong
+        await world.register(target)
+        await world.cluster_until(target.name, State.OFFLINE)
+        await world.client.patch(Cluster, Key("red", target.name), {"spec": {"kubeconfig": right}})
+        await world.cluster_until(target.name, State.ONLINE)
+
+
+async def test_one_bad_cluster_does_not_disturb_the_others(world: World, targets: Targets) -> None:
+    good, *bad = await targets(12)
+    for target in bad:
+        target.control.fail(Failure("hanging"))
+    async with world.running(clusters):
+        for target in bad:
+            await world.register(target)
+        await world.register(good)
+        began = time.monotonic()
+        await world.cluster_until(good.name, State.ONLINE)
+        assert time.monotonic() - began < 1.0
+        for target in bad:
+            await world.cluster_until(target.name, State.OFFLINE)
+
+
+async def test_the_scheduler_s_word_that_metrics_fail_stands(world: World, target: Target) -> None:
+    async with world.running(clusters):
+        await world.register(target)
+        await world.cluster_until(target.name, State.ONLINE)
+        changes = {"status": {"state": "FAILING_METRICS"}}
+        await world.client.patch(Cluster, Key("red", target.name), changes, subresource="status")
+        target.control.set_node_count(2)
+        cluster = await eventually(lambda: world.cluster(target.name), lambda seen: len(seen.status.nodes) == 2)
+        assert cluster.status.state is State.FAILING_METRICS
+        target.control.set_node(target.control.node_names()[0], ready=False)
+        await world.cluster_until(target.name, State.NOTREADY)
+
+
+async def test_a_cluster_without_nodes_is_online(world: World, target: Target) -> None:
+    target.control.set_node_count(0)
+    async with world.running(clusters):
+        await world.register(target)
+        assert (await world.cluster_until(target.name, State.ONLINE)).status.nodes == []
+
+
+def unused_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])

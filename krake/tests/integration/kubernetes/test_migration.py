@@ -1,0 +1,132 @@
+"""Applications move with the new copy ready before the old one goes."""
+
+import asyncio
+
+from integration.kubernetes.conftest import Targets
+from integration.kubernetes.world import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    Target,
+    World,
+    applications,
+    collector,
+    config_map,
+    deployment,
+    eventually,
+    service,
+)
+
+from krake.data.kubernetes import ApplicationState, ClusterState
+from krake.data.metadata import ReasonCode
+from krake.simulator import Failure
+
+State = ApplicationState
+
+
+async def settle(world: World, targets: Targets, count: int = 2) -> list[Target]:
+    found = await targets(count)
+    for target in found:
+        await world.register(target, state=ClusterState.ONLINE)
+    return found
+
+
+async def test_the_new_copy_is_ready_before_the_old_one_goes(world: World, targets: Targets) -> None:
+    old, new = await settle(world, targets)
+    async with world.running(applications()):
+        await world.create(deployment(), service(), config_map(a="1"), on=old)
+        before = await world.until_state(State.RUNNING)
+        gap: list[str] = []
+
+        async def watch() -> None:
+            while True:
+                ready = [
+                    (found.get("status") or {}).get("readyReplicas")
+                    for target in (old, new)
+                    if (found := await target.get(DEPLOYMENT, "echo")) is not None
+                ]
+                if not any(ready):
+                    gap.append("Nothing was ready.")
+
+        watching = asyncio.create_task(watch())
+        await world.bind(new)
+        app = await world.until(lambda app: app.status.running_on == new.ref and app.status.placed_on == [new.ref])
+        watching.cancel()
+    assert not gap
+    assert app.status.state is State.RUNNING
+    assert app.status.reason is None
+    assert app.metadata.owners == [new.ref]
+    assert app.status.services != before.status.services
+    assert await old.get(DEPLOYMENT, "echo") is None
+    assert await old.get(CONFIG_MAP, "settings") is None
+    assert await new.get(CONFIG_MAP, "settings") is not None
+
+
+async def test_a_copy_that_does_not_become_ready_is_taken_back(world: World, targets: Targets) -> None:
+    old, new = await settle(world, targets)
+    new.control.set_node_count(0)  # nothing can run there
+    async with world.running(applications(migration={"timeout": 1, "retry": {"timeout": 60}})):
+        await world.create(deployment(), on=old)
+        await world.until_state(State.RUNNING)
+        await world.bind(new)
+        app = await world.until(lambda app: app.status.scheduled_to == old.ref and app.status.placed_on == [old.ref])
+        app = await world.until(lambda app: app.status.reason is not None)
+        assert app.status.state is State.RUNNING
+        assert app.status.running_on == old.ref
+        assert app.status.reason is not None
+        assert app.status.reason.code is ReasonCode.RECONCILE_FAILED
+        assert "stays where it is" in app.status.reason.message
+        assert app.status.migration_retries == 1
+        assert app.metadata.owners == [old.ref]
+    assert await new.get(DEPLOYMENT, "echo") is None
+    assert await old.get(DEPLOYMENT, "echo") is not None
+
+
+async def test_what_the_new_cluster_rejects_is_taken_back_at_once(world: World, targets: Targets) -> None:
+    old, new = await settle(world, targets)
+    await new.create(config_map(a="theirs"))
+    async with world.running(applications()):
+        await world.create(config_map(a="1"), deployment(), on=old)
+        await world.until_state(State.RUNNING)
+        await world.bind(new)
+        app = await world.until(lambda app: app.status.scheduled_to == old.ref and app.status.placed_on == [old.ref])
+        app = await world.until(lambda app: app.status.reason is not None)
+        assert app.status.reason is not None
+        assert "not created by Krake" in app.status.reason.message
+    found = await new.get(CONFIG_MAP, "settings")
+    assert found is not None
+    assert found["data"] == {"a": "theirs"}
+    assert await new.get(DEPLOYMENT, "echo") is None
+
+
+async def test_it_leaves_a_cluster_that_is_lost_and_cleans_up_later(world: World, targets: Targets) -> None:
+    old, new = await settle(world, targets)
+    async with world.running(applications()):
+        await world.create(config_map(a="1"), on=old)
+        await world.until_state(State.RUNNING)
+        old.control.fail(Failure("unreachable"))
+        await world.bind(new)
+        app = await world.until(lambda app: app.status.running_on == new.ref)
+        app = await world.until_state(State.RUNNING)
+        assert app.status.placed_on == [old.ref, new.ref]
+        assert app.metadata.owners == [new.ref]
+        old.control.recover()
+        await world.until(lambda app: app.status.placed_on == [new.ref])
+    assert await old.get(CONFIG_MAP, "settings") is None
+
+
+async def test_a_changed_target_leaves_nothing_on_the_first_one(world: World, targets: Targets) -> None:
+    old, first, second = await settle(world, targets, 3)
+    first.control.set_node_count(0)
+    async with world.running(applications(), collector):
+        await world.create(deployment(), on=old)
+        await world.until_state(State.RUNNING)
+        await world.bind(first)
+        await eventually(lambda: first.get(DEPLOYMENT, "echo"), bool)
+        await world.bind(second)
+        app = await world.until(lambda app: app.status.running_on == second.ref and app.status.placed_on == [second.ref])
+        assert app.metadata.owners == [second.ref]
+        for target in (old, first):
+            assert await target.get(DEPLOYMENT, "echo") is None
+        await world.delete()
+        await world.until_gone()
+    assert await second.get(DEPLOYMENT, "echo") is None
