@@ -25,6 +25,8 @@ async def read_object(request: web.Request) -> dict[str, Any]:
     try:
         async with asyncio.timeout(_UPLOAD_LIMIT):
             body = await request.read()
+    except web.RequestPayloadError as error:
+        raise Problem(400, f"The body cannot be read: {error.__cause__ or error}") from None
     except TimeoutError:
         raise Problem(408, f"The body did not arrive within {_UPLOAD_LIMIT:.0f} s.") from None
     data = parse_json(body)

@@ -7,7 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from krake.data.names import label_key_problem, label_value_problem
 
@@ -76,12 +76,11 @@ class Constraint:
 
 
 def _parse(language: Mapping[str, re.Pattern[str]], text: str, problem: str) -> tuple[str, str, tuple[str, ...]]:
-    for operation, form in language.items():
-        if found := form.fullmatch(text):
-            break
-    else:
+    found = ((operation, match) for operation, form in language.items() if (match := form.fullmatch(text)))
+    operation, match = next(found, ("", None))
+    if match is None:
         raise ValueError(problem)
-    key, listed = found.groups()
+    key, listed = match.groups()
     values = tuple(value.strip(" \t") for value in listed.split(","))
     for message in [label_key_problem(key), *map(label_value_problem, values)]:
         if message is not None:
