@@ -1,0 +1,149 @@
+"""The store goes away and comes back."""
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+from fixtures.api import Http, Serve, wait_until_ready
+from fixtures.samples import path_of, sample
+
+from krake.adapters.etcd import EtcdStore
+from krake.data.core import Role
+from krake.data.kubernetes import Application
+from krake.up.etcd import EtcdProcess
+
+ROLES = path_of(Role)
+
+
+@pytest.fixture
+async def store(etcd_process: EtcdProcess) -> AsyncIterator[EtcdStore]:
+    async with EtcdStore([etcd_process.endpoint], timeout=2) as store:
+        yield store
+
+
+async def test_writes_fail_honestly_and_reads_go_on_for_a_while(
+    serve_api: Serve, store: EtcdStore, etcd_process: EtcdProcess
+) -> None:
+    async with serve_api(store, max_staleness=3) as http:
+        created = (await http.post(ROLES, sample(Role))).json
+        async with http.watch(ROLES, heartbeat="1") as lines:
+            await etcd_process.kill()
+            refused = await http.post(ROLES, sample(Role, "late"))
+            assert (refused.status, refused.json["title"]) == (503, "STORE_UNAVAILABLE")
+            assert refused.headers["Retry-After"] == "1"
+            assert "127.0.0.1" not in refused.detail
+            assert (await http.get(f"{ROLES}/sample")).json == created
+            assert (await http.get("/readyz")).status == 503
+            assert (await http.get("/livez")).status == 200
+            await until_status(http, f"{ROLES}/sample", 503)
+            for path in (ROLES, "/core/metrics?watch", "/me"):
+                assert (await http.get(path)).status == 503
+            await etcd_process.restart()
+            await wait_until_ready(http.url)
+            await until_status(http, f"{ROLES}/sample", 200)
+            # The watch has lived through it.
+            after = await http.post(ROLES, sample(Role, "after"))
+            assert after.status == 201
+            assert await lines.next() == ("ADDED", after.json)
+        assert [item["metadata"]["name"] for item in (await http.get(ROLES)).json["items"]] == ["after", "sample"]
+
+
+async def until_status(http: Http, path: str, status: int) -> None:
+    async with asyncio.timeout(20):
+        while (await http.get(path)).status != status:  # noqa: ASYNC110 - this is the public way to know
+            await asyncio.sleep(0.05)
+
+
+async def test_a_store_that_hangs(serve_api: Serve, store: EtcdStore, etcd_process: EtcdProcess) -> None:
+    async with serve_api(store) as http:
+        await http.post(ROLES, sample(Role))
+        os.kill(etcd_process.pid, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(10):
+                answer = await http.post(ROLES, sample(Role, "late"))
+            assert answer.status == 503
+            assert "read the object to find out" in answer.detail
+            assert (await http.get(f"{ROLES}/sample")).status == 200
+        finally:
+            os.kill(etcd_process.pid, signal.SIGCONT)
+        await wait_until_ready(http.url)
+        assert (await http.get("/livez")).status == 200
+
+
+async def test_the_server_starts_before_its_store(serve_api: Serve, store: EtcdStore, etcd_process: EtcdProcess) -> None:
+    await etcd_process.stop()
+    async with serve_api(store, ready=False) as http:
+        assert (await http.get("/livez")).status == 200
+        for path in ("/readyz", ROLES, f"{ROLES}/sample", f"{ROLES}?watch"):
+            answer = await http.get(path)
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+        await etcd_process.restart()
+        await wait_until_ready(http.url)
+        assert (await http.post(ROLES, sample(Role))).status == 201
+
+
+async def test_roles_are_not_trusted_for_ever(serve_api: Serve, store: EtcdStore, etcd_process: EtcdProcess) -> None:
+    authentication = {"strategy": {"static": {"enabled": True, "name": "ann"}}}
+    async with serve_api(store, authentication=authentication, authorization="RBAC", max_staleness=1) as http:
+        assert (await http.get(ROLES)).status == 403
+        await etcd_process.kill()
+        await until_status(http, ROLES, 503)
+
+
+async def test_what_others_have_stored_is_readable(serve_api: Serve, etcd_store: EtcdStore) -> None:
+    """Objects of the original Krake, of rules that have changed, and what is no object at all."""
+    app = b"""{"api": "kubernetes", "kind": "Application",
+        "metadata": {"name": "old", "namespace": "ns", "labels": {"bad label": "!"}, "finalizers": ["mine"], "uid": "u",
+            "created": "2024-01-01T00:00:00+00:00", "modified": "2024-01-01T00:00:00+00:00", "deleted": null, "owners": []},
+        "spec": {"manifest": [], "constraints": {"cluster": {"labels": ["not a constraint"]}}, "generation": 5,
+            "resource_version": null}, "status": {"state": "UNHEARD_OF"}}"""
+    prefix = Application.definition.prefix
+    await etcd_store.create(f"{prefix}ns/old", app)
+    for name, value in {"text": b"hello", "list": b"[]", "binary": b"\xff\xfe", "deep": b"[" * 100_000}.items():
+        await etcd_store.create(f"{prefix}ns/{name}", value)
+    await etcd_store.create("/registry/pods/x", b"of someone else")
+    async with serve_api() as http:
+        path = path_of(Application, "old")
+        read = await http.get(path)
+        assert read.status == 200
+        metadata = read.json["metadata"]
+        assert metadata["uid"] == "u"
+        assert int(metadata["resource_version"]) > 0
+        assert read.json["spec"]["constraints"]["cluster"]["labels"] == ["not a constraint"]
+        assert read.json["status"]["state"] == "PENDING"
+        assert [item["metadata"]["name"] for item in (await http.get("/kubernetes/applications")).json["items"]] == ["old"]
+        async with http.watch("/kubernetes/applications") as lines:
+            await etcd_store.create(f"{prefix}ns/garbage", b"{")
+            status = await http.patch(f"{path}/status", {"status": {"state": "RUNNING"}})
+            assert await lines.next() == ("MODIFIED", status.json)
+        # What a change leaves alone may stay as it is; what it touches must be valid.
+        owned = await http.patch(path, {"metadata": {"labels": {"bad label": None}}})
+        assert (owned.status, owned.json["metadata"]["labels"]) == (200, {})
+        assert (await http.patch(path, {"spec": {"backoff": 2}})).status == 422
+        assert (await http.delete(path)).status == 200
+        assert (await http.patch(path, {"metadata": {"finalizers": []}})).status == 200
+        assert (await http.get(path)).status == 404
+
+
+async def test_a_store_set_back_ends_the_watches_that_cannot_resume(
+    serve_api: Serve, store: EtcdStore, etcd_process: EtcdProcess
+) -> None:
+    async with serve_api(store) as http:
+        for number in range(5):
+            await http.post(ROLES, sample(Role, f"r{number}"))
+        async with http.watch(ROLES) as lines:
+            await etcd_process.stop()
+            shutil.rmtree(etcd_process.data_dir / "data")
+            await etcd_process.start()
+            async with asyncio.timeout(30):
+                while (line := await lines.next_line()) == b"\n":
+                    pass
+            assert b'"type": "ERROR"' in line
+            assert b'"status": 410' in line
+            assert await lines.next_line() == b""
+        await wait_until_ready(http.url)
+        assert (await http.get(ROLES)).json["items"] == []
+        assert (await http.post(ROLES, sample(Role))).status == 201
