@@ -30,7 +30,7 @@ async def test_me_names_bound_roles_once_and_in_order(http: Http) -> None:
 async def test_metrics(http: Http) -> None:
     await http.post(ROLES, sample(Role))
     await http.get("/nowhere")
-    await http("BREW", ROLES)
+    await http("PROPFIND", ROLES)
     text = (await http.get("/metrics")).text
     assert 'krake_api_requests_total{code="201",method="POST",route="/core/roles"} 1.0' in text
     assert 'krake_api_requests_total{code="404",method="GET",route=""} 1.0' in text
@@ -99,11 +99,8 @@ async def test_allowed_origins(serve_api: Serve) -> None:
         foreign = await http("GET", ROLES, headers={"Origin": "https://evil.example"})
         assert "Access-Control-Allow-Origin" not in foreign.headers
         assert mine.headers["Vary"] == foreign.headers["Vary"] == "Origin"
-        headers = {
-            "Origin": ORIGIN,
-            "Access-Control-Request-Method": "PATCH",
-            "Access-Control-Request-Headers": "authorization",
-        }
+        asked = {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "authorization"}
+        headers = {"Origin": ORIGIN, **asked}
         preflight = await http("OPTIONS", f"{ROLES}/x", headers=headers)
         assert preflight.status == 200
         assert preflight.headers["Access-Control-Allow-Origin"] == ORIGIN
