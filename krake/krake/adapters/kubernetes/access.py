@@ -124,6 +124,6 @@ def _text(data: Any) -> str | None:
 
 def _bytes(data: Any) -> bytes:
     try:
-        return base64.b64decode(data, validate=False)
-    except (binascii.Error, TypeError):
+        return base64.b64decode("".join(data.split()), validate=True)
+    except (binascii.Error, AttributeError, TypeError, ValueError):
         raise ValueError("its certificates are not base64") from None

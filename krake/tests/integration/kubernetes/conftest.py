@@ -39,3 +39,34 @@ async def targets(simulated_clusters: Any) -> AsyncIterator[Targets]:
 async def target(targets: Targets) -> Target:
     (only,) = await targets(1)
     return only
+
+
+@pytest.fixture
+async def simulated_target(target: Target) -> Target:
+    return target
+
+
+@pytest.fixture
+async def real_target(real_clusters: Any, real_namespace: Any) -> AsyncIterator[Target]:
+    """A real cluster, with a fresh namespace as its default one."""
+    (cluster,) = real_clusters(1)
+    found = Target("real", in_namespace(cluster.kubeconfig, await real_namespace(cluster)), cluster)
+    yield found
+    await found.connection.close()
+
+
+@pytest.fixture(params=["simulated", "real"])
+def any_target(request: pytest.FixtureRequest) -> Target:
+    """A simulated and a real cluster, one after the other."""
+    target: Target = request.getfixturevalue(f"{request.param}_target")
+    return target
+
+
+def in_namespace(kubeconfig: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """Reduce a kubeconfig to its current context, with a namespace of its own."""
+    current = kubeconfig["current-context"]
+    context = next(each["context"] for each in kubeconfig["contexts"] if each["name"] == current)
+    users = [each for each in kubeconfig["users"] if each["name"] == context["user"]]
+    clusters = [each for each in kubeconfig["clusters"] if each["name"] == context["cluster"]]
+    contexts = [{"name": current, "context": {**context, "namespace": namespace}}]
+    return {**kubeconfig, "users": users, "clusters": clusters, "contexts": contexts}

@@ -1,5 +1,7 @@
 """The application controller keeps applications on their clusters as they are declared."""
 
+import secrets
+
 import aiohttp
 from integration.kubernetes.world import (
     CONFIG_MAP,
@@ -22,20 +24,20 @@ from krake.ports.cluster import Identity, ObjectType, owner_of
 State = ApplicationState
 
 
-async def test_an_application_is_created_and_told_about(world: World, target: Target) -> None:
-    await world.register(target, state=ClusterState.ONLINE)
+async def test_an_application_is_created_and_told_about(world: World, any_target: Target) -> None:
+    await world.register(any_target, state=ClusterState.ONLINE)
     async with world.running(applications()):
-        created = await world.create(deployment(replicas=2), service(), config_map(MY_KEY="1"), on=target)
+        created = await world.create(deployment(replicas=2), service(), config_map(MY_KEY="1"), on=any_target)
         app = await world.until_state(State.RUNNING)
     assert app.status.reason is None
-    assert app.status.running_on == app.status.scheduled_to == target.ref
-    assert app.status.placed_on == [target.ref]
+    assert app.status.running_on == app.status.scheduled_to == any_target.ref
+    assert app.status.placed_on == [any_target.ref]
     assert app.metadata.finalizers == [KUBERNETES_RESOURCES_DELETION]
     assert app.metadata.generation == created.metadata.generation
     assert app.status.container_health.serialize() == {
         "desired_pods": 2, "running_pods": 2, "completed_pods": 0, "failed_pods": 0
     }  # fmt: skip
-    found = await target.get(CONFIG_MAP, "settings")
+    found = await any_target.get(CONFIG_MAP, "settings")
     assert found is not None
     assert found["data"] == {"MY_KEY": "1"}
     assert owner_of(found) == app.metadata.uid
@@ -56,10 +58,10 @@ async def test_its_service_is_reached_at_the_address_in_the_status(world: World,
         assert "Hostname: echo-" in await page()
 
 
-async def test_the_status_shows_what_is_observed(world: World, target: Target) -> None:
-    await world.register(target, state=ClusterState.ONLINE)
+async def test_the_status_shows_what_is_observed(world: World, any_target: Target) -> None:
+    await world.register(any_target, state=ClusterState.ONLINE)
     async with world.running(applications()):
-        await world.create(config_map(a="1"), service(type="ClusterIP"), on=target)
+        await world.create(config_map(a="1"), service(type="ClusterIP"), on=any_target)
         app = await world.until_state(State.RUNNING)
     assert app.status.mangled_observer_schema[0] == {
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": None}
@@ -72,69 +74,71 @@ async def test_the_status_shows_what_is_observed(world: World, target: Target) -
     assert app.status.services == {}
 
 
-async def test_an_update_changes_adds_and_removes(world: World, target: Target) -> None:
-    await world.register(target, state=ClusterState.ONLINE)
+async def test_an_update_changes_adds_and_removes(world: World, any_target: Target) -> None:
+    await world.register(any_target, state=ClusterState.ONLINE)
     async with world.running(applications()):
-        await world.create(config_map(a="1", b="2"), config_map("old", x="1"), deployment(), on=target)
+        await world.create(config_map(a="1", b="2"), config_map("old", x="1"), deployment(), on=any_target)
         await world.until_state(State.RUNNING)
-        await world.update(config_map(a="3"), config_map("new", x="1"), deployment(replicas=3), on=target)
+        await world.update(config_map(a="3"), config_map("new", x="1"), deployment(replicas=3), on=any_target)
         app = await world.until(lambda app: app.status.state is State.RUNNING and app.status.container_health.running_pods == 3)
-    changed = await target.get(CONFIG_MAP, "settings")
+    changed = await any_target.get(CONFIG_MAP, "settings")
     assert changed is not None
     assert changed["data"] == {"a": "3"}
-    assert await target.get(CONFIG_MAP, "old") is None
-    assert await target.get(CONFIG_MAP, "new") is not None
+    assert await any_target.get(CONFIG_MAP, "old") is None
+    assert await any_target.get(CONFIG_MAP, "new") is not None
     assert {item["metadata"]["name"] for item in app.status.last_applied_manifest} == {"settings", "new", "echo"}
 
 
-async def test_nothing_is_done_before_the_scheduler_has_seen_a_change(world: World, target: Target) -> None:
-    await world.register(target, state=ClusterState.ONLINE)
+async def test_nothing_is_done_before_the_scheduler_has_seen_a_change(world: World, any_target: Target) -> None:
+    await world.register(any_target, state=ClusterState.ONLINE)
     async with world.running(applications()):
-        await world.create(config_map(a="1"), on=target)
+        await world.create(config_map(a="1"), on=any_target)
         await world.until_state(State.RUNNING)
         await world.client.patch(type(await world.app()), (await world.app()).key, {"spec": {"manifest": [config_map(a="2")]}})
-        await world.create(config_map("other", a="1"), on=target, name="witness")
+        await world.create(config_map("other", a="1"), on=any_target, name="witness")
         await world.until_state(State.RUNNING, "witness")
-        seen = await target.get(CONFIG_MAP, "settings")
+        seen = await any_target.get(CONFIG_MAP, "settings")
         assert seen is not None
         assert seen["data"] == {"a": "1"}
-        await world.bind(target)
-        await eventually(lambda: target.get(CONFIG_MAP, "settings"), lambda obj: obj and obj["data"] == {"a": "2"})
+        await world.bind(any_target)
+        await eventually(lambda: any_target.get(CONFIG_MAP, "settings"), lambda obj: obj and obj["data"] == {"a": "2"})
 
 
-async def test_what_others_change_or_delete_is_put_right(world: World, target: Target) -> None:
-    await world.register(target, state=ClusterState.ONLINE)
+async def test_what_others_change_or_delete_is_put_right(world: World, any_target: Target) -> None:
+    await world.register(any_target, state=ClusterState.ONLINE)
     async with world.running(applications()):
-        await world.create(config_map(a="1"), deployment(replicas=2), service(), on=target)
+        await world.create(config_map(a="1"), deployment(replicas=2), service(), on=any_target)
         await world.until_state(State.RUNNING)
-        await target.change(CONFIG_MAP, "settings", {"data": {"a": "wrong", "extra": "theirs"}})
-        await target.change(DEPLOYMENT, "echo", {"spec": {"replicas": 5}})
-        await target.delete(SERVICE, "echo")
-        settings = await eventually(lambda: target.get(CONFIG_MAP, "settings"), lambda obj: obj and obj["data"]["a"] == "1", 5)
+        await any_target.change(CONFIG_MAP, "settings", {"data": {"a": "wrong", "extra": "theirs"}})
+        await any_target.change(DEPLOYMENT, "echo", {"spec": {"replicas": 5}})
+        await any_target.delete(SERVICE, "echo")
+        settings = await eventually(
+            lambda: any_target.get(CONFIG_MAP, "settings"), lambda obj: obj and obj["data"]["a"] == "1", 5
+        )
         assert settings is not None
         assert settings["data"]["extra"] == "theirs"
-        await eventually(lambda: target.get(DEPLOYMENT, "echo"), lambda obj: obj and obj["spec"]["replicas"] == 2, 5)
-        await eventually(lambda: target.get(SERVICE, "echo"), bool, 5)
+        await eventually(lambda: any_target.get(DEPLOYMENT, "echo"), lambda obj: obj and obj["spec"]["replicas"] == 2, 5)
+        await eventually(lambda: any_target.get(SERVICE, "echo"), bool, 5)
         await world.until(lambda app: app.status.state is State.RUNNING and app.status.services)
 
 
-async def test_once_all_is_as_declared_nothing_is_written_any_more(world: World, target: Target) -> None:
-    await world.register(target, state=ClusterState.ONLINE)
+async def test_once_all_is_as_declared_nothing_is_written_any_more(world: World, any_target: Target) -> None:
+    await world.register(any_target, state=ClusterState.ONLINE)
     manifest = [config_map(a="1"), service(type="LoadBalancer"), deployment(resources={"limits": {"cpu": "1000m"}})]
     async with world.running(applications()):
-        await world.create(*manifest, on=target)
+        await world.create(*manifest, on=any_target)
         app = await world.until_state(State.RUNNING)
         await world.until(lambda app: "pending" not in str(app.status.services))
-        before = {item["kind"]: await target.get(*_name(item)) for item in app.status.last_applied_manifest}
+        before = {item["kind"]: await any_target.get(*_name(item)) for item in app.status.last_applied_manifest}
         version = (await world.app()).metadata.resource_version
-        await world.create(config_map("other", a="1"), on=target, name="witness")
+        await world.create(config_map("other", a="1"), on=any_target, name="witness")
         await world.until_state(State.RUNNING, "witness")
     async with world.running(applications()):  # a new one finds everything in order
-        await world.create(config_map("more", a="1"), on=target, name="second-witness")
+        await world.create(config_map("more", a="1"), on=any_target, name="second-witness")
         await world.until_state(State.RUNNING, "second-witness")
         assert (await world.app()).metadata.resource_version == version
         for item in app.status.last_applied_manifest:
-            found, known = await target.get(*_name(item)), before[item["kind"]]
+            found, known = await any_target.get(*_name(item)), before[item["kind"]]
             assert found is not None
             assert known is not None
             assert found["metadata"]["resourceVersion"] == known["metadata"]["resourceVersion"]
@@ -144,72 +148,73 @@ def _name(item: dict[str, str]) -> tuple[ObjectType, str]:
     return ObjectType(item["apiVersion"], item["kind"]), item["metadata"]["name"]  # type: ignore[index]
 
 
-async def test_deleting_takes_everything_along(world: World, target: Target) -> None:
-    await world.register(target, state=ClusterState.ONLINE)
+async def test_deleting_takes_everything_along(world: World, any_target: Target) -> None:
+    await world.register(any_target, state=ClusterState.ONLINE)
     async with world.running(applications(), collector):
-        await world.create(config_map(a="1"), deployment(), service(), on=target)
+        await world.create(config_map(a="1"), deployment(), service(), on=any_target)
         await world.until_state(State.RUNNING)
         await world.delete()
         await world.until_gone()
     for type_, name in ((CONFIG_MAP, "settings"), (DEPLOYMENT, "echo"), (SERVICE, "echo")):
-        assert await target.get(type_, name) is None
+        assert await any_target.get(type_, name) is None
 
 
-async def test_a_missing_namespace_is_created(world: World, target: Target) -> None:
-    await world.register(target, state=ClusterState.ONLINE)
-    obj = config_map(a="1")
-    obj["metadata"]["namespace"] = "shop"
+async def test_a_missing_namespace_is_created(world: World, any_target: Target) -> None:
+    await world.register(any_target, state=ClusterState.ONLINE)
+    obj, namespace = config_map(a="1"), f"shop-{secrets.token_hex(4)}"
+    obj["metadata"]["namespace"] = namespace
     async with world.running(applications()):
-        await world.create(obj, on=target)
+        await world.create(obj, on=any_target)
         await world.until_state(State.RUNNING)
-    assert await target.get(CONFIG_MAP, "settings", "shop") is not None
+    assert await any_target.get(CONFIG_MAP, "settings", namespace) is not None
 
 
-async def test_a_custom_resource_may_come_with_its_definition(world: World, target: Target) -> None:
-    await world.register(target, state=ClusterState.ONLINE)
+async def test_a_custom_resource_may_come_with_its_definition(world: World, any_target: Target) -> None:
+    await world.register(any_target, state=ClusterState.ONLINE)
+    group = f"t{secrets.token_hex(4)}.example.org"
     schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
     spec = {
-        "group": "example.org",
+        "group": group,
         "scope": "Namespaced",
         "names": {"plural": "backups", "singular": "backup", "kind": "Backup", "listKind": "BackupList"},
         "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
     }
-    metadata = {"name": "backups.example.org"}
+    metadata = {"name": f"backups.{group}"}
     crd = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": metadata, "spec": spec}
-    backup = {"apiVersion": "example.org/v1", "kind": "Backup", "metadata": {"name": "daily"}, "spec": {"keepDays": 7}}
+    backup = {"apiVersion": f"{group}/v1", "kind": "Backup", "metadata": {"name": "daily"}, "spec": {"keepDays": 7}}
     async with world.running(applications(), collector):
-        await world.create(backup, crd, on=target)
+        await world.create(backup, crd, on=any_target)
         await world.until_state(State.RUNNING)
-        found = await target.get(ObjectType("example.org/v1", "Backup"), "daily")
+        found = await any_target.get(ObjectType(f"{group}/v1", "Backup"), "daily")
         assert found is not None
         assert found["spec"] == {"keepDays": 7}
         await world.delete()
         await world.until_gone()
     crds = ObjectType("apiextensions.k8s.io/v1", "CustomResourceDefinition")
-    assert await target.connection.get(Identity(crds, None, "backups.example.org")) is None
+    assert await any_target.connection.get(Identity(crds, None, f"backups.{group}")) is None
 
 
-async def test_what_the_cluster_rejects_is_said_in_its_words_and_mended_by_an_update(world: World, target: Target) -> None:
-    await world.register(target, state=ClusterState.ONLINE)
+async def test_what_the_cluster_rejects_is_said_in_its_words_and_mended_by_an_update(world: World, any_target: Target) -> None:
+    await world.register(any_target, state=ClusterState.ONLINE)
     wrong = deployment()
     wrong["spec"]["selector"]["matchLabels"] = {"app": "other"}
     async with world.running(applications(), collector):
-        await world.create(wrong, config_map(a="1"), on=target)
+        await world.create(wrong, config_map(a="1"), on=any_target)
         app = await world.until_state(State.FAILED)
         assert app.status.reason is not None
         assert app.status.reason.code is ReasonCode.KUBERNETES_ERROR
         assert "selector" in app.status.reason.message
-        assert await target.get(CONFIG_MAP, "settings") is not None
-        await world.update(deployment(), config_map(a="1"), on=target)
+        assert await any_target.get(CONFIG_MAP, "settings") is not None
+        await world.update(deployment(), config_map(a="1"), on=any_target)
         app = await world.until_state(State.RUNNING)
         assert app.status.reason is None
 
 
-async def test_a_rejected_application_can_be_deleted(world: World, target: Target) -> None:
-    await world.register(target, state=ClusterState.ONLINE)
+async def test_a_rejected_application_can_be_deleted(world: World, any_target: Target) -> None:
+    await world.register(any_target, state=ClusterState.ONLINE)
     unknown = {"apiVersion": "example.org/v9", "kind": "Unicorn", "metadata": {"name": "x"}}
     async with world.running(applications(), collector):
-        await world.create(unknown, on=target)
+        await world.create(unknown, on=any_target)
         app = await world.until_state(State.FAILED)
         assert app.status.reason is not None
         assert app.status.reason.code is ReasonCode.UNSUPPORTED_RESOURCE
@@ -217,38 +222,38 @@ async def test_a_rejected_application_can_be_deleted(world: World, target: Targe
         await world.until_gone()
 
 
-async def test_an_object_of_somebody_else_is_neither_changed_nor_deleted(world: World, target: Target) -> None:
-    await world.register(target, state=ClusterState.ONLINE)
-    await target.create(config_map(a="theirs"))
+async def test_an_object_of_somebody_else_is_neither_changed_nor_deleted(world: World, any_target: Target) -> None:
+    await world.register(any_target, state=ClusterState.ONLINE)
+    await any_target.create(config_map(a="theirs"))
     async with world.running(applications(), collector):
-        await world.create(config_map(a="1"), on=target)
+        await world.create(config_map(a="1"), on=any_target)
         app = await world.until_state(State.FAILED)
         assert app.status.reason is not None
         assert "not created by Krake" in app.status.reason.message
         await world.delete()
         await world.until_gone()
-    found = await target.get(CONFIG_MAP, "settings")
+    found = await any_target.get(CONFIG_MAP, "settings")
     assert found is not None
     assert found["data"] == {"a": "theirs"}
 
 
-async def test_pods_that_do_not_start_are_told_with_the_reason(world: World, target: Target) -> None:
-    await world.register(target, state=ClusterState.ONLINE)
+async def test_pods_that_do_not_start_are_told_with_the_reason(world: World, any_target: Target) -> None:
+    await world.register(any_target, state=ClusterState.ONLINE)
     async with world.running(applications()):
-        await world.create(deployment(image="registry.example/missing:1"), on=target)
+        await world.create(deployment(image="registry.example/missing:1"), on=any_target)
         app = await world.until_state(State.DEGRADED)
         assert app.status.reason is not None
         assert "ImagePull" in app.status.reason.message
-        await world.update(deployment(), on=target)
+        await world.update(deployment(), on=any_target)
         app = await world.until_state(State.RUNNING)
         assert app.status.reason is None
 
 
-async def test_an_application_whose_jobs_have_run_is_completed(world: World, target: Target) -> None:
-    await world.register(target, state=ClusterState.ONLINE)
+async def test_an_application_whose_jobs_have_run_is_completed(world: World, any_target: Target) -> None:
+    await world.register(any_target, state=ClusterState.ONLINE)
     pod = {"restartPolicy": "Never", "containers": [{"name": "x", "image": "registry.example/batch:1"}]}
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "spec": {"template": {"spec": pod}}}
     async with world.running(applications()):
-        await world.create(job, on=target)
+        await world.create(job, on=any_target)
         app = await world.until_state(State.COMPLETED)
     assert app.status.container_health.completed_pods == 1

@@ -80,6 +80,7 @@ class Target:
     def __init__(self, name: str, kubeconfig: dict[str, Any], control: Any) -> None:
         self.name = name
         self.kubeconfig = kubeconfig
+        self.namespace = kubeconfig["contexts"][0]["context"].get("namespace", "default")
         self.control = control
         """The simulated cluster or the control plane."""
         self.connection: Connection = connect(kubeconfig)
@@ -88,24 +89,24 @@ class Target:
     def ref(self) -> ResourceRef:
         return Cluster.definition.ref(Key(NAMESPACE, self.name))
 
-    async def get(self, type_: ObjectType, name: str, namespace: str | None = "default") -> Object | None:
-        return await self.connection.get(Identity(type_, namespace, name))
+    async def get(self, type_: ObjectType, name: str, namespace: str | None = None) -> Object | None:
+        return await self.connection.get(Identity(type_, namespace or self.namespace, name))
 
-    async def change(self, type_: ObjectType, name: str, changes: dict[str, Any], namespace: str = "default") -> None:
+    async def change(self, type_: ObjectType, name: str, changes: dict[str, Any]) -> None:
         """Change an object behind the back of Krake."""
-        path = (await self.connection._discovery.find(type_)).path(Identity(type_, namespace, name))
+        path = (await self.connection._discovery.find(type_)).path(Identity(type_, self.namespace, name))
         query = {"fieldManager": "somebody-else"}
         await self.connection._transport.call("PATCH", path, query, changes, "application/merge-patch+json")
 
-    async def delete(self, type_: ObjectType, name: str, namespace: str = "default") -> None:
+    async def delete(self, type_: ObjectType, name: str) -> None:
         """Delete an object behind the back of Krake."""
-        path = (await self.connection._discovery.find(type_)).path(Identity(type_, namespace, name))
+        path = (await self.connection._discovery.find(type_)).path(Identity(type_, self.namespace, name))
         await self.connection._transport.call("DELETE", path)
 
-    async def create(self, obj: dict[str, Any], namespace: str = "default") -> None:
+    async def create(self, obj: dict[str, Any]) -> None:
         """Create an object that Krake knows nothing of."""
         type_ = ObjectType(obj["apiVersion"], obj["kind"])
-        path = (await self.connection._discovery.find(type_)).path(Identity(type_, namespace, "x")).rpartition("/")[0]
+        path = (await self.connection._discovery.find(type_)).path(Identity(type_, self.namespace, "x")).rpartition("/")[0]
         await self.connection._transport.call("POST", path, None, obj)
 
 

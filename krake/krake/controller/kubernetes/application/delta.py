@@ -168,7 +168,7 @@ def _is_zero(value: Any) -> bool:
 def parse_quantity(value: Any) -> Decimal | None:
     """Return the number that a quantity of Kubernetes stands for, for example ``1000m`` or ``0.5Gi``."""
     text = str(value).strip()
-    digits = text.rstrip("numkMGTPEi")
+    digits = text.rstrip("numkKMGTPEi")
     try:
         number = Decimal(digits) * _SUFFIXES[text[len(digits) :]]
     except (ArithmeticError, KeyError):

@@ -91,12 +91,11 @@ def _name_of(node: Object) -> str:
 
 def _describe(node: Object) -> ClusterNode:
     status = node.get("status")
-    conditions = status.get("conditions") if isinstance(status, Mapping) else None
+    found = status.get("conditions") if isinstance(status, Mapping) else None
+    conditions = found if isinstance(found, list) else []
     return ClusterNode(
         metadata=ClusterNodeMetadata(name=_name_of(node)),
-        status=ClusterNodeStatus(
-            conditions=[_describe_condition(each) for each in conditions or () if isinstance(each, Mapping)]
-        ),
+        status=ClusterNodeStatus(conditions=[_describe_condition(each) for each in conditions if isinstance(each, Mapping)]),
     )
 
 
