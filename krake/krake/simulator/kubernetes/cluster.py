@@ -18,6 +18,7 @@ from krake.simulator.kubernetes.echo import EchoServices
 from krake.simulator.kubernetes.engine import Engine
 from krake.simulator.kubernetes.failures import GARBAGE, Failure
 from krake.simulator.kubernetes.kinds import BY_RESOURCE, Object, Registry
+from krake.simulator.kubernetes.listener import Listener
 from krake.simulator.kubernetes.nodes import new_node, with_health
 from krake.simulator.kubernetes.resources import Deletion, Resources
 from krake.simulator.kubernetes.server import SIMULATED, Server, json_response
@@ -51,7 +52,7 @@ class SimulatedCluster:
         self._control = Control(self)
         self._echo: EchoServices | None = None
         self._http: web.Server | None = None
-        self._listener: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._recovered = asyncio.Event()
 
     @property
@@ -74,6 +75,11 @@ class SimulatedCluster:
             "current-context": self.name,
         }
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the controllers have come to rest: nothing happens any more until somebody changes something."""
+        return not self._engine.is_busy and not self._engine.is_waiting
+
     def kubeconfig_text(self) -> str:
         head = "# Made by the Krake simulator: this is not a real Kubernetes cluster.\n"
         return head + yaml.safe_dump(self.kubeconfig, sort_keys=False)
@@ -83,7 +89,6 @@ class SimulatedCluster:
         bound = socket.socket()
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(("127.0.0.1", self.port))
-        bound.setblocking(False)
         self.port = bound.getsockname()[1]
         self._engine.start()
         self._echo = EchoServices(self.storage, self._node_ports)
@@ -91,8 +96,7 @@ class SimulatedCluster:
         if not self.storage.objects("namespaces"):
             self._furnish()
         self._http = web.Server(self._respond, access_log=None, handler_cancellation=True)
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._http, sock=bound, backlog=1024)
+        self._listener = Listener(bound, self._http)
 
     def _furnish(self) -> None:
         for name in NAMESPACES:
@@ -136,21 +140,21 @@ class SimulatedCluster:
         await self.stop()
         self.close()
 
-    def fail(self, failure: Failure) -> None:
-        """Answer like this from now on; open connections of an unreachable cluster are cut."""
+    def fail(self, failure: Failure, *, spare: asyncio.BaseTransport | None = None) -> None:
+        """Answer like this from now on; an unreachable cluster cuts its open connections, except one to `spare`."""
         self._recovered.set()
         self._recovered = asyncio.Event()
         self.failure = failure
         if failure.mode in ("unreachable", "hanging"):
-            self.cut_connections()
+            self.cut_connections(spare)
 
     def recover(self) -> None:
         self.fail(Failure())
 
-    def cut_connections(self) -> None:
+    def cut_connections(self, spare: asyncio.BaseTransport | None = None) -> None:
         """Drop every open connection, watches included."""
         for connection in list(self._http.connections) if self._http is not None else ():
-            if connection.transport is not None:
+            if connection.transport is not None and connection.transport is not spare:
                 connection.transport.abort()
 
     def node_names(self) -> list[str]:

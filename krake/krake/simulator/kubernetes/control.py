@@ -7,6 +7,7 @@ PUT /_simulator/nodes {"count": N}
 PUT /_simulator/nodes/NAME {"ready": bool, "pressures": ["MemoryPressure", …]}
 """
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -32,7 +33,7 @@ class Switches(Protocol):
     failure: Failure
     storage: Storage
 
-    def fail(self, failure: Failure) -> None: ...
+    def fail(self, failure: Failure, *, spare: asyncio.BaseTransport | None = None) -> None: ...
 
     def set_node_count(self, count: int) -> None: ...
 
@@ -51,7 +52,7 @@ class Control:
         try:
             authenticate(request)
             body = _parse(await read_body(request))
-            self._switch(request.method, request.path.strip("/").split("/")[1:], body)
+            self._switch(request, request.path.strip("/").split("/")[1:], body)
         except ApiStatus as error:
             return json_response(error.document(), error.code)
         return json_response(self._state())
@@ -65,12 +66,12 @@ class Control:
             "nodes": cluster.node_names(),
         }
 
-    def _switch(self, method: str, path: list[str], body: Object) -> None:
-        match method, path:
+    def _switch(self, request: web.BaseRequest, path: list[str], body: Object) -> None:
+        match request.method, path:
             case "GET", []:
                 return
             case "PUT", ["failure"]:
-                self._cluster.fail(_failure(body))
+                self._cluster.fail(_failure(body), spare=request.transport)
             case "DELETE", ["failure"]:
                 self._cluster.fail(Failure())
             case "PUT", ["nodes"]:
@@ -82,7 +83,7 @@ class Control:
 
     def _set_node(self, name: str, body: Object) -> None:
         pressures = body.get("pressures", [])
-        if not isinstance(pressures, list) or not set(pressures) <= PRESSURES.keys():
+        if not isinstance(pressures, list) or any(each not in list(PRESSURES) for each in pressures):
             raise statuses.bad_request(f"pressures must be a list out of {', '.join(PRESSURES)}")
         self._cluster.set_node(name, ready=bool(body.get("ready", True)), pressures=pressures)
 

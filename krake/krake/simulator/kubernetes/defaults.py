@@ -1,7 +1,7 @@
 """What the API server fills in where a manifest is silent. Functions change the fresh copy that they are given."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from krake.simulator.kubernetes.kinds import Kind, Object
@@ -9,10 +9,22 @@ from krake.simulator.kubernetes.kinds import Kind, Object
 
 def fill(kind: Kind, obj: Object) -> Object:
     """Fill in the defaults of a kind; `obj` must be a copy that the caller owns."""
+    if not kind.custom:
+        _drop_nulls(obj)  # for the real server's decoder, null is the same as absent
     filler = _FILLERS.get(kind.resource)
     if filler is not None:
         filler(obj)
     return obj
+
+
+def _drop_nulls(value: Any) -> None:
+    if isinstance(value, dict):
+        for name in [name for name, item in value.items() if item is None]:
+            del value[name]
+        value = value.values()
+    if not isinstance(value, str):
+        for item in value if isinstance(value, Iterable) else ():
+            _drop_nulls(item)
 
 
 def _default(container: Object, **values: Any) -> None:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from krake.simulator.kubernetes.addresses import LOOPBACK, Address, NodePorts
 from krake.simulator.kubernetes.kinds import Object
+from krake.simulator.kubernetes.listener import Listener
 from krake.simulator.kubernetes.server import BODY_LIMIT, SIMULATED
 from krake.simulator.kubernetes.storage import DELETED, Change, Key, Storage, key_of
 
@@ -53,7 +54,7 @@ class EchoServices:
         self._storage = storage
         self._ports = ports
         self._services: dict[Address, Key] = {}
-        self._open: dict[Address, asyncio.Server] = {}
+        self._open: dict[Address, Listener] = {}
         self._server = web.Server(self._answer, access_log=None)
         self._turns = itertools.count()
         self._changed = asyncio.Event()
@@ -72,7 +73,7 @@ class EchoServices:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self._services.clear()
-        await self._adjust()
+        self._adjust()
         await self._server.shutdown(0)
 
     def _notice(self, change: Change) -> None:
@@ -91,24 +92,23 @@ class EchoServices:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self._adjust()
+            self._adjust()
 
-    async def _adjust(self) -> None:
+    def _adjust(self) -> None:
         """Open the addresses that should answer, close those that should not."""
         wanted = {address for address, key in self._services.items() if self._ready_pods(key)}
         for address in self._open.keys() - wanted:
             self._open.pop(address).close()
             self._ports.reclaim(address)
         for address in wanted - self._open.keys():
-            await self._listen(address)
+            self._listen(address)
 
-    async def _listen(self, address: Address) -> None:
+    def _listen(self, address: Address) -> None:
         bound = self._ports.lend(address)
         if bound is None:
             logger.warning("%s:%d can't be had on this machine, so its Service doesn't answer there", *address)
             return
-        bound.setblocking(False)
-        self._open[address] = await asyncio.get_running_loop().create_server(self._server, sock=bound)
+        self._open[address] = Listener(bound, self._server)
 
     def _ready_pods(self, key: Key) -> list[Object]:
         endpoints = self._storage.get("endpoints", key) or {}

@@ -61,6 +61,16 @@ class Engine:
     def dependents(self, uid: str) -> Iterable[tuple[str, Object]]:
         return self._storage.dependents(uid)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is marked that nobody has looked at yet."""
+        return bool(self._marked)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a Pod's time is running."""
+        return bool(self._timers)
+
     def start(self) -> None:
         self._running = True
         self._storage.listen(self._notice)

@@ -48,6 +48,11 @@ class Storage:
         self._dependents: dict[str, dict[tuple[str, Key], None]] = {}
         self._listeners: dict[Callable[[Change], None], None] = {}
 
+    @property
+    def listeners(self) -> int:
+        """How many follow the changes."""
+        return len(self._listeners)
+
     def listen(self, listener: Callable[[Change], None]) -> None:
         """Call `listener` after every change, until `ignore`."""
         self._listeners[listener] = None

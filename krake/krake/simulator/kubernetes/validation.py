@@ -86,7 +86,12 @@ def _check_replica_set(obj: Object) -> list[Cause]:
 def _check_stateful_set(obj: Object) -> list[Cause]:
     spec = obj["spec"]
     strategy = _check_strategy(spec["updateStrategy"], "spec.updateStrategy", _UPDATE_TYPES)
-    return [*_check_replicas(spec), *strategy, *_check_selected(spec, "statefulset")]
+    claims = [
+        required(f"spec.volumeClaimTemplates[{index}].metadata.name")
+        for index, claim in enumerate(spec.get("volumeClaimTemplates") or ())
+        if not (claim.get("metadata") or {}).get("name")
+    ]
+    return [*_check_replicas(spec), *strategy, *claims, *_check_selected(spec, "statefulset")]
 
 
 def _check_daemon_set(obj: Object) -> list[Cause]:

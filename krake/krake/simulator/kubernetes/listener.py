@@ -1,0 +1,42 @@
+"""A listening socket that can be closed at any moment.
+
+Not `asyncio.Server`: in Python 3.11 a connection that it accepts while being closed stays open with nobody behind it.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+_BACKLOG = 1024
+
+
+class Listener:
+    """Accepts connections on a bound socket, from the running event loop, until it is closed."""
+
+    def __init__(self, bound: socket.socket, factory: Callable[[], asyncio.BaseProtocol]) -> None:
+        self._socket = bound
+        self._factory = factory
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[object]] = set()
+        bound.setblocking(False)
+        bound.listen(_BACKLOG)
+        self._loop.add_reader(bound, self._accept)
+
+    def close(self) -> None:
+        """Refuse connections from now on; those that are open go on."""
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+
+    def _accept(self) -> None:
+        for _ in range(_BACKLOG):
+            try:
+                connection, _address = self._socket.accept()
+            except OSError:
+                return  # nobody is left, or has gone in the meantime
+            connection.setblocking(False)
+            task: asyncio.Task[object] = self._loop.create_task(self._attend(connection))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _attend(self, connection: socket.socket) -> None:
+        await self._loop.connect_accepted_socket(self._factory, connection)
