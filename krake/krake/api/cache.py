@@ -41,6 +41,8 @@ class Collection:
         self.horizon = 0
         """All changes after this revision are in the history."""
         self.subscriptions: set[Subscription] = set()
+        self.listings: dict[str, bytes] = {}
+        """Texts of whole lists by prefix, until the next change."""
         self._items: dict[str, Item] = {}
         self._order: list[str] = []
         self._history: deque[Event] = deque()
@@ -65,12 +67,14 @@ class Collection:
         self._items = {item.store_key: item for item in items}
         self._order = sorted(self._items)
         self._history.clear()
+        self.listings.clear()
         self.horizon = self.changed = revision
 
     def apply(self, change: Change) -> None:
         """Take over a change, and tell it to the watchers."""
         event = self._follow(change)
         self.changed = change.revision
+        self.listings.clear()
         if event is None:
             return
         self._history.append(event)

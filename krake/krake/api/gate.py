@@ -19,6 +19,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 logger = logging.getLogger("krake.api")
 access = logging.getLogger("krake.api.access")
 
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 PUBLIC = frozenset({"/livez", "/readyz", "/metrics"})
 """Paths for probes, which have no users."""
 
@@ -55,15 +56,12 @@ class Gate:
         finally:
             duration = time.perf_counter() - started
             self._figures.count(request.method, route_of(request), status, duration)
-            access.info(
-                "%s %s %d %.1f ms %s %s",
-                request.method,
-                request.raw_path,
-                status,
-                duration * 1000,
-                request[USER] or "-",
-                request[REQUEST_ID],
-            )
+            # Reads outnumber everything else by far, and would bury it.
+            level = logging.DEBUG if request.method in _READS and status < 400 else logging.INFO
+            if access.isEnabledFor(level):
+                milliseconds, user = duration * 1000, request[USER] or "-"
+                line = f"{request.method} {request.raw_path} {status} {milliseconds:.1f} ms {user} {request[REQUEST_ID]}"
+                access.log(level, "%s", line)
 
     async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:

@@ -30,6 +30,7 @@ from krake.data.schema import Purpose, load
 
 _BLOCKING_LIMIT = 60.0
 """Seconds that a request waits for a state at most."""
+_JSON = "application/json; charset=utf-8"
 _UNBLOCKED = {"False", "false", "0", ""}
 
 
@@ -46,7 +47,7 @@ class Services:
 
 def answer(wire: bytes, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """Return the response with a JSON text."""
-    return web.Response(body=wire, status=status, headers=headers, content_type="application/json", charset="utf-8")
+    return web.Response(body=wire, status=status, headers={"Content-Type": _JSON, **(headers or {})})
 
 
 class Handlers:

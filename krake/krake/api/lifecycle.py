@@ -18,8 +18,6 @@ from krake.data.schema import Purpose, load
 R = TypeVar("R", bound=Resource)
 M = TypeVar("M", bound=Record)
 
-_LIFECYCLE = ("finalizers", "owners")
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -55,6 +53,8 @@ def read_body(stored: R, decode: Callable[[], dict[str, Any]], body: dict[str, A
     metadata = body.get("metadata")
     if isinstance(metadata, dict) and (metadata.get("namespace") is None or not stored.definition.namespaced):
         body = {**body, "metadata": {**metadata, "namespace": stored.metadata.namespace}}
+    # What has a route of its own is ignored here, whatever it holds.
+    body = _without(body, *(info.name for info in fields_of(type(stored)) if info.flags.subresource))
     try:
         return load(type(stored), body, Purpose.UPDATE)
     except ValidationError as error:
@@ -77,13 +77,13 @@ def update(stored: R, body: R, now: datetime) -> Outcome:
         raise refused(409, "Finalizers can only be removed if a deletion is in progress.")
     merged = _merge(stored, body)
     removed = deleting and not merged.metadata.finalizers
-    old, new = stored.serialize(), merged.serialize()
-    if _same(old, new):
-        return Outcome(stored, removed)
     metadata = merged.metadata
-    if not _same(_without(old, "metadata"), _without(new, "metadata")):
+    old, new = (_without(record.serialize(), "metadata", "status") for record in (stored, merged))
+    if not _same(old, new):
         metadata = replace(metadata, generation=metadata.generation + 1, modified=now)
-    elif not _same(_without(old["metadata"], *_LIFECYCLE), _without(new["metadata"], *_LIFECYCLE)):
+    elif metadata == stored.metadata:
+        return Outcome(stored, removed)
+    elif replace(metadata, finalizers=stored.metadata.finalizers, owners=stored.metadata.owners) != stored.metadata:
         metadata = replace(metadata, modified=now)
     return Outcome(replace(merged, metadata=metadata), removed)
 
@@ -96,8 +96,10 @@ def _merge(stored: M, body: M) -> M:
 
 
 def _same(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    # For Python, true is 1 and 1 is 1.0; in a manifest they are not the same.
-    return old == new and json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
+    if old != new:
+        return False
+    # For Python, true is 1 and 1 is 1.0; in a manifest they are not the same. Only the order of keys means nothing.
+    return json.dumps(old) == json.dumps(new) or json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
 
 
 def _without(wire: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -37,6 +37,11 @@ class ListQuery:
     limit: int | None
     page: "Page | None"
 
+    @property
+    def whole(self) -> bool:
+        """Whether all objects are asked for."""
+        return self.selector is None and self.limit is None and self.page is None
+
     @classmethod
     def of(cls, query: Mapping[str, str], prefix: str) -> "ListQuery":
         """Return the parameters of a query on the objects below *prefix*. Raises Problem 422 that names what is wrong."""

@@ -14,6 +14,7 @@ from krake.data.metadata import Key, ListMetadata, ResourceRef
 from krake.ports.store import Compacted, Store
 
 _PAST_PAGE = 500
+_MAX_LISTINGS = 100
 
 
 class Reader:
@@ -54,6 +55,8 @@ class Reader:
         """
         self.check()
         collection = self._cache[kind]
+        if query.whole:
+            return self._list_whole(collection, prefix)
         page = query.page or Page(self._cache.revision, "")
         if query.page is None or collection.changed <= page.revision <= self._cache.revision:
             items = _select(collection.select(prefix, page.after), query.selector)
@@ -63,6 +66,15 @@ class Reader:
             shown, more = await self._list_past(collection, prefix, query, page)
         token = Page(page.revision, shown[-1].store_key).token if more else None
         return _envelope(kind.definition, ListMetadata(resource_version=str(page.revision), continue_=token), shown)
+
+    def _list_whole(self, collection: Collection, prefix: str) -> bytes:
+        text = collection.listings.get(prefix)
+        if text is None:
+            version = ListMetadata(resource_version=str(self._cache.revision))
+            text = _envelope(collection.kind.definition, version, list(collection.select(prefix)))
+            if len(collection.listings) < _MAX_LISTINGS:
+                collection.listings[prefix] = text
+        return text
 
     async def _list_past(self, collection: Collection, prefix: str, query: ListQuery, page: Page) -> tuple[list[Item], bool]:
         """Read a page of a state that is not the current one any more."""
@@ -87,5 +99,11 @@ def _select(items: Iterable[Item], selector: Selector | None) -> Iterator[Item]:
 
 
 def _envelope(kind: Kind, metadata: ListMetadata, items: list[Item]) -> bytes:
-    head = json.dumps({"api": kind.api, "kind": kind.list_kind, "metadata": metadata.serialize()})[:-1]
-    return b'%b, "items": [%b]}' % (head.encode(), b", ".join([item.wire for item in items]))
+    head = json.dumps({"api": kind.api, "kind": kind.list_kind, "metadata": metadata.serialize(), "items": []})
+    if not items:
+        return head.encode()
+    texts = [item.wire for item in items]
+    # One copy of what may be megabytes is enough.
+    texts[0] = head[:-2].encode() + texts[0]
+    texts[-1] += b"]}"
+    return b", ".join(texts)

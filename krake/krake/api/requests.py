@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from itertools import count
 
 from aiohttp import web
 
@@ -11,6 +12,8 @@ REQUEST_ID = web.RequestKey("request_id", str)
 """Names the request in answers and logs; taken over from the client if it gives one."""
 
 REQUEST_ID_HEADER = "X-Request-Id"
+_PROCESS = secrets.token_hex(4)
+_COUNTER = count(1)
 _VALID_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -19,7 +22,7 @@ def request_id_of(request: web.Request) -> str:
     given = request.headers.get(REQUEST_ID_HEADER)
     if given is not None and _VALID_ID.fullmatch(given):
         return given
-    return secrets.token_hex(8)
+    return f"{_PROCESS}-{next(_COUNTER):x}"
 
 
 def route_of(request: web.Request) -> str:
