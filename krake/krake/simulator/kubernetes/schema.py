@@ -20,6 +20,42 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
+def check_schema(schema: Any, field: str) -> list[Cause]:
+    """What is wrong with a schema itself, as far as the checks of objects rely on it."""
+    if not isinstance(schema, dict):
+        return [invalid_value(field, schema, "must be a schema")]
+    causes = []
+    if schema.get("type", "object") not in list(_TYPES):
+        causes.append(unsupported(f"{field}.type", schema["type"], sorted(_TYPES)))
+    for name, shapes in (("enum", list), ("required", list), ("pattern", str), ("properties", dict)):
+        if not isinstance(schema.get(name, shapes()), shapes):
+            causes.append(invalid_value(f"{field}.{name}", schema[name], f"must be a {shapes.__name__}"))
+    causes += [
+        invalid_value(f"{field}.{name}", schema[name], "must be a number")
+        for name in ("minimum", "maximum", "minItems", "maxItems", "minLength", "maxLength")
+        if not isinstance(schema.get(name, 0), (int, float))
+    ]
+    if not causes and not _is_pattern(schema.get("pattern", "")):
+        causes.append(invalid_value(f"{field}.pattern", schema["pattern"], "must be a regular expression"))
+    if causes:
+        return causes
+    inner: Object = {f"properties[{name}]": part for name, part in (schema.get("properties") or {}).items()}
+    inner |= {
+        name: schema[name]
+        for name in ("items", "additionalProperties")
+        if name in schema and not isinstance(schema[name], bool)
+    }
+    return [cause for name, part in inner.items() for cause in check_schema(part, f"{field}.{name}")]
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
+
+
 def conform(obj: Object, schema: Schema) -> tuple[Object, list[Cause]]:
     """The object as the schema wants it, and what is wrong with it."""
     rest = {name: value for name, value in obj.items() if name not in _FREE}

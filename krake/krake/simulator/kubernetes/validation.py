@@ -6,6 +6,7 @@ from typing import Any
 
 from krake.simulator.kubernetes.kinds import Kind, Object
 from krake.simulator.kubernetes.names import check_annotations, check_container_name, check_labels, check_name
+from krake.simulator.kubernetes.schema import check_schema
 from krake.simulator.kubernetes.selectors import match_labels, requirements_of
 from krake.simulator.kubernetes.status import Cause, duplicate, invalid_value, required, unsupported
 
@@ -298,8 +299,11 @@ def _check_definition(obj: Object) -> list[Cause]:
         text = "must have exactly one version marked as storage version"
         causes.append(invalid_value("spec.versions", [v.get("name") for v in spec["versions"]], text))
     for index, version in enumerate(spec["versions"]):
-        if not (version.get("schema") or {}).get("openAPIV3Schema"):
-            causes.append(required(f"spec.versions[{index}].schema.openAPIV3Schema", "schemas are required"))
+        if not version.get("name"):
+            causes.append(required(f"spec.versions[{index}].name"))
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        field = f"spec.versions[{index}].schema.openAPIV3Schema"
+        causes += check_schema(schema, field) if schema else [required(field, "schemas are required")]
     return causes
 
 
