@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from integration.kubernetes.conftest import Targets
+from integration.kubernetes.conftest import Targets, in_namespace
 from integration.kubernetes.world import Target, World, clusters, eventually
 
 from krake.data import Key
@@ -136,6 +136,27 @@ async def test_a_cluster_without_nodes_is_online(world: World, target: Target) -
     async with world.running(clusters):
         await world.register(target)
         assert (await world.cluster_until(target.name, State.ONLINE)).status.nodes == []
+
+
+async def test_a_real_cluster_through_its_troubles(world: World, real_clusters: Any) -> None:
+    (plane,) = real_clusters(1, controllable=True)
+    target = Target("real", in_namespace(plane.kubeconfig, "default"), plane)
+    try:
+        async with world.running(clusters):
+            await world.register(target)
+            cluster = await world.cluster_until("real", State.ONLINE)
+            assert len(cluster.status.nodes) == 1
+            await asyncio.to_thread(plane.node.set_ready, False)
+            await world.cluster_until("real", State.NOTREADY)
+            await asyncio.to_thread(plane.node.set_ready, True)
+            await world.cluster_until("real", State.ONLINE)
+            plane.pause()
+            cluster = await world.cluster_until("real", State.OFFLINE)
+            assert "did not answer within" in str(cluster.status.reason)
+            plane.resume()
+            await world.cluster_until("real", State.ONLINE)
+    finally:
+        await target.connection.close()
 
 
 def unused_port() -> int:

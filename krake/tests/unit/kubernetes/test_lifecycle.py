@@ -32,8 +32,8 @@ def outcome(verdict: Verdict, *, complete: bool = True, message: str | None = No
     return Outcome(complete=complete, health=Health(verdict, message, ContainerHealth(desired_pods=1)))
 
 
-def conclude(app: Application, seen: Outcome, *, standing: bool = False, now: Any = NOW) -> Any:
-    return lifecycle.conclude(app, seen, declared(config_map()), now, standing=standing)
+def conclude(app: Application, seen: Outcome, *, now: Any = NOW) -> Any:
+    return lifecycle.conclude(app, seen, declared(config_map()), now)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_another_attempt_at_the_same_writes_nothing() -> None:
     ],
 )
 def test_the_state_follows_from_the_pods(verdict: Verdict, before: State, after: State) -> None:
-    status = conclude(app(state=before, reason=REFUSED), outcome(verdict, message="Because"))
+    status = conclude(app(state=before, reason=LOST.problem), outcome(verdict, message="Because"))
     assert status.state is after
     told = after in (State.DEGRADED, State.RESTARTING, State.FAILED)
     assert status.reason == (Reason(code=ReasonCode.KUBERNETES_ERROR, message="Because.") if told else None)
@@ -134,19 +134,16 @@ def test_a_lost_cluster_is_told(before: State, after: State) -> None:
     assert status.services == {"echo": "a:1"}
 
 
-def test_the_scheduler_s_word_stands_until_it_says_otherwise() -> None:
-    refused = app(state=State.FAILED, reason=REFUSED, running_on=A)
-    status = conclude(refused, outcome(Verdict.READY), standing=True)
-    assert (status.state, status.reason) == (State.FAILED, REFUSED)
-    assert status.container_health.desired_pods == 1
-    assert conclude(refused, outcome(Verdict.READY)).state is State.RUNNING
+def test_the_scheduler_s_reason_stays_unless_something_is_wrong_here() -> None:
+    refused = app(state=State.RUNNING, reason=REFUSED, running_on=A)
+    assert conclude(refused, outcome(Verdict.READY)).reason == REFUSED
+    assert conclude(refused, LOST).reason == LOST.problem
 
 
 def test_own_writes_lead_to_no_new_look() -> None:
     before = app(config_map())
     after = replace(before, status=replace(before.status, state=State.FAILED, reason=REJECTED.problem, services={"a": "b"}))
     assert not lifecycle.concerns(before, after)
-    assert lifecycle.concerns(before, replace(after, status=replace(after.status, reason=REFUSED)))
     assert lifecycle.concerns(before, replace(before, status=replace(before.status, kube_controller_triggered=LATER)))
     assert lifecycle.concerns(None, before)
 

@@ -77,7 +77,6 @@ class ApplicationController:
         )
         self._sites = Sites(connect, lambda key: self._controller.enqueue(key, COALESCE))
         self._attempts: dict[Key, int] = {}
-        self._refused: dict[Key, datetime | None] = {}
         self._applications.index(CLUSTER, _clusters_of)
         self._applications.on_change(self._see_application)
         self._clusters.on_change(self._see_cluster)
@@ -92,13 +91,7 @@ class ApplicationController:
             if old is not None:
                 self._sites.forget(old.metadata.uid)
                 self._attempts.pop(old.key, None)
-                self._refused.pop(old.key, None)
-            return
-        if not lifecycle.is_refused(new):
-            self._refused.pop(new.key, None)
-        elif old is None or not lifecycle.is_refused(old):
-            self._refused[new.key] = new.status.kube_controller_triggered
-        if lifecycle.concerns(old, new):
+        elif lifecycle.concerns(old, new):
             self._controller.enqueue(new.key)
 
     def _see_cluster(self, old: Cluster | None, new: Cluster | None) -> None:
@@ -130,7 +123,7 @@ class ApplicationController:
         now = self._clock()
         if outcome is None:
             return None  # called again once the cluster is known to answer
-        app = await self._write(app, lifecycle.conclude(app, outcome, declared, now, standing=self._is_standing(app)))
+        app = await self._write(app, lifecycle.conclude(app, outcome, declared, now))
         app = await self._write_owners(app)
         cleaned = await self._clean(app, declared)
         if outcome.problem is not None or not cleaned:
@@ -272,12 +265,6 @@ class ApplicationController:
     def _retry(self, key: Key) -> Result:
         self._attempts[key] = self._attempts.get(key, 0) + 1
         return Result(ATTEMPTS.delay(self._attempts[key], random.uniform(0.2, 1.0)))
-
-    def _is_standing(self, app: Application) -> bool:
-        """Whether the scheduler said that the application fits nowhere, and has not handed it over anew since."""
-        status = app.status
-        runs_there = status.running_on == status.scheduled_to
-        return runs_there and lifecycle.is_refused(app) and self._refused.get(app.key) == status.kube_controller_triggered
 
     async def _write(self, app: Application, status: ApplicationStatus) -> Application:
         return await patch_status(self._client, app, status, informer=self._applications)

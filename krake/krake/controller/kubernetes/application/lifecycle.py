@@ -75,15 +75,9 @@ def concerns(old: Application | None, new: Application | None) -> bool:
 def _inputs(app: Application) -> tuple[object, ...]:
     metadata, status = app.metadata, app.status
     return (
-        metadata.uid, metadata.modified, metadata.deleted, metadata.finalizers, metadata.owners, is_refused(app),
+        metadata.uid, metadata.modified, metadata.deleted, metadata.finalizers, metadata.owners,
         status.kube_controller_triggered, status.scheduled_to, status.running_on, status.placed_on,
     )  # fmt: skip
-
-
-def is_refused(app: Application) -> bool:
-    """Whether the scheduler found that the application fits nowhere."""
-    reason = app.status.reason
-    return app.status.state is State.FAILED and reason is not None and reason.code is ReasonCode.NO_SUITABLE_RESOURCE
 
 
 def places_of(app: Application) -> list[ResourceRef]:
@@ -120,12 +114,10 @@ def begin(app: Application, declared: Iterable[Declared], schema: list[dict[str,
     return replace(changed, state=State.CREATING if status.running_on is None else State.RECONCILING, reason=None)
 
 
-def conclude(
-    app: Application, outcome: Outcome, declared: Iterable[Declared], now: datetime, *, standing: bool
-) -> ApplicationStatus:
+def conclude(app: Application, outcome: Outcome, declared: Iterable[Declared], now: datetime) -> ApplicationStatus:
     """What to write about an application on the cluster that it is bound to.
 
-    :param standing: whether the scheduler's word that it fits nowhere still holds; it keeps its state and reason then.
+    If nothing is wrong there, a reason stays that says why it is not elsewhere.
     """
     status = app.status
     if outcome.health is not None:
@@ -139,12 +131,8 @@ def conclude(
         status = replace(status, running_on=status.scheduled_to)
         if status.placed_on == [status.scheduled_to]:
             status = replace(status, last_applied_manifest=[each.recorded for each in declared])
-    if standing:
-        return status
     state, reason = _state_of(app, outcome, now)
-    if reason is None and state is State.RUNNING and _is_told_why_it_stayed(app, now):
-        reason = app.status.reason
-    return replace(status, state=state, reason=reason)
+    return replace(status, state=state, reason=reason or _why_it_stays(app, now))
 
 
 def _state_of(app: Application, outcome: Outcome, now: datetime) -> tuple[State, Reason | None]:
@@ -269,7 +257,7 @@ def start_migration(app: Application, now: datetime, limit: timedelta) -> Applic
 
 def switch(app: Application, outcome: Outcome, declared: Iterable[Declared], now: datetime) -> ApplicationStatus:
     """What to write once the new copy is the application."""
-    status = conclude(app, outcome, declared, now, standing=False)
+    status = conclude(app, outcome, declared, now)
     return replace(status, migration_retries=0, migration_timeout=0)
 
 
@@ -304,7 +292,12 @@ def has_given_up(app: Application, now: datetime) -> bool:
     return waits and app.status.scheduled_to in app.status.placed_on
 
 
-def _is_told_why_it_stayed(app: Application, now: datetime) -> bool:
+def _why_it_stays(app: Application, now: datetime) -> Reason | None:
+    """The reason for which an application is where it is: it fits nowhere better, or could not be moved a while ago."""
     reason = app.status.reason
-    failed = reason is not None and reason.code is ReasonCode.RECONCILE_FAILED
-    return failed and app.status.migration_retries > 0 and migration_limit(app, now) > 0
+    if reason is None:
+        return None
+    if reason.code is ReasonCode.NO_SUITABLE_RESOURCE:
+        return reason  # the scheduler takes it back itself
+    failed = reason.code is ReasonCode.RECONCILE_FAILED and app.status.migration_retries > 0
+    return reason if failed and migration_limit(app, now) > 0 else None

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -111,7 +110,7 @@ class Site:
         self._views: dict[ObjectType, View] = {}
         self._keys: dict[str, Key] = {}
         self._working = 0
-        self._turned_away: deque[Key] = deque()
+        self._turned_away: dict[Key, None] = {}
         self._tasks = {self._start(self._probe(), "probe")}
 
     def _start(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
@@ -129,15 +128,16 @@ class Site:
         if self._answers.is_set() and self._working < AT_ONCE:
             self._working += 1
             return True
-        if key not in self._turned_away:
-            self._turned_away.append(key)
+        self._turned_away[key] = None
         return False
 
     def leave(self) -> None:
         """Make room for the next one."""
         self._working -= 1
         if self._turned_away and self._answers.is_set():
-            self._call(self._turned_away.popleft())
+            key = next(iter(self._turned_away))
+            del self._turned_away[key]
+            self._call(key)
 
     def lose(self, error: Unreachable) -> None:
         """Say that the cluster did not answer; it is asked at once whether it does."""
