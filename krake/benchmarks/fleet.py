@@ -97,8 +97,6 @@ async def _run_applications(client: Client) -> tuple[list[float], list[float]]:
     async def create(name: str) -> None:
         body = application(name)
         body["metadata"]["namespace"] = NAMESPACE
-        for resource in body["spec"]["manifest"]:
-            resource["metadata"]["name"] = name
         created[name] = time.perf_counter()
         await client.create(Application.restore(body))
 
