@@ -11,6 +11,7 @@ from krake.api.authentication import make_chain
 from krake.api.authorization import make_authorizer
 from krake.api.cache import Cache
 from krake.api.cross_origin import CrossOrigin
+from krake.api.defaults import create_missing, read_defaults
 from krake.api.figures import Figures
 from krake.api.gate import Gate
 from krake.api.handlers import Services
@@ -32,6 +33,7 @@ def make_app(config: ApiConfig, store: Store) -> web.Application:
     :raises ValueError: the configuration asks for what cannot be had.
     """
     check(config)
+    defaults = read_defaults(config)
     cache = Cache(store, history=config.watch.history, max_staleness=config.max_staleness)
     reader = Reader(store, cache)
     services = Services(
@@ -49,11 +51,14 @@ def make_app(config: ApiConfig, store: Store) -> web.Application:
     add_routes(app.router, services, make_authorizer(config.authorization, cache))
 
     async def follow_store(_: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(cache.run())
+        tasks = [
+            asyncio.create_task(cache.run()),
+            asyncio.create_task(create_missing(defaults, cache, services.writer, services.now)),
+        ]
         yield
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def end_watches(_: web.Application) -> None:
         cache.close_subscriptions()

@@ -23,8 +23,11 @@ async def read_object(request: web.Request) -> dict[str, Any]:
     Raises Problem 415 (no JSON; as the original Krake answers), 422 (not an object), 408 or 413.
     """
     try:
-        async with asyncio.timeout(_UPLOAD_LIMIT):
+        if request.content.is_eof():
             body = await request.read()
+        else:
+            async with asyncio.timeout(_UPLOAD_LIMIT):
+                body = await request.read()
     except web.RequestPayloadError as error:
         raise Problem(400, f"The body cannot be read: {error.__cause__ or error}") from None
     except TimeoutError:

@@ -162,8 +162,7 @@ class Handlers:
     def _awaited_state(self, request: web.Request) -> str | None:
         """Return the state that the request is to wait for, in capitals."""
         text = request.query.get("blocking", "")
-        states = _states_of(self._kind)
-        if text in _UNBLOCKED or not states:
+        if text in _UNBLOCKED or not (states := _states_of(self._kind)):
             return None
         if text.upper() not in states | {"DELETED"}:
             known = ", ".join(sorted(state.lower() for state in states))

@@ -93,7 +93,7 @@ class ApiConfig(Record):
     """All keys of ``api.yaml``.
 
     *port* 0 picks a free one. *max_body_size* is in bytes. Reads are served for *max_staleness* seconds after the store was
-    last reached.
+    last reached. *default_roles* and *default_role_bindings* are created at the start if they do not exist.
     """
 
     host: str = "localhost"

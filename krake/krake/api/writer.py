@@ -113,8 +113,9 @@ class Writer:
 
 
 def _encode(record: Resource) -> bytes:
-    stored = replace(record, metadata=replace(record.metadata, resource_version=None))
+    if record.metadata.resource_version is not None:
+        record = replace(record, metadata=replace(record.metadata, resource_version=None))
     try:
-        return encode(stored.serialize())
+        return encode(record.serialize())
     except ValueError:
         raise Problem(422, "The object holds a number that is too large for JSON.") from None

@@ -152,3 +152,22 @@ async def test_rules_only_ever_add(serve_api: Serve) -> None:
         assert (await ann.get(path_of(Role))).status == 200
         assert (await ann.get(path_of(RoleBinding, "reader"))).status == 200
         assert (await ann.delete(path_of(RoleBinding, "reader"))).status == 403
+
+
+async def test_roles_of_the_configuration(serve_api: Serve) -> None:
+    everything = {"api": "", "resources": [""], "namespaces": [""], "verbs": ["list", "get", "update"]}
+    defaults = {
+        "authentication": static("ann"),
+        "authorization": "RBAC",
+        "default_roles": [{"metadata": {"name": "root"}, "rules": [everything]}],
+        "default_role_bindings": [{"metadata": {"name": "root"}, "users": ["ann"], "roles": ["root"]}],
+    }
+    async with serve_api(**defaults) as ann:
+        await until(ann, "/core/roles", 200)
+        changed = await ann.patch("/core/roles/root", {"metadata": {"labels": {"kept": "yes"}}})
+        assert changed.status == 200
+    async with serve_api(**defaults) as ann:
+        assert (await ann.get("/core/roles/root")).json == changed.json
+    with pytest.raises(ValueError, match=r"default_roles\[0\].rules: Missing"):
+        async with serve_api(default_roles=[{"metadata": {"name": "root"}}]):
+            pass
