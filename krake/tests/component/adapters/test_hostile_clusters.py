@@ -32,16 +32,26 @@ def kubeconfig(server: str, user: dict[str, Any] | None = None, **cluster: Any) 
 async def serving(answer: Answer) -> AsyncIterator[str]:
     """Accept connections, and do with them what *answer* does."""
 
+    responding: set[asyncio.Task[None]] = set()
+
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await answer(reader, writer)
         writer.close()
 
-    server = await asyncio.start_server(respond, "127.0.0.1", 0)
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(respond(reader, writer))
+        responding.add(task)
+        task.add_done_callback(responding.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        for task in responding:
+            task.cancel()
+        await asyncio.gather(*responding)
 
 
 def replying(body: bytes, status: str = "200 OK", headers: str = "") -> Answer:
