@@ -9,6 +9,7 @@ The room for the election of a leader among several processes of one controller 
 process of each controller.
 """
 
+from krake.controller.runtime.command import run_command
 from krake.controller.runtime.controller import Controller, Result
 from krake.controller.runtime.informer import Informer
 from krake.controller.runtime.process import Parts, run_process
@@ -29,5 +30,6 @@ __all__ = [
     "difference",
     "patch_status",
     "remove_finalizer",
+    "run_command",
     "run_process",
 ]

@@ -2,19 +2,17 @@
 
 import sys
 from collections.abc import Sequence
-from functools import partial
 
-from krake import config, logs
-from krake.controller.runtime import run_process
+from krake.controller.runtime import run_command
 from krake.controller.scheduler.controller import build
 from krake.controller.scheduler.settings import SchedulerConfig
+
+DESCRIPTION = "The scheduler of Krake."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until a signal ends it; return the exit status."""
-    settings = config.parse(SchedulerConfig, "scheduler.yaml", "The scheduler of Krake.", argv)
-    logs.configure(settings.log)
-    return run_process("scheduler", partial(build, settings), settings)
+    return run_command("scheduler", DESCRIPTION, (SchedulerConfig, "scheduler.yaml"), build, argv)
 
 
 if __name__ == "__main__":

@@ -2,20 +2,19 @@
 
 import sys
 from collections.abc import Sequence
-from functools import partial
 
-from krake import config, logs
 from krake.controller.kubernetes.application.controller import build
 from krake.controller.kubernetes.application.settings import ApplicationControllerConfig
-from krake.controller.runtime import run_process
+from krake.controller.runtime import run_command
+
+DESCRIPTION = "The controller of Krake that keeps applications on Kubernetes clusters."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until a signal ends it; return the exit status."""
-    description = "The controller of Krake that keeps applications on Kubernetes clusters."
-    settings = config.parse(ApplicationControllerConfig, "kubernetes_application.yaml", description, argv)
-    logs.configure(settings.log)
-    return run_process("kubernetes-application", partial(build, settings), settings)
+    return run_command(
+        "kubernetes-application", DESCRIPTION, (ApplicationControllerConfig, "kubernetes_application.yaml"), build, argv
+    )
 
 
 if __name__ == "__main__":
