@@ -24,11 +24,21 @@ async def run(config: ApiConfig) -> None:
         asyncio.get_running_loop().add_signal_handler(each, stop.set)
     endpoint = f"http://{config.etcd.host}:{config.etcd.port}"
     async with EtcdStore([endpoint]) as store, serve(config, store) as url:
-        if config.authentication.strategy.static.enabled and config.authorization == "always-allow":
-            logger.warning("Everybody who reaches this API may do everything.")
+        if warning := concern(config):
+            logger.warning(warning)
         logger.info("Serving at %s on the etcd at %s.", url, endpoint)
         await stop.wait()
         logger.info("Stopping.")
+
+
+def concern(config: ApiConfig) -> str | None:
+    """What an administrator should know about who may use this API, or nothing."""
+    open_to_all = config.authentication.strategy.static.enabled or config.authentication.allow_anonymous
+    if not open_to_all:
+        return "Nobody can use this API: no way of authentication is configured (see the section 'authentication')."
+    if config.authorization == "always-allow":
+        return "Everybody who reaches this API may do everything."
+    return None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

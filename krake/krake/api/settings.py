@@ -73,11 +73,6 @@ class AuthenticationSettings(Record):
     strategy: StrategySettings = field(factory=StrategySettings)
 
 
-def everybody_is_admin() -> AuthenticationSettings:
-    """Return what counts without any ``authentication`` section: a try on one's own machine needs no users."""
-    return AuthenticationSettings(strategy=StrategySettings(static=StaticSettings(enabled=True, name="system:admin")))
-
-
 class WatchSettings(Record):
     """The limits of watches.
 
@@ -104,8 +99,8 @@ class ApiConfig(Record):
     docs: DocsSettings = field(factory=DocsSettings)
     tls: TlsSettings = field(factory=TlsSettings)
     watch: WatchSettings = field(factory=WatchSettings)
-    authentication: AuthenticationSettings = field(factory=everybody_is_admin)
-    authorization: str = field(default="always-allow", validate=one_of("always-allow", "always-deny", "RBAC"))
+    authentication: AuthenticationSettings = field(factory=AuthenticationSettings)
+    authorization: str = field(default="RBAC", validate=one_of("always-allow", "always-deny", "RBAC"))
     default_roles: list[dict[str, Any]] = field(factory=list)
     default_role_bindings: list[dict[str, Any]] = field(factory=list)
     log: dict[str, Any] = field(factory=dict)
