@@ -5,10 +5,14 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from krake.simulator.kubernetes import Settings, SimulatedClusters
+import yaml
+
+from krake.simulator.kubernetes import Settings, SimulatedCluster, SimulatedClusters
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -17,7 +21,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         description="Serves simulated Kubernetes clusters on loopback; no container runs in them.",
     )
     parser.add_argument("--clusters", type=int, default=1, metavar="N", help="how many clusters (default: 1)")
-    parser.add_argument("--dir", type=Path, required=True, help="directory for one kubeconfig per cluster")
+    parser.add_argument(
+        "--dir", type=Path, required=True, help="directory for one kubeconfig per cluster; those of an earlier run stay valid"
+    )
     parser.add_argument("--nodes", type=int, default=1, metavar="N", help="nodes per cluster (default: 1)")
     parser.add_argument("--start-delay", type=float, default=0.1, metavar="SECONDS", help="until a Pod is ready")
     parser.add_argument("--ready-file", type=Path, help="is written once all clusters answer: JSON about them")
@@ -31,13 +37,33 @@ async def serve(options: argparse.Namespace) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     settings = Settings(nodes=options.nodes, start_delay=options.start_delay)
-    async with SimulatedClusters(options.clusters, settings) as clusters:
+    simulated = SimulatedClusters(options.clusters, settings)
+    for cluster in simulated:
+        resume(cluster, options.dir / f"{cluster.name}.yaml")
+    async with simulated as clusters:
         paths = write_kubeconfigs(clusters, options.dir)
         for name, path in paths.items():
             print(f"simulated cluster {name}: {clusters[name].url}, kubeconfig {path}", flush=True)
         if options.ready_file is not None:
             write_ready_file(options.ready_file, clusters, paths)
         await stopped.wait()
+
+
+def resume(cluster: SimulatedCluster, path: Path) -> None:
+    """Let the cluster be reached as the kubeconfig of an earlier run says, if there is one and its port is free.
+
+    So nobody who registered the cluster then has to do it again.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+        port = urlsplit(content["clusters"][0]["cluster"]["server"]).port
+        token = str(content["users"][0]["user"]["token"])
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+    except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError):
+        return
+    cluster.resume(port, token)
 
 
 def write_kubeconfigs(clusters: SimulatedClusters, directory: Path) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from krake.up.etcd import EtcdProcess
-from krake.up.parts import CommandPart, answers, appears
+from krake.up.parts import CommandPart, answers, signs
 from krake.up.process import free_port
 from krake.up.supervisor import Stage
 
@@ -84,8 +84,6 @@ def _controller_part(module: str, api: str, print_line: Callable[[str], None]) -
 
 def _simulator_part(clusters: int, ready_file: Path, print_line: Callable[[str], None]) -> CommandPart:
     directory = ready_file.parent
-    directory.mkdir(parents=True, exist_ok=True)
-    ready_file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "krake.simulator", "--clusters", str(clusters)]
     command += ["--dir", str(directory), "--ready-file", str(ready_file)]
-    return CommandPart(command, ready=appears(ready_file), print_line=print_line)
+    return CommandPart(command, ready=signs(ready_file), print_line=print_line)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ from krake.up.process import stop, tethered
 _PROBE_INTERVAL = 0.05
 _PROBE_LIMIT = 2.0
 _STOP_GRACE = 10.0
+
+# Tells whether the process with this id is ready.
+Ready = Callable[[int], Awaitable[bool]]
 
 
 class PartError(Exception):
@@ -48,7 +52,7 @@ class CommandPart:
         self,
         command: Sequence[str],
         *,
-        ready: Callable[[], Awaitable[bool]],
+        ready: Ready,
         print_line: Callable[[str], None],
         start_limit: float = 60.0,
     ) -> None:
@@ -83,7 +87,7 @@ class CommandPart:
     async def _wait_until_ready(self, process: asyncio.subprocess.Process) -> None:
         try:
             async with asyncio.timeout(self._start_limit):
-                while not await self._ready():
+                while not await self._ready(process.pid):
                     if process.returncode is not None:
                         raise PartError(f"it ended with status {process.returncode} before it was ready")
                     await asyncio.sleep(_PROBE_INTERVAL)
@@ -117,10 +121,10 @@ class CommandPart:
             await self.wait()
 
 
-def answers(url: str) -> Callable[[], Awaitable[bool]]:
+def answers(url: str) -> Ready:
     """A readiness check: whether *url* answers 200."""
 
-    async def check() -> bool:
+    async def check(_pid: int) -> bool:
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
             timeout = aiohttp.ClientTimeout(total=_PROBE_LIMIT)
             async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
@@ -130,10 +134,14 @@ def answers(url: str) -> Callable[[], Awaitable[bool]]:
     return check
 
 
-def appears(path: Path) -> Callable[[], Awaitable[bool]]:
-    """A readiness check: whether a file exists."""
+def signs(path: Path) -> Ready:
+    """A readiness check: whether the process has written its ready file, a JSON object with its `pid`."""
 
-    async def check() -> bool:
-        return path.exists()  # noqa: ASYNC240 - a local file; asking a thread would take longer
+    async def check(pid: int) -> bool:
+        try:
+            content = json.loads(path.read_bytes())  # noqa: ASYNC240 - a local file; asking a thread would take longer
+        except (OSError, ValueError):
+            return False
+        return bool(content.get("pid") == pid)  # else it is left from a process before this one
 
     return check

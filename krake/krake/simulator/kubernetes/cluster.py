@@ -84,6 +84,11 @@ class SimulatedCluster:
         head = "# Made by the Krake simulator: this is not a real Kubernetes cluster.\n"
         return head + yaml.safe_dump(self.kubeconfig, sort_keys=False)
 
+    def resume(self, port: int, token: str) -> None:
+        """Let the cluster, once it starts, be reached as it was in an earlier process. Its objects of then are gone."""
+        self.port, self.token = port, token
+        self._server = Server(self.resources, self.settings, token)
+
     async def start(self) -> None:
         """Begin to serve, on the same port as before if it ran already."""
         bound = socket.socket()
