@@ -5,9 +5,9 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import io
 import json
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from krake import __version__
 from krake.up.fleet import Fleet, plan_fleet
+from krake.up.signals import stop_on_signals
 from krake.up.supervisor import StartError, Supervisor
 
 COLOURS = (36, 32, 33, 35, 34, 96, 92, 95)
@@ -28,13 +29,14 @@ class UsageError(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # A part may log what the terminal has no letters for.
     try:
         return asyncio.run(_up(options))
     except (UsageError, StartError) as error:
-        print(f"krake up: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            print(f"krake up: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--data-dir", type=Path, default=Path("tmp"), metavar="DIR", help="where everything is kept (default: tmp)")
     up.add_argument(
         "--simulated-clusters",
-        type=int,
+        type=_count,
         default=0,
         metavar="N",
         help="also run N simulated Kubernetes clusters to play with (default: 0)",
@@ -64,15 +66,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return number
+
+
 async def _up(options: argparse.Namespace) -> int:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop_on_signals(stop)
     data_dir: Path = options.data_dir.resolve()
-    if options.ready_file is not None:
-        options.ready_file.unlink(missing_ok=True)
     with _sole_user_of(data_dir):
+        if options.ready_file is not None:
+            _prepare(options.ready_file)
         _check_port_is_free(options.api_port)
         fleet = plan_fleet(
             data_dir,
@@ -80,11 +87,7 @@ async def _up(options: argparse.Namespace) -> int:
             simulated_clusters=options.simulated_clusters,
             printer=_printer(sys.stdout.isatty()),
         )
-        try:
-            await _run(fleet, options.ready_file, stop)
-        finally:
-            if options.ready_file is not None:
-                options.ready_file.unlink(missing_ok=True)
+        await _run(fleet, options.ready_file, stop)
     return 0
 
 
@@ -93,7 +96,10 @@ async def _run(fleet: Fleet, ready_file: Path | None, stop: asyncio.Event) -> No
 
     def write_ready_file() -> None:
         if ready_file is not None:
-            _write(ready_file, {"api": fleet.api, "kubeconfigs": fleet.kubeconfigs(), "pids": supervisor.pids})
+            try:
+                _write(ready_file, {"api": fleet.api, "kubeconfigs": fleet.kubeconfigs(), "pids": supervisor.pids})
+            except OSError as error:
+                say(f"The ready file {ready_file} could not be written ({error.strerror}).")
 
     supervisor = Supervisor(fleet.stages, report=lambda name, what: say(f"{name} {what}."), on_change=write_ready_file)
     starting = asyncio.create_task(supervisor.start())
@@ -110,8 +116,11 @@ async def _run(fleet: Fleet, ready_file: Path | None, stop: asyncio.Event) -> No
     finally:
         for task in (starting, stopping):
             task.cancel()
-        await asyncio.gather(starting, stopping, return_exceptions=True)
+        if ready_file is not None:
+            with contextlib.suppress(OSError):
+                ready_file.unlink()
         say("Krake stops.")
+        await asyncio.gather(starting, stopping, return_exceptions=True)
         await supervisor.stop()
 
 
@@ -119,10 +128,14 @@ async def _run(fleet: Fleet, ready_file: Path | None, stop: asyncio.Event) -> No
 def _sole_user_of(directory: Path) -> Iterator[None]:
     """Hold the lock of a data directory, which names the process that has it.
 
-    :raises UsageError: another process has it.
+    :raises UsageError: another process has it, or it can not be written.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "krake-up.lock").open("a+") as lock:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        opened = (directory / "krake-up.lock").open("a+")
+    except OSError as error:
+        raise UsageError(f"Nothing can be kept in {directory} ({error.strerror}); choose another --data-dir.") from None
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -160,14 +173,35 @@ def _printer(coloured: bool) -> Callable[[str], Callable[[str], None]]:
         lead = f"{name:<{NAME_WIDTH}} |"
         if coloured:
             lead = f"\x1b[{COLOURS[len(names) % len(COLOURS)]}m{lead}\x1b[0m"
-        return lambda line: print(lead, line, flush=True)
+        return lambda line: _print(f"{lead} {line}")
 
     return printer
 
 
+def _print(line: str) -> None:
+    """Print a line, to nobody if whoever read them is gone: that is no reason to stop."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _prepare(path: Path) -> None:
+    """Make sure that a file is not there and can be written.
+
+    :raises UsageError: it can not.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise UsageError(f"The ready file {path} can not be written ({error.strerror}).") from None
+
+
 def _write(path: Path, content: object) -> None:
     """Write a file so that a reader sees either nothing or all of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(json.dumps(content, indent=2) + "\n")
     partial.replace(path)

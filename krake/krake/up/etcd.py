@@ -99,7 +99,12 @@ class EtcdProcess:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ETCD_")}
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment | self._settings
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment | self._settings,
+                start_new_session=True,  # A Ctrl-C on the terminal is for who runs etcd, not for etcd.
             )
         try:
             await self._wait_until_healthy(self._process)
