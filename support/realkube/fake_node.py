@@ -225,7 +225,8 @@ class _Life:
             except Refused as refusal:
                 if refusal.status in (404, 409):
                     continue  # it changed meanwhile; the watch brings it again
-                print(f"simulated node: {'/'.join(key)}: {refusal}", file=sys.stderr)
+                if refusal.status != 403:  # a namespace that is being deleted takes nothing new; its Pods go soon
+                    print(f"simulated node: {'/'.join(key)}: {refusal}", file=sys.stderr)
                 loop.call_later(_RETRY, self._due.put_nowait, key)
             except (aiohttp.ClientError, TimeoutError):
                 loop.call_later(_RETRY, self._due.put_nowait, key)
