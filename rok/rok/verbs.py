@@ -55,13 +55,13 @@ class Call:
         """Where the object is that the command is about."""
         return Place(self.route, self.namespace, self.args.name)
 
-    def wait(self, item: Object, goals: Goals, *, changed: bool = True) -> Object:
+    def wait(self, item: Object, goals: Goals) -> Object:
         """Return the object when what ``--wait`` says is reached, or at once without it."""
         if getattr(self.args, "wait", None) is None:
             return item
         from rok.waiting import wait_for
 
-        return wait_for(self.session, self.place_of(item), item, goals[self.args.wait], self.args.timeout, changed=changed)
+        return wait_for(self.session, self.place_of(item), item, goals[self.args.wait], self.args.timeout)
 
     def place_of(self, item: Object) -> Place:
         """Where an object of the kind is."""
@@ -91,27 +91,19 @@ def create_object(call: Call, body: Body, goals: Goals) -> Result:
 
 def update_object(call: Call, change: Change, goals: Goals) -> Result:
     """Change an object, as it is at that moment."""
-    stored, updated = _write(call, change, ATTEMPTS)
-    changed = _generation(updated) is None or _generation(updated) != _generation(stored)
-    return Result(call.wait(updated, goals, changed=changed))
+    return Result(call.wait(_write(call, change, ATTEMPTS), goals))
 
 
-def _write(call: Call, change: Change, attempts: int) -> tuple[Object, Object]:
-    """Return the object before and after the change."""
+def _write(call: Call, change: Change, attempts: int) -> Object:
     stored = call.session.get(call.place)
     request = wire.update(call.route, call.namespace, call.args.name, change(stored, call.args))
     try:
-        return stored, call.session.send(request)
+        updated: Object = call.session.send(request)
     except Conflict:
         if attempts <= 1:
             raise
-    return _write(call, change, attempts - 1)
-
-
-def _generation(item: Object) -> int | None:
-    """Return how often what an object declares was changed; labels do not count."""
-    generation: int | None = item["metadata"].get("generation")
-    return generation
+        return _write(call, change, attempts - 1)
+    return updated
 
 
 def delete_object(call: Call, goals: Goals) -> Result:

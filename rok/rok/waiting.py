@@ -3,8 +3,7 @@
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rok.cells import Object, brief_reason, dig
@@ -14,9 +13,6 @@ from rok.place import Place
 if TYPE_CHECKING:
     from rok.session import Session
 
-QUIET = 3.0
-"""Seconds after which an update that changed nothing visible counts as carried out."""
-
 
 @dataclass(frozen=True)
 class Goal:
@@ -24,8 +20,8 @@ class Goal:
 
     :param word: how the user calls it.
     :param states: in any of which it is reached.
-    :param lasting: of the states, those in which the object may already have been before the command; they count once the
-        object was handed over after its last change and left them, or stayed in them for a while.
+    :param lasting: of the states, those in which the object may already have been before the command; they count once its
+        controller has acted upon all that is declared.
     :param gone: it is reached when the object is no more.
     """
 
@@ -34,62 +30,34 @@ class Goal:
     lasting: frozenset[str] = frozenset()
     gone: bool = False
 
-
-@dataclass
-class Watcher:
-    """Judges, from one look at an object to the next, whether a goal is reached.
-
-    :param changed: whether the command changed what the object declares.
-    """
-
-    goal: Goal
-    changed: bool = True
-    _left: bool = field(default=False, init=False)
-    _handed_over: float | None = field(default=None, init=False)
-
-    def reached(self, item: Object | None, now: float) -> bool:
-        """Whether the goal is reached.
+    def is_reached(self, item: Object | None) -> bool:
+        """Whether an object is as wanted.
 
         :param item: the object; ``None`` if it is gone.
-        :param now: in seconds.
         """
         if item is None:
-            return self.goal.gone
+            return self.gone
         state = str(dig(item, "status.state"))
-        if state not in self.goal.lasting:
-            self._left = True
-            return state in self.goal.states
-        if not _is_handed_over(item):
-            return False
-        if self._handed_over is None:
-            self._handed_over = now
-        return self._left or not self.changed or now - self._handed_over >= QUIET
+        return state in self.states and (state not in self.lasting or _speaks_of_now(item))
 
 
-def _is_handed_over(item: Object) -> bool:
-    """Whether the controller of an object was told of its last change; true where nobody tells."""
-    triggered = dig(item, "status.kube_controller_triggered")
-    modified = dig(item, "metadata.modified")
-    if not isinstance(triggered, str) or not isinstance(modified, str):
-        return True
-    try:
-        return datetime.fromisoformat(triggered) >= datetime.fromisoformat(modified)
-    except (ValueError, TypeError):
-        return True
+def _speaks_of_now(item: Object) -> bool:
+    """Whether the state of an object is about what is declared now; where generations are not counted, it counts as that."""
+    generation, observed = dig(item, "metadata.generation"), dig(item, "status.observed_generation")
+    return not isinstance(generation, int) or (isinstance(observed, int) and observed >= generation)
 
 
-def wait_for(session: "Session", place: Place, item: Object, goal: Goal, timeout: float, *, changed: bool = True) -> Object:
+def wait_for(session: "Session", place: Place, item: Object, goal: Goal, timeout: float) -> Object:
     """Return the object once the goal is reached; an object that is gone as it was last seen, in the state DELETED.
 
     :param item: the object as the command left it.
     :param timeout: in seconds.
     :raises Failure: the goal was not reached in time, or the object was deleted meanwhile.
     """
-    watcher = Watcher(goal, changed)
     progress = Progress(place)
     latest = item
     for current in session.follow(place, item, time.monotonic() + timeout):
-        if watcher.reached(current, time.monotonic()):
+        if goal.is_reached(current):
             return _ended(latest) if current is None else current
         if current is None:
             raise Failure(f"{place} was deleted while rok waited for it to be {goal.word}")

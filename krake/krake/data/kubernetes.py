@@ -99,6 +99,9 @@ class ContainerHealth(Record):
 class ApplicationStatus(Status):
     """What became of an application.
 
+    ``observed_generation`` is the ``metadata.generation`` that the application controller has fully acted upon: the state
+    speaks of it. During a migration that is what runs on the old cluster, and while a cluster does not answer, the last one
+    that it was asked for.
     ``kube_controller_triggered`` is when the scheduler last handed the application to the application controller, which acts
     only on what was handed over after the last change. ``services`` maps the name of a service to its ``host:port``.
     ``placed_on`` are all clusters that may hold objects of the application: one is added before the first object is created
@@ -129,6 +132,7 @@ class ApplicationStatus(Status):
     migration_retries: int = 0
     migration_timeout: int = 0
     placed_on: list[ResourceRef] = field(factory=list)
+    observed_generation: int = 0
 
 
 class ClusterBinding(Typed):
@@ -260,7 +264,11 @@ class ClusterNode(Record):
 
 
 class ClusterStatus(Status):
-    """What became of a cluster. ``retries`` are the attempts left; ``cluster_id`` is its id at the infrastructure provider."""
+    """What became of a cluster.
+
+    ``retries`` are the attempts left; ``cluster_id`` is its id at the infrastructure provider. ``observed_generation`` is the
+    ``metadata.generation`` that the cluster controller has fully acted upon: the state speaks of it.
+    """
 
     kube_controller_triggered: datetime | None = None
     state: ClusterState = ClusterState.PENDING
@@ -272,6 +280,7 @@ class ClusterStatus(Status):
     scheduled_to: ResourceRef | None = None
     running_on: ResourceRef | None = None
     retries: int = 0
+    observed_generation: int = 0
 
 
 @resource(api="kubernetes", plural="clusters", namespaced=True, actions={"binding": CloudBinding})

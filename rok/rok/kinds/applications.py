@@ -55,7 +55,7 @@ _KNOWN = _STARTED | {"PENDING", "TRANSLATING", "RETRYING", "FAILED", "DEGRADED",
 CREATE_GOALS = {
     "pending": Goal("pending", _KNOWN),
     "creating": Goal("creating", _STARTED),
-    "running": Goal("running", _UP),
+    "running": Goal("running", _UP, lasting=_UP),
 }
 UPDATE_GOALS = {
     "reconciling": Goal("reconciling", _UP | {"RECONCILING"}, lasting=_UP),

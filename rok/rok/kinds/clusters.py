@@ -81,7 +81,7 @@ _MADE = _ONLINE | {"CONNECTING", "OFFLINE", "UNHEALTHY", "NOTREADY", "FAILING_ME
 CREATE_GOALS = {
     "creating": Goal("creating", _MADE | {"CREATING"}),
     "connecting": Goal("connecting", _MADE),
-    "online": Goal("online", _ONLINE),
+    "online": Goal("online", _ONLINE, lasting=_ONLINE),
 }
 UPDATE_GOALS = {
     "reconciling": Goal("reconciling", _ONLINE | {"RECONCILING"}, lasting=_ONLINE),

@@ -42,10 +42,10 @@ async def find_state(client: Client, state: str, name: str = "minikube2", **stat
     async with asyncio.timeout(20):
         while True:
             clusters = (await client.list(Cluster, "system:admin")).items
-            if any(item.metadata.name == name for item in clusters):
+            if found := [item for item in clusters if item.metadata.name == name]:
                 break
             await asyncio.sleep(0.02)
-    changes = {"status": {"state": state, **status}}
+    changes = {"status": {"state": state, "observed_generation": found[0].metadata.generation, **status}}
     await client.patch(Cluster, Key("system:admin", name), changes, subresource="status")
 
 

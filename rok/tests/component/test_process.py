@@ -195,7 +195,7 @@ async def test_a_wait_survives_a_server_that_goes_away(rok: Rok, client: Client)
     rok.write("a.yaml", {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}})
     created = (await rok("kube app create a -f a.yaml -o json")).json
     body = json.dumps(created).encode()
-    later = json.dumps({**created, "status": {**created["status"], "state": "RUNNING"}}).encode()
+    later = json.dumps({**created, "status": {**created["status"], "state": "RUNNING", "observed_generation": 1}}).encode()
     answers = [body, None, later]
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -229,7 +229,7 @@ async def test_a_terminal_shows_progress_and_colours(
     reading = asyncio.create_task(asyncio.to_thread(read_terminal, terminal, "application a: PENDING"))
     await asyncio.wait_for(reading, 30)
     reason = {"code": "NO_SUITABLE_RESOURCE", "message": "No cluster"}
-    for status in ({"state": "FAILED", "reason": reason}, {"state": "RUNNING", "reason": None}):
+    for status in ({"state": "FAILED", "reason": reason}, {"state": "RUNNING", "reason": None, "observed_generation": 1}):
         await client.patch(Application, Key("system:admin", "a"), {"status": status}, subresource="status")
     shown = await asyncio.wait_for(asyncio.to_thread(read_terminal, terminal), 30)
     assert await asyncio.wait_for(process.wait(), 30) == 0

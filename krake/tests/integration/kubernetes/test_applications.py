@@ -80,7 +80,8 @@ async def test_an_update_changes_adds_and_removes(world: World, any_target: Targ
         await world.create(config_map(a="1", b="2"), config_map("old", x="1"), deployment(), on=any_target)
         await world.until_state(State.RUNNING)
         await world.update(config_map(a="3"), config_map("new", x="1"), deployment(replicas=3), on=any_target)
-        app = await world.until(lambda app: app.status.state is State.RUNNING and app.status.container_health.running_pods == 3)
+        app = await world.until(lambda app: app.status.state is State.RUNNING and app.status.observed_generation == 2)
+    assert app.status.container_health.running_pods == 3
     changed = await any_target.get(CONFIG_MAP, "settings")
     assert changed is not None
     assert changed["data"] == {"a": "3"}

@@ -100,7 +100,8 @@ async def test_a_new_kubeconfig_is_used_at_once(world: World, target: Target) ->
         await world.register(target)
         await world.cluster_until(target.name, State.OFFLINE)
         await world.client.patch(Cluster, Key("red", target.name), {"spec": {"kubeconfig": right}})
-        await world.cluster_until(target.name, State.ONLINE)
+        cluster = await world.cluster_until(target.name, State.ONLINE)
+    assert cluster.status.observed_generation == cluster.metadata.generation == 2
 
 
 async def test_one_bad_cluster_does_not_disturb_the_others(world: World, targets: Targets) -> None:

@@ -75,6 +75,14 @@ def test_a_cluster_that_is_back_is_not_believed_at_once(before: State, after: St
     assert (status.state, status.reason) == (after, None)
 
 
+@pytest.mark.parametrize("seen", [Observation((GOOD,)), Observation((GOOD,), settled=False), Observation(None, LOST)])
+@pytest.mark.parametrize("before", [State.ONLINE, State.OFFLINE, State.FAILING_METRICS])
+def test_the_state_tells_of_what_is_registered_now(before: State, seen: Observation) -> None:
+    changed = cluster(before)
+    changed = replace(changed, metadata=replace(changed.metadata, generation=3))
+    assert conclude(changed, seen).observed_generation == 3
+
+
 def test_failing_metrics_stay_unless_something_is_worse() -> None:
     failing = cluster(State.FAILING_METRICS)
     assert conclude(failing, Observation((GOOD,))).state is State.FAILING_METRICS

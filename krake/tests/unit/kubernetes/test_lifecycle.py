@@ -134,6 +134,30 @@ def test_a_lost_cluster_is_told(before: State, after: State) -> None:
     assert status.services == {"echo": "a:1"}
 
 
+@pytest.mark.parametrize(
+    ("seen", "observed"),
+    [(outcome(Verdict.READY), 3), (outcome(Verdict.DEGRADED), 3), (outcome(Verdict.FAILED), 3), (REJECTED, 3), (LOST, 2)],
+)
+def test_whatever_came_of_it_is_told_of_what_was_declared_then(seen: Outcome, observed: int) -> None:
+    assert conclude(app(metadata={"generation": 3}, observed_generation=2), seen).observed_generation == observed
+
+
+def test_a_change_counts_as_carried_out_only_once_it_was_tried() -> None:
+    changed = app(metadata={"generation": 2}, observed_generation=1, running_on=A, state=State.RUNNING)
+    assert lifecycle.begin(changed, declared(config_map()), []).observed_generation == 1
+
+
+def test_a_migration_changes_what_is_told_when_it_switches() -> None:
+    moving = app(metadata={"generation": 2}, observed_generation=1, running_on=B, placed_on=[B], state=State.RUNNING)
+    moving = replace(moving, status=lifecycle.start_migration(moving, NOW, timedelta(minutes=1)))
+    moving = replace(moving, status=lifecycle.begin(moving, declared(config_map()), []))
+    moving = replace(moving, status=lifecycle.wait_to_move(moving, outcome(Verdict.STARTING)))
+    assert moving.status.observed_generation == 1
+    assert lifecycle.give_up_move(moving, REJECTED, NOW, timedelta(seconds=60)).observed_generation == 1
+    ready = outcome(Verdict.READY)
+    assert lifecycle.switch(moving, ready, declared(config_map()), NOW).observed_generation == 2
+
+
 def test_the_scheduler_s_reason_stays_unless_something_is_wrong_here() -> None:
     refused = app(state=State.RUNNING, reason=REFUSED, running_on=A)
     assert conclude(refused, outcome(Verdict.READY)).reason == REFUSED

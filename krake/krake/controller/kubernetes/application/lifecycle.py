@@ -117,9 +117,12 @@ def begin(app: Application, declared: Iterable[Declared], schema: list[dict[str,
 def conclude(app: Application, outcome: Outcome, declared: Iterable[Declared], now: datetime) -> ApplicationStatus:
     """What to write about an application on the cluster that it is bound to.
 
-    If nothing is wrong there, a reason stays that says why it is not elsewhere.
+    If nothing is wrong there, a reason stays that says why it is not elsewhere. A cluster that does not answer says nothing
+    about what is declared now.
     """
     status = app.status
+    if not outcome.unreachable:
+        status = replace(status, observed_generation=app.metadata.generation)
     if outcome.health is not None:
         status = replace(
             status,

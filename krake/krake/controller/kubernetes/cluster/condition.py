@@ -52,6 +52,7 @@ def conclude(cluster: Cluster, seen: Observation) -> ClusterStatus:
     status = cluster.status
     if cluster.metadata.deleted is not None or (cluster.spec.tosca and status.state in _OF_THE_INFRASTRUCTURE):
         return status
+    status = replace(status, observed_generation=cluster.metadata.generation)
     if seen.nodes is None:
         return replace(status, state=ClusterState.OFFLINE, reason=seen.problem)
     status = replace(status, nodes=[_describe(node) for node in sorted(seen.nodes, key=_name_of)])
