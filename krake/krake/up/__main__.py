@@ -116,9 +116,7 @@ async def _run(fleet: Fleet, ready_file: Path | None, stop: asyncio.Event) -> No
     finally:
         for task in (starting, stopping):
             task.cancel()
-        if ready_file is not None:
-            with contextlib.suppress(OSError):
-                ready_file.unlink()
+        _remove(ready_file)
         say("Krake stops.")
         await asyncio.gather(starting, stopping, return_exceptions=True)
         await supervisor.stop()
@@ -205,6 +203,12 @@ def _write(path: Path, content: object) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(json.dumps(content, indent=2) + "\n")
     partial.replace(path)
+
+
+def _remove(path: Path | None) -> None:
+    if path is not None:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 if __name__ == "__main__":

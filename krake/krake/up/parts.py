@@ -10,7 +10,7 @@ from typing import Protocol
 
 import aiohttp
 
-from krake.up.process import stop, tethered
+from krake.up.process import how_it_ended, stop, tethered
 
 _PROBE_INTERVAL = 0.05
 _PROBE_LIMIT = 2.0
@@ -62,6 +62,7 @@ class CommandPart:
         self._start_limit = start_limit
         self._process: asyncio.subprocess.Process | None = None
         self._relay: asyncio.Task[None] | None = None
+        self._last_words = "nothing"
 
     @property
     def pid(self) -> int:
@@ -89,7 +90,9 @@ class CommandPart:
             async with asyncio.timeout(self._start_limit):
                 while not await self._ready(process.pid):
                     if process.returncode is not None:
-                        raise PartError(f"it ended with status {process.returncode} before it was ready")
+                        await self.wait()
+                        ended = how_it_ended(process.returncode)
+                        raise PartError(f"it {ended} before it was ready; its last words: {self._last_words}")
                     await asyncio.sleep(_PROBE_INTERVAL)
         except TimeoutError:
             raise PartError(f"it is not ready after {self._start_limit:.0f} s") from None
@@ -103,7 +106,9 @@ class CommandPart:
                 continue  # A line beyond the limit is dropped; what follows is read again.
             if not line:
                 return
-            self._print_line(line.decode(errors="replace").rstrip("\n"))
+            text = line.decode(errors="replace").rstrip()
+            self._last_words = text or self._last_words
+            self._print_line(text)
 
     async def wait(self) -> int:
         if self._process is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -39,6 +40,16 @@ async def stop(process: asyncio.subprocess.Process, grace: float) -> int:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         return await process.wait()
+
+
+def how_it_ended(status: int) -> str:
+    """Words for the exit status of a process, for example "ended with status 1"."""
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was ended by signal {-status}"
 
 
 def free_port(wanted: int = 0) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from krake.lib.backoff import Backoff
 from krake.up.parts import Part
+from krake.up.process import how_it_ended
 
 _RESTART = Backoff(0.5, 30.0)
 _STEADY_AFTER = 30.0
@@ -52,7 +53,7 @@ class Supervisor:
             results = await asyncio.gather(*(part.start() for part in stage.parts.values()), return_exceptions=True)
             for (name, part), result in zip(stage.parts.items(), results, strict=True):
                 if isinstance(result, Exception):
-                    raise StartError(f"{name} did not start: {result}.") from result
+                    raise StartError(f"{name} did not start: {str(result).rstrip('.')}.") from result
                 self._keepers.append(asyncio.create_task(self._keep(name, part)))
 
     async def _keep(self, name: str, part: Part) -> None:
@@ -62,14 +63,14 @@ class Supervisor:
             started = loop.time()
             status = await part.wait()
             failures = 0 if loop.time() - started > _STEADY_AFTER else failures + 1
-            self._report(name, f"ended with status {status}; it is started again")
+            self._report(name, f"{how_it_ended(status)}; it is started again")
             while True:
                 await asyncio.sleep(_RESTART.delay(failures, random.random()))
                 try:
                     await part.start()
                 except Exception as error:
                     failures += 1
-                    self._report(name, f"did not start again: {error}; it is tried once more")
+                    self._report(name, f"did not start again: {str(error).rstrip('.')}; it is tried once more")
                 else:
                     break
             self._report(name, "runs again")

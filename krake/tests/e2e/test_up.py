@@ -2,6 +2,8 @@
 
 import json
 import os
+import pty
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +24,12 @@ def ask(url: str) -> Any:
             return json.load(answer)
     except (urllib.error.URLError, ConnectionError):
         return None
+
+
+def up(*options: str) -> subprocess.CompletedProcess[str]:
+    """Run a `krake up` that is to end by itself."""
+    command = [sys.executable, "-m", "krake.up", "up", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_everything_is_ready_when_it_says_so(krake: RunningKrake) -> None:
@@ -51,6 +59,83 @@ def test_stops_cleanly(start_krake: StartKrake) -> None:
         assert not (krake.directory / "ready.json").exists()
 
 
+def test_simulated_clusters_stay_reachable_when_their_part_dies(start_krake: StartKrake) -> None:
+    krake = start_krake("--simulated-clusters", "2")
+    for kubeconfig in krake.kubeconfigs:
+        krake.rok("kube", "cluster", "register", "-k", kubeconfig)
+    krake.rok("kube", "app", "create", "-f", "examples/templates/applications/echo-demo.yaml", "echo-demo", "--wait", "running")
+    kubeconfigs = [path.read_text() for path in krake.kubeconfigs]
+    before = krake.ready["pids"]["simulator"]
+    os.kill(before, signal.SIGKILL)
+    wait_for("another simulator", lambda: krake.ready["pids"]["simulator"] != before)
+    assert [path.read_text() for path in krake.kubeconfigs] == kubeconfigs
+
+    def echo() -> bytes:
+        services = krake.rok_json("kube", "app", "get", "echo-demo")["status"]["services"]
+        try:
+            with urllib.request.urlopen(f"http://{services['echo-demo']}", timeout=5) as page:
+                return bytes(page.read())
+        except (KeyError, OSError):
+            return b""
+
+    wait_for("the application to run again", lambda: b"Hostname: echo-demo-" in echo(), 60)
+
+
+def test_stops_in_order_when_its_terminal_is_closed(tmp_path: Path) -> None:
+    master, terminal = pty.openpty()
+    command = [sys.executable, "-m", "krake.up", "up", "--api-port", "0", "--data-dir", str(tmp_path)]
+    command += ["--ready-file", str(tmp_path / "ready.json")]
+    # `setsid --ctty` makes it the terminal of the command, as a terminal window does.
+    process = subprocess.Popen(["setsid", "--ctty", *command], stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    try:
+        wait_for("Krake to be ready", (tmp_path / "ready.json").exists, 90)
+        pids = json.loads((tmp_path / "ready.json").read_text())["pids"].values()
+    finally:
+        os.close(master)
+    assert process.wait(60) == 0
+    assert not any(alive(pid) for pid in pids)
+    assert not (tmp_path / "ready.json").exists()
+
+
+def test_goes_on_when_nobody_reads_its_log_any_more(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "krake.up", "up", "--api-port", "0", "--data-dir", str(tmp_path)]
+    command += ["--ready-file", str(tmp_path / "ready.json")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    try:
+        wait_for("Krake to be ready", (tmp_path / "ready.json").exists, 90)
+        before = json.loads((tmp_path / "ready.json").read_text())["pids"]["gc"]
+        os.kill(before, signal.SIGKILL)
+        wait_for("another gc", lambda: json.loads((tmp_path / "ready.json").read_text())["pids"]["gc"] != before)
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def test_a_second_signal_ends_it_at_once(start_krake: StartKrake) -> None:
+    krake = start_krake()
+    pids = krake.ready["pids"]
+    os.kill(pids["gc"], signal.SIGSTOP)  # So it can not stop in order.
+    krake.process.send_signal(signal.SIGINT)
+    wait_for("the stop to begin", lambda: "Krake stops." in krake.log)
+    wait_for("the first signal to be over", lambda: krake.process.send_signal(signal.SIGINT) or krake.process.poll(), 5)
+    assert krake.process.wait(5) == 128 + signal.SIGINT
+    wait_for("the parts to end", lambda: not any(alive(pid) for pid in pids.values()))
+
+
+def test_says_why_etcd_does_not_start(start_krake: StartKrake, tmp_path: Path) -> None:
+    krake = start_krake()
+    krake.stop()
+    shutil.copytree(krake.directory / "etcd", tmp_path / "etcd")
+    (tmp_path / "etcd" / "data" / "member" / "snap" / "db").write_bytes(b"nonsense" * 1000)
+    broken = up("--api-port", "0", "--data-dir", str(tmp_path))
+    assert broken.returncode == 1
+    assert "krake up: etcd did not start: it ended with status 2; its last words in" in broken.stderr
+    assert "failed to open database: " in broken.stderr
+
+
 def test_no_part_outlives_it(start_krake: StartKrake) -> None:
     krake = start_krake()
     pids = list(krake.ready["pids"].values())
@@ -72,10 +157,6 @@ def test_data_survives(start_krake: StartKrake, tmp_path: Path) -> None:
 
 
 def test_says_what_is_in_the_way(krake: RunningKrake, tmp_path: Path) -> None:
-    def up(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "krake.up", "up", *options]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
     second = up("--api-port", "0", "--data-dir", str(krake.directory))
     assert second.returncode == 1
     assert f"Process {krake.process.pid} runs Krake in {krake.directory} already" in second.stderr
@@ -84,3 +165,12 @@ def test_says_what_is_in_the_way(krake: RunningKrake, tmp_path: Path) -> None:
         blocked = up("--api-port", str(taken.getsockname()[1]), "--data-dir", str(tmp_path))
     assert blocked.returncode == 1
     assert "choose another --api-port" in blocked.stderr
+
+    file = tmp_path / "file"
+    file.touch()
+    unwritable = up("--api-port", "0", "--data-dir", str(file / "below"))
+    assert unwritable.returncode == 1
+    assert "choose another --data-dir" in unwritable.stderr
+    unready = up("--api-port", "0", "--data-dir", str(tmp_path), "--ready-file", str(file / "below"))
+    assert unready.returncode == 1
+    assert f"The ready file {file / 'below'} can not be written" in unready.stderr
