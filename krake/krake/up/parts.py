@@ -75,6 +75,7 @@ class CommandPart:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            env=os.environ | {"PYTHONIOENCODING": "utf-8:backslashreplace"},  # As it is read, whatever the user's terminal has.
             start_new_session=True,
             limit=2**20,
         )

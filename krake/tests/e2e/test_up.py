@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from fixtures.up import RunningKrake, StartKrake, alive, launch, wait_for
+from fixtures.up import RunningKrake, StartKrake, alive, launch, wait_for, wait_until_ready
 
 PARTS = {"etcd", "api", "gc", "scheduler", "cluster", "application", "infrastructure", "simulator"}
 
@@ -112,6 +112,19 @@ def test_goes_on_when_nobody_reads_its_log_any_more(tmp_path: Path) -> None:
     finally:
         process.terminate()
         assert process.wait(60) == 0
+
+
+def test_letters_that_the_terminal_lacks_do_not_hurt(tmp_path: Path) -> None:
+    directory = tmp_path / "Kraken-Häuschen"
+    directory.mkdir()
+    ascii_only = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+    krake = launch(directory, "--simulated-clusters", "1", variables=ascii_only)
+    try:
+        wait_until_ready(krake)
+        assert krake.kubeconfigs == [directory / "clusters" / "sim-1.yaml"]
+    finally:
+        krake.stop()
+    assert "Kraken-H" in krake.log
 
 
 def test_a_second_signal_ends_it_at_once(start_krake: StartKrake) -> None:
