@@ -206,6 +206,11 @@ def test_a_migration_under_way_keeps_its_time_limit_unless_its_target_changes() 
     assert status.migration_timeout == int((LATER + timedelta(minutes=1)).timestamp())
 
 
+def test_a_migration_back_to_where_something_is_left_names_each_place_once() -> None:
+    back = app(running_on=B, placed_on=[A, B], state=State.RUNNING)
+    assert lifecycle.start_migration(back, NOW, timedelta(minutes=1)).placed_on == [A, B]
+
+
 def test_a_migration_that_failed_waits_longer_each_time() -> None:
     moving = app(running_on=B, placed_on=[B, A], state=State.MIGRATING, migration_retries=2)
     status = lifecycle.give_up_move(moving, REJECTED, NOW, timedelta(seconds=60))

@@ -89,6 +89,10 @@ def places_of(app: Application) -> list[ResourceRef]:
     ]
 
 
+def _with(target: ResourceRef, places: list[ResourceRef]) -> list[ResourceRef]:
+    return places if target in places else [*places, target]
+
+
 def recorded_of(app: Application) -> list[Identity]:
     """All objects that may be there."""
     return [recorded_identity(item) for item in app.status.last_applied_manifest]
@@ -100,10 +104,9 @@ def begin(app: Application, declared: Iterable[Declared], schema: list[dict[str,
     assert target is not None
     wanted = {each.identity for each in declared}
     former = [item for item in status.last_applied_manifest if recorded_identity(item) not in wanted]
-    placed_on = places_of(app)
     changed = replace(
         status,
-        placed_on=placed_on if target in placed_on else [*placed_on, target],
+        placed_on=_with(target, places_of(app)),
         last_applied_manifest=[*(each.recorded for each in declared), *former],
         mangled_observer_schema=schema,
     )
@@ -251,11 +254,11 @@ def start_migration(app: Application, now: datetime, limit: timedelta) -> Applic
     """What to write before a migration begins, or turns to another target; one that has begun goes on as it is."""
     status, target = app.status, app.status.scheduled_to
     assert target is not None
-    placed_on = places_of(app)
-    if status.state is State.MIGRATING and target in placed_on:
+    placed_on = _with(target, places_of(app))
+    if status.state is State.MIGRATING and placed_on == status.placed_on:
         return status
     deadline = int((now + limit).timestamp())
-    return replace(status, state=State.MIGRATING, placed_on=[*placed_on, target], migration_timeout=deadline, reason=None)
+    return replace(status, state=State.MIGRATING, placed_on=placed_on, migration_timeout=deadline, reason=None)
 
 
 def switch(app: Application, outcome: Outcome, declared: Iterable[Declared], now: datetime) -> ApplicationStatus:
