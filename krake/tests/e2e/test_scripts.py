@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -64,3 +65,17 @@ def test_quickstart_needs_what_it_is_given(tmp_path: Path) -> None:
         refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
         assert refused.returncode == 1
         assert words in refused.stderr
+
+
+def test_a_python_that_is_too_old_or_missing_is_told(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    refused = subprocess.run(
+        [tmp_path / "scripts" / "quickstart"],
+        env=os.environ | {"PYTHON": str(tmp_path / "missing")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "Python 3.11 or newer is needed." in refused.stderr
