@@ -91,3 +91,14 @@ async def test_a_store_set_back_to_an_older_state_is_noticed(tmp_path: Path, etc
                 with pytest.raises(Compacted):
                     async with asyncio.timeout(LIMIT):
                         await follower.tasks[0]
+
+
+async def test_a_watch_that_was_cut_leaves_nothing_running(etcd_process: EtcdProcess, store: EtcdStore) -> None:
+    async with Follower(store, "/w/", await store.revision()) as follower:
+        await follower.reach(await store.create("/w/1", b""))
+        running = len(asyncio.all_tasks())
+        for number in range(3):
+            await etcd_process.kill()
+            await etcd_process.start()
+            await follower.reach(await store.create(f"/w/again-{number}", b""))
+        assert len(asyncio.all_tasks()) == running

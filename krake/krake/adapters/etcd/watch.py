@@ -85,11 +85,12 @@ async def _session(
     history any more; from the next revision on it could have forgotten a deletion, or the previous values.
     """
     stream = None
+    ended = asyncio.Event()
     try:
         async with asyncio.timeout(connection.timeout):
             metadata = await connection.metadata(member, connection.timeout, renew=True)
             beats = heartbeat if await _tells_progress(member, connection.timeout, metadata) else None
-            requests = _requests(prefix_watch(prefix, max(after, 1)), beats)
+            requests = _requests(prefix_watch(prefix, max(after, 1)), beats, ended)
             # A member that has lost its cluster would stay silent for ever unless told that we need a leader.
             stream = member.watch(requests, (*metadata, ("hasleader", "true")))
             responses = aiter(stream)
@@ -112,17 +113,21 @@ async def _session(
         connection.check_cut_off()
         raise
     finally:
+        # A stream that was cut is not cancelled any more; it would go on to wait for its next request.
+        ended.set()
         if stream is not None:
             stream.cancel()
 
 
-async def _requests(start: rpc.WatchRequest, heartbeat: float | None) -> AsyncIterator[rpc.WatchRequest]:
+async def _requests(start: rpc.WatchRequest, heartbeat: float | None, ended: asyncio.Event) -> AsyncIterator[rpc.WatchRequest]:
+    """Ending the requests ends the watch."""
     yield start
-    while heartbeat is not None:
-        await asyncio.sleep(heartbeat)
-        yield rpc.WatchRequest(progress_request=rpc.WatchProgressRequest())
-    # Ending the requests would end the watch.
-    await asyncio.Event().wait()
+    while not ended.is_set():
+        try:
+            async with asyncio.timeout(heartbeat):
+                await ended.wait()
+        except TimeoutError:
+            yield rpc.WatchRequest(progress_request=rpc.WatchProgressRequest())
 
 
 def _check_alive(response: rpc.WatchResponse, after: int) -> None:
