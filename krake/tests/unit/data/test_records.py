@@ -1,20 +1,23 @@
 """What holds for every kind: its wire form is complete, and nothing is lost on the way there and back."""
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from fixtures.records import json_values, records
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from krake.data.kinds import KINDS, Resource
+from krake.data.kubernetes import Application
 from krake.data.merging import ImmutableFieldError, merge
 from krake.data.openstack import MagnumCluster
+from krake.data.plain import read_plain
 from krake.data.record import fields_of
-from krake.data.schema import Purpose, flatten_errors, load
+from krake.data.schema import Purpose, flatten_errors, load, load_by_schema
 
 ALL_KINDS = list(KINDS.values())
 every_kind = pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.__name__)
@@ -80,6 +83,48 @@ def _replaced(data: st.DataObject, wire: dict[str, Any]) -> dict[str, Any]:
     inner, key = _place(data, wire)
     inner[key] = data.draw(json_values)
     return wire
+
+
+@every_kind
+@settings(max_examples=30, deadline=None)
+@given(data=st.data(), purpose=st.sampled_from(Purpose))
+def test_plain_forms_are_read_as_by_the_schemas(kind: type[Resource], data: st.DataObject, purpose: Purpose) -> None:
+    made = data.draw(records(kind))
+    wire = json.loads(json.dumps(made.serialize()))
+    if kind is not Application or not made.spec.tosca:
+        assert read_plain(kind, wire, Purpose.FULL) == made
+    form = data.draw(st.sampled_from([_without, _replaced, lambda _, whole: whole]))(data, wire)
+    assert _outcome(load, kind, form, purpose) == _outcome(load_by_schema, kind, form, purpose)
+
+
+@every_kind
+@settings(max_examples=2, deadline=None, phases=[Phase.generate])
+@given(data=st.data())
+def test_values_written_in_another_way_are_read_as_by_the_schemas(kind: type[Resource], data: st.DataObject) -> None:
+    wire = json.loads(json.dumps(data.draw(records(kind)).serialize()))
+    for inner, key in list(_places(wire)):
+        value = inner[key]
+        for other in (str(value), [value], {"a": value}, None, True, 1, 1.0, 1.5, float("inf"), 10**400, "1", "2020-01-01"):
+            inner[key] = other
+            assert _outcome(load, kind, wire, Purpose.FULL) == _outcome(load_by_schema, kind, wire, Purpose.FULL)
+        inner[key] = value
+
+
+def _places(form: Any) -> Iterator[tuple[Any, Any]]:
+    for key, value in form.items() if isinstance(form, dict) else enumerate(form):
+        yield form, key
+        if isinstance(value, (dict, list)):
+            yield from _places(value)
+
+
+def _outcome(
+    read: Callable[[type[Resource], Any, Purpose], Resource], kind: type[Resource], form: Any, purpose: Purpose
+) -> str:
+    """What comes of reading, as text: to Python, true is 1 and 1 is 1.0."""
+    try:
+        return repr(read(kind, form, purpose))
+    except ValidationError as error:
+        return repr(error.messages)
 
 
 @every_kind
