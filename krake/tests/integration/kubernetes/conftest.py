@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from fixtures.api import api_config
 from integration.kubernetes.world import Target, World
 
 from krake.adapters.etcd import EtcdStore
 from krake.api.app import serve
-from krake.api.settings import ApiConfig
 from krake.client import Client
 
 Targets = Callable[[int], Awaitable[list[Target]]]
@@ -16,7 +16,7 @@ Targets = Callable[[int], Awaitable[list[Target]]]
 
 @pytest.fixture
 async def world(etcd_store: EtcdStore) -> AsyncIterator[World]:
-    async with serve(ApiConfig(host="127.0.0.1", port=0), etcd_store) as url, Client(url) as client:
+    async with serve(api_config(), etcd_store) as url, Client(url) as client:
         yield World(client, url)
 
 
