@@ -100,8 +100,7 @@ class ApplicationStatus(Status):
     """What became of an application.
 
     ``observed_generation`` is the ``metadata.generation`` that the application controller has fully acted upon: the state
-    speaks of it. During a migration that is what runs on the old cluster, and while a cluster does not answer, the last one
-    that it was asked for.
+    speaks of it. It stays behind while the application is moved, and while its cluster does not answer.
     ``kube_controller_triggered`` is when the scheduler last handed the application to the application controller, which acts
     only on what was handed over after the last change. ``services`` maps the name of a service to its ``host:port``.
     ``placed_on`` are all clusters that may hold objects of the application: one is added before the first object is created

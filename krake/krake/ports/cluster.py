@@ -79,6 +79,11 @@ class Rejected(ClusterError):
         self.status = status
         self.reason = reason
 
+    @property
+    def passing(self) -> bool:
+        """Whether the cluster is in trouble itself, or too busy: the same call may succeed later."""
+        return self.status == 429 or self.status >= 500
+
 
 class Conflict(Rejected):
     """The object is being changed or deleted by somebody else just now; the same call may succeed soon."""

@@ -78,6 +78,9 @@ def _scores(verdicts: Iterable[Verdict]) -> Iterator[tuple[ResourceRef, Score]]:
 
 
 def _cooling_for(app: Application, snapshot: Snapshot) -> timedelta:
+    triggered = app.status.kube_controller_triggered
+    if triggered is not None and triggered < app.metadata.modified:
+        return timedelta()  # what its user has changed since may well succeed
     return timedelta(seconds=min(app.status.migration_timeout - snapshot.now.timestamp(), _LONGEST_COOLING))
 
 

@@ -98,6 +98,20 @@ async def test_what_the_new_cluster_rejects_is_taken_back_at_once(world: World, 
     assert await new.get(DEPLOYMENT, "echo") is None
 
 
+async def test_a_cluster_in_trouble_of_its_own_is_waited_for(world: World, targets: Targets) -> None:
+    old, new = await settle(world, targets)
+    async with world.running(applications()):
+        await world.create(config_map(a="1"), on=old)
+        await world.until_state(State.RUNNING)
+        new.control.fail(Failure("errors", rate=1.0))
+        await world.bind(new)
+        app = await world.until(lambda app: app.status.reason is not None)
+        assert (app.status.state, app.status.scheduled_to) == (State.MIGRATING, new.ref)
+        new.control.recover()
+        app = await world.until(lambda app: app.status.running_on == new.ref)
+        assert (app.status.migration_retries, app.status.reason) == (0, None)
+
+
 async def test_it_leaves_a_cluster_that_is_lost_and_cleans_up_later(world: World, targets: Targets) -> None:
     old, new = await settle(world, targets)
     async with world.running(applications()):

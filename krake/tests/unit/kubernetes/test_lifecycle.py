@@ -21,6 +21,7 @@ MINE = KUBERNETES_RESOURCES_DELETION
 LATER = NOW + timedelta(minutes=5)
 REJECTED = Outcome(problem=Reason(code=ReasonCode.KUBERNETES_ERROR, message="No."))
 LOST = Outcome(problem=Reason(code=ReasonCode.CLUSTER_NOT_REACHABLE, message="Gone."), unreachable=True)
+TROUBLE = replace(REJECTED, passing=True)
 REFUSED = Reason(code=ReasonCode.NO_SUITABLE_RESOURCE, message="No matching Kubernetes cluster found")
 
 
@@ -186,6 +187,8 @@ def test_own_writes_lead_to_no_new_look() -> None:
         (LOST, NOW, Move.WAIT),
         (LOST, LATER, Move.GIVE_UP),
         (REJECTED, NOW, Move.GIVE_UP),
+        (TROUBLE, NOW, Move.WAIT),
+        (TROUBLE, LATER, Move.GIVE_UP),
         (Outcome(), NOW, Move.WAIT),
     ],
 )
@@ -209,6 +212,15 @@ def test_a_migration_under_way_keeps_its_time_limit_unless_its_target_changes() 
 def test_a_migration_back_to_where_something_is_left_names_each_place_once() -> None:
     back = app(running_on=B, placed_on=[A, B], state=State.RUNNING)
     assert lifecycle.start_migration(back, NOW, timedelta(minutes=1)).placed_on == [A, B]
+
+
+def test_a_migration_that_is_called_back_has_not_failed() -> None:
+    moving = app(running_on=B, placed_on=[B], state=State.RUNNING)
+    moving = replace(moving, status=lifecycle.start_migration(moving, NOW, timedelta(minutes=1)))
+    moving = replace(moving, status=lifecycle.begin(moving, declared(config_map()), []))
+    back = replace(moving, status=replace(moving.status, scheduled_to=B))
+    status = lifecycle.begin(back, declared(config_map()), [])
+    assert (status.state, status.migration_timeout) == (State.RECONCILING, 0)
 
 
 def test_a_migration_that_failed_waits_longer_each_time() -> None:

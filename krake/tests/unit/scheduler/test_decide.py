@@ -166,6 +166,12 @@ def test_a_refusal_says_the_rule_and_the_values(
         ("not even from where it does not fit", {"current": "north", "migration": False}, "north", Ground.PINNED),
         ("the first placement is no migration", {"migration": False}, "west", Ground.BEST),
         ("not after a failed one", {"current": "east", "migration_timeout": int(NOW.timestamp()) + 9}, "east", Ground.COOLING),
+        (
+            "but at once after a change",
+            {"current": "east", "migration_timeout": int(NOW.timestamp()) + 9, "triggered": NOW - timedelta(seconds=1)},
+            "west",
+            Ground.BEST,
+        ),
         ("but later", {"current": "east", "migration_timeout": int(NOW.timestamp()) - 9}, "west", Ground.BEST),
     ],
 )

@@ -56,7 +56,7 @@ def make_app(*, current: str | None = None, age: float | None = None, **more: An
         metrics=[MetricConstraint.parse(text) for text in more.get("metrics", [])],
     )
     return Application(
-        metadata=Metadata(name="app", namespace="red"),
+        metadata=Metadata(name="app", namespace="red", modified=NOW),
         spec=ApplicationSpec(
             manifest=[],
             constraints=Constraints(cluster=asks, migration=more.get("migration", True)),
@@ -68,6 +68,7 @@ def make_app(*, current: str | None = None, age: float | None = None, **more: An
             scheduled_to=Cluster.definition.ref(Key("red", current)) if current else None,
             scheduled=None if age is None else NOW - timedelta(seconds=age),
             migration_timeout=more.get("migration_timeout", 0),
+            kube_controller_triggered=more.get("triggered"),
             retries=more.get("retries"),
         ),
     )

@@ -194,7 +194,7 @@ class ApplicationController:
         except Unsupported as error:
             return app, _failure(ReasonCode.UNSUPPORTED_RESOURCE, str(error)), []
         except Rejected as error:
-            return app, _failure(ReasonCode.KUBERNETES_ERROR, str(error)), []
+            return app, _failure(ReasonCode.KUBERNETES_ERROR, str(error), passing=error.passing), []
         schema = observer_schema(app.spec.manifest, app.spec.observer_schema)
         app = await add_finalizer(self._client, app, KUBERNETES_RESOURCES_DELETION, informer=self._applications)
         app = await self._write(app, lifecycle.begin(app, declared, schema))
@@ -293,6 +293,7 @@ def _judge(
     problem = deployment.problem
     return Outcome(
         problem=problem,
+        passing=not deployment.refused,
         complete=problem is None and not deployment.pending and len(live) == len(declared),
         health=assess(live, site.pods_of(app.metadata.uid)),
         services=addresses(deployment.live, site.connection.host),
@@ -312,5 +313,5 @@ def _unreachable(message: str) -> Outcome:
     return Outcome(problem=Reason(code=ReasonCode.CLUSTER_NOT_REACHABLE, message=message), unreachable=True)
 
 
-def _failure(code: ReasonCode, message: str) -> Outcome:
-    return Outcome(problem=Reason(code=code, message=message))
+def _failure(code: ReasonCode, message: str, *, passing: bool = False) -> Outcome:
+    return Outcome(problem=Reason(code=code, message=message), passing=passing)

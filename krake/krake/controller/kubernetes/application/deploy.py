@@ -18,11 +18,13 @@ class Deployment:
 
     :param live: the declared objects that are there.
     :param pending: what Kubernetes is not done with, and has to be looked at again soon.
+    :param refused: whether something was rejected that will be rejected again.
     """
 
     live: dict[Identity, Object] = field(default_factory=dict)
     problems: list[Reason] = field(default_factory=list)
     pending: list[Identity] = field(default_factory=list)
+    refused: bool = False
 
     @property
     def problem(self) -> Reason | None:
@@ -84,8 +86,10 @@ async def _apply(site: Site, declared: Declared, result: Deployment, defined: di
             result.pending.append(declared.identity)  # the cluster has not taken up its definition yet
         else:
             result.problems.append(Reason(code=ReasonCode.UNSUPPORTED_RESOURCE, message=str(error)))
+            result.refused = True
     except Rejected as error:
         result.problems.append(explain(declared.identity, error))
+        result.refused |= not error.passing
     else:
         site.note(obj)
         site.settlements[declared.identity] = settle(declared, obj)

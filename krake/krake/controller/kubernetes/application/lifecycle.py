@@ -40,12 +40,14 @@ class Outcome:
 
     :param problem: why not everything is as declared; the objects that could be are.
     :param unreachable: whether the problem is that the cluster does not answer.
+    :param passing: whether the problem may pass though nothing is declared differently.
     :param complete: whether everything declared is there, ready or not, and nothing else is.
     :param health: unknown if the cluster could not be asked.
     """
 
     problem: Reason | None = None
     unreachable: bool = False
+    passing: bool = False
     complete: bool = False
     health: Health | None = None
     services: Mapping[str, str] = field(default_factory=dict)
@@ -112,6 +114,8 @@ def begin(app: Application, declared: Iterable[Declared], schema: list[dict[str,
     )
     if next_step(app) is Step.MIGRATE:
         return replace(changed, state=State.MIGRATING)
+    if status.state is State.MIGRATING:
+        changed = replace(changed, migration_timeout=0)  # it was called back; nothing has failed
     if changed == status and status.state is not State.PENDING:
         return changed  # an attempt like the one before: it stays as it is until it comes out differently
     return replace(changed, state=State.CREATING if status.running_on is None else State.RECONCILING, reason=None)
@@ -241,7 +245,7 @@ def judge_migration(app: Application, outcome: Outcome, now: datetime) -> Move:
     if outcome.complete and outcome.health is not None and outcome.health.verdict in (Verdict.READY, Verdict.COMPLETED):
         return Move.SWITCH
     failed = outcome.health is not None and outcome.health.verdict is Verdict.FAILED
-    rejected = outcome.problem is not None and not outcome.unreachable
+    rejected = outcome.problem is not None and not (outcome.unreachable or outcome.passing)
     return Move.GIVE_UP if failed or rejected or migration_limit(app, now) <= 0 else Move.WAIT
 
 
