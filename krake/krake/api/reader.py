@@ -42,6 +42,7 @@ class Reader:
 
     def find(self, ref: ResourceRef) -> Resource | None:
         """Return the object that *ref* names, if it is there."""
+        self.check()
         try:
             item = self._cache[kind_of(ref)].get(ref.key)
         except LookupError:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from aiohttp import web
 
@@ -50,7 +50,8 @@ class Watches:
             if bookmark is not None:
                 subscription.push(bookmark())
             await response.prepare(request)
-            with _heartbeat(subscription, query.heartbeat, bookmark):
+            # Who has gone without a word is no error.
+            with _heartbeat(subscription, query.heartbeat, bookmark), suppress(ConnectionResetError):
                 while lines := await subscription.take():
                     await response.write(lines)
         return response

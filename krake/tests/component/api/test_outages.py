@@ -11,6 +11,10 @@ from fixtures.api import Http, Serve, wait_until_ready
 from fixtures.samples import path_of, sample
 
 from krake.adapters.etcd import EtcdStore
+from krake.api.cache import Cache
+from krake.api.problem import Problem
+from krake.api.reader import Reader
+from krake.data import Key
 from krake.data.core import Role
 from krake.data.kubernetes import Application
 from krake.up.etcd import EtcdProcess
@@ -55,6 +59,13 @@ async def until_status(http: Http, path: str, status: int) -> None:
     async with asyncio.timeout(20):
         while (await http.get(path)).status != status:  # noqa: ASYNC110 - this is the public way to know
             await asyncio.sleep(0.05)
+
+
+async def test_nothing_is_said_to_be_missing_before_everything_is_loaded(store: EtcdStore) -> None:
+    reader = Reader(store, Cache(store, history=1, max_staleness=60))
+    with pytest.raises(Problem) as refused:
+        reader.find(Application.definition.ref(Key("red", "app")))
+    assert refused.value.status == 503
 
 
 async def test_a_store_that_hangs(serve_api: Serve, store: EtcdStore, etcd_process: EtcdProcess) -> None:
