@@ -35,7 +35,8 @@ class Stale(Exception):
 class Controller(Generic[K]):
     """Calls ``reconcile(key)`` for each key that is enqueued: several keys at once, one key never twice at once.
 
-    An exception costs the key a back-off and is logged, with its traceback only if it is not the same as the last time.
+    An exception costs the key a back-off and is logged, with its traceback only if it is not the same as the last time. The
+    back-off is always short when the API was unavailable: the key can not help it.
 
     :param workers: so many keys at once.
     :param reads: informers whose objects *reconcile* looks up by the same key; it is called only once they have seen what was
@@ -127,8 +128,8 @@ class Controller(Generic[K]):
             raise RuntimeError("What this was waiting for was cancelled.") from error
 
     def _failed(self, key: K, error: Exception) -> str:
-        delay = self._queue.retry(key)
         outcome = _outcome_of(error)
+        delay = self._queue.postpone(key) if outcome == "unavailable" else self._queue.retry(key)
         said = f"{type(error).__name__}: {error}"
         known, self._last_error[key] = self._last_error.get(key), said
         if outcome == "conflict":

@@ -13,6 +13,8 @@ K = TypeVar("K", bound=Hashable)
 
 BACKOFF = Backoff(0.25, 120.0)
 """How long a key that fails is left alone."""
+BLAMELESS = 5
+"""A failure that is not the key's own costs it at most as much as this many of its own in a row, however many there are."""
 
 
 class Backlog(Generic[K]):
@@ -135,6 +137,12 @@ class Queue(Generic[K]):
     def retry(self, key: K) -> float:
         """Hand out a key that failed again, after a back-off; returns its length in seconds."""
         delay = self._backoff.delay(self.backlog.fail(key), random.random())
+        self.add(key, delay)
+        return delay
+
+    def postpone(self, key: K) -> float:
+        """Hand out a key again for whose failure it is not to blame, after a short while; returns its length in seconds."""
+        delay = self._backoff.delay(BLAMELESS, random.random())
         self.add(key, delay)
         return delay
 

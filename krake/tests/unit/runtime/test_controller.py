@@ -71,6 +71,21 @@ async def test_a_key_that_fails_is_tried_again_and_costs_no_other_key_anything()
         assert not task.done()
 
 
+async def test_an_outage_of_the_api_costs_a_key_no_more_than_its_length() -> None:
+    tries = 0
+
+    async def reconcile(_: str) -> None:
+        nonlocal tries
+        tries += 1
+        if tries <= 30:
+            raise Unavailable(0, {"detail": "away"})
+
+    controller: Controller[str] = Controller("test", reconcile, backoff=Backoff(0.001, 60.0))
+    async with running(controller):
+        controller.enqueue("a")
+        await until(lambda: tries == 31)
+
+
 async def test_the_result_says_when_to_look_again() -> None:
     times: list[float] = []
 
