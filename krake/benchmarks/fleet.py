@@ -62,7 +62,7 @@ async def _all_online(client: Client) -> bool:
 @contextlib.asynccontextmanager
 async def _running_krake(directory: Path) -> AsyncIterator[dict[str, Any]]:
     ready_file = directory / "ready.json"
-    command = [sys.executable, "-m", "krake.up", "up", "--api-port", "0", "--data-dir", str(directory)]
+    command = [sys.executable, "-m", "krake", "up", "--api-port", "0", "--data-dir", str(directory)]
     command += ["--simulated-clusters", str(CLUSTERS), "--ready-file", str(ready_file)]
     process = await asyncio.create_subprocess_exec(*tethered(command, os.getpid()), stdout=asyncio.subprocess.DEVNULL)
     try:

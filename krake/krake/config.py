@@ -88,6 +88,8 @@ def _parser(cls: type[Record], file_name: str, description: str) -> argparse.Arg
         "-c", "--config", metavar="FILE", help=f"configuration file (otherwise ./{file_name}, {SYSTEM_DIRECTORY}/{file_name})"
     )
     for dotted, info in leaves(cls):
+        if info.flags.secret:
+            continue  # All users of the machine can read the command lines of processes.
         name = "--" + dotted.replace(".", "-").replace("_", "-")
         shown = "required" if info.required else f"default: {info.make_default()!r}"
         options: dict[str, Any] = {"dest": dotted, "default": argparse.SUPPRESS, "help": shown}

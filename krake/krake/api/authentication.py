@@ -6,6 +6,7 @@ from typing import Protocol
 from aiohttp import web
 
 from krake.api.problem import Problem
+from krake.api.requests import Identity
 from krake.api.settings import AuthenticationSettings
 
 ANONYMOUS = "system:anonymous"
@@ -14,8 +15,8 @@ ANONYMOUS = "system:anonymous"
 class Authenticator(Protocol):
     """A way to know users."""
 
-    async def identify(self, request: web.Request) -> str | None:
-        """Return the name of the user; ``None`` if this way does not apply, and the next one is to be asked.
+    async def identify(self, request: web.Request) -> Identity | None:
+        """Return who the user is; ``None`` if this way does not apply, and the next one is to be asked.
 
         :raises Problem: 401 the user shows something that is wrong; nobody else is asked then.
         """
@@ -25,18 +26,18 @@ class Authenticator(Protocol):
 class Static:
     """Everybody is the same user."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, way: str = "static") -> None:
+        self._identity = Identity(name, way)
 
-    async def identify(self, request: web.Request) -> str | None:
-        return self._name
+    async def identify(self, request: web.Request) -> Identity | None:
+        return self._identity
 
 
 class Anonymous(Static):
     """Everybody may come in; the last of the chain."""
 
     def __init__(self) -> None:
-        super().__init__(ANONYMOUS)
+        super().__init__(ANONYMOUS, "anonymous")
 
 
 def make_chain(settings: AuthenticationSettings) -> tuple[Authenticator, ...]:
@@ -49,12 +50,12 @@ def make_chain(settings: AuthenticationSettings) -> tuple[Authenticator, ...]:
     return tuple(chain)
 
 
-async def identify(chain: Sequence[Authenticator], request: web.Request) -> str:
-    """Return the name of the user. Raises Problem 401."""
+async def identify(chain: Sequence[Authenticator], request: web.Request) -> Identity:
+    """Return who the user is. Raises Problem 401."""
     for authenticator in chain:
-        user = await authenticator.identify(request)
-        if user is not None:
-            return user
+        identity = await authenticator.identify(request)
+        if identity is not None:
+            return identity
     raise unauthenticated("No user has been authenticated.")
 
 

@@ -35,6 +35,10 @@ class Authorizer(Protocol):
         """
         ...
 
+    def allows(self, user: str, permission: Permission) -> bool:
+        """Whether *user* has the permission; for what is not the request itself, such as seeing secrets in the answer."""
+        ...
+
 
 class AlwaysAllow:
     """Everybody may do everything."""
@@ -42,12 +46,18 @@ class AlwaysAllow:
     def check(self, user: str, permission: Permission) -> None:
         return
 
+    def allows(self, user: str, permission: Permission) -> bool:
+        return True
+
 
 class AlwaysDeny:
     """Nobody may do anything."""
 
     def check(self, user: str, permission: Permission) -> None:
         raise _forbidden(user, permission)
+
+    def allows(self, user: str, permission: Permission) -> bool:
+        return False
 
 
 class RoleBased:
@@ -63,8 +73,11 @@ class RoleBased:
             raise unauthenticated("Anonymous users have no permissions here; log in.")
         if not self._cache.readable:
             raise unavailable("The roles cannot be read now; try again.")
-        if not any(allows(rule, permission) for rule in self._current_rules().get(user, ())):
+        if not self.allows(user, permission):
             raise _forbidden(user, permission)
+
+    def allows(self, user: str, permission: Permission) -> bool:
+        return any(allows(rule, permission) for rule in self._current_rules().get(user, ()))
 
     def _current_rules(self) -> Mapping[str, list[RoleRule]]:
         known = (self._cache[Role].changed, self._cache[RoleBinding].changed)

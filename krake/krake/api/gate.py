@@ -11,7 +11,7 @@ from krake.api.authentication import Authenticator, identify
 from krake.api.cross_origin import CrossOrigin
 from krake.api.figures import Figures
 from krake.api.problem import Problem, of_store, of_validation
-from krake.api.requests import REQUEST_ID, REQUEST_ID_HEADER, USER, request_id_of, route_of
+from krake.api.requests import IDENTITY, REQUEST_ID, REQUEST_ID_HEADER, USER, request_id_of, route_of
 from krake.ports.store import StoreError, Unavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -68,7 +68,8 @@ class Gate:
             if request.path not in PUBLIC:
                 if request.method == "OPTIONS":
                     return self._cross_origin.answer_options(request)
-                request[USER] = await identify(self._chain, request)
+                request[IDENTITY] = await identify(self._chain, request)
+                request[USER] = request[IDENTITY].name
             return await handler(request)
         except Exception as error:
             problem = self._diagnose(request, error)

@@ -3,9 +3,24 @@
 import re
 import secrets
 from itertools import count
+from typing import NamedTuple
 
 from aiohttp import web
 
+
+class Identity(NamedTuple):
+    """Who is asking.
+
+    :param way: that the user is known by, for example ``certificate``.
+    :param hooks_only: whether nothing but the routes of hooks is open to it.
+    """
+
+    name: str
+    way: str
+    hooks_only: bool = False
+
+
+IDENTITY = web.RequestKey("identity", Identity)
 USER = web.RequestKey("user", str)
 """The name of the user; an empty text on paths that need none."""
 REQUEST_ID = web.RequestKey("request_id", str)

@@ -28,7 +28,7 @@ def ask(url: str) -> Any:
 
 def up(*options: str) -> subprocess.CompletedProcess[str]:
     """Run a `krake up` that is to end by itself."""
-    command = [sys.executable, "-m", "krake.up", "up", *options]
+    command = [sys.executable, "-m", "krake", "up", *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -83,7 +83,7 @@ def test_simulated_clusters_stay_reachable_when_their_part_dies(start_krake: Sta
 
 def test_stops_in_order_when_its_terminal_is_closed(tmp_path: Path) -> None:
     master, terminal = pty.openpty()
-    command = [sys.executable, "-m", "krake.up", "up", "--api-port", "0", "--data-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "krake", "up", "--api-port", "0", "--data-dir", str(tmp_path)]
     command += ["--ready-file", str(tmp_path / "ready.json")]
     # `setsid --ctty` makes it the terminal of the command, as a terminal window does.
     process = subprocess.Popen(["setsid", "--ctty", *command], stdin=terminal, stdout=terminal, stderr=terminal)
@@ -99,7 +99,7 @@ def test_stops_in_order_when_its_terminal_is_closed(tmp_path: Path) -> None:
 
 
 def test_goes_on_when_nobody_reads_its_log_any_more(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "krake.up", "up", "--api-port", "0", "--data-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "krake", "up", "--api-port", "0", "--data-dir", str(tmp_path)]
     command += ["--ready-file", str(tmp_path / "ready.json")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""The command ``krake``: ``krake up`` runs all of Krake on this machine."""
+"""``krake up`` runs all of Krake on this machine."""
 
 import argparse
 import asyncio
@@ -10,10 +10,9 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from krake import __version__
 from krake.up.fleet import Fleet, plan_fleet
 from krake.up.signals import stop_on_signals
 from krake.up.supervisor import StartError, Supervisor
@@ -26,9 +25,15 @@ class UsageError(Exception):
     """The command can not do what it was asked for; the message says what to do instead."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+HELP = "run all of Krake on this machine"
+DESCRIPTION = (
+    "Starts etcd, the API and all controllers, restarts what dies, and stops everything on Ctrl-C. Meant for one machine: it"
+    " listens on loopback only and everyone who reaches it may do everything."
+)
+
+
+def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
-    options = _parser().parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # A part may log what the terminal has no letters for.
     try:
@@ -39,16 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="krake", description="Runs Krake.")
-    parser.add_argument("--version", action="version", version=f"krake {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    up = commands.add_parser(
-        "up",
-        help="run all of Krake on this machine",
-        description="Starts etcd, the API and all controllers, restarts what dies, and stops everything on Ctrl-C. Meant for"
-        " one machine: it listens on loopback only and everyone who reaches it may do everything.",
-    )
+def add_arguments(up: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
     up.add_argument(
         "--api-port", type=int, default=8080, metavar="PORT", help="port of the API; 0 picks a free one (default: 8080)"
     )
@@ -63,7 +60,6 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--ready-file", type=Path, metavar="FILE", help="written once all is ready: JSON with api, kubeconfigs and pids"
     )
-    return parser
 
 
 def _count(text: str) -> int:
@@ -209,7 +205,3 @@ def _remove(path: Path | None) -> None:
     if path is not None:
         with contextlib.suppress(OSError):
             path.unlink()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
