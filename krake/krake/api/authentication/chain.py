@@ -7,9 +7,6 @@ from aiohttp import web
 
 from krake.api.problem import Problem
 from krake.api.requests import Identity
-from krake.api.settings import AuthenticationSettings
-
-ANONYMOUS = "system:anonymous"
 
 
 class Authenticator(Protocol):
@@ -21,6 +18,14 @@ class Authenticator(Protocol):
         :raises Problem: 401 the user shows something that is wrong; nobody else is asked then.
         """
         ...
+
+
+async def identify(self, request: web.Request) -> Identity | None:
+    """Return who the user is; ``None`` if this way does not apply, and the next one is to be asked.
+
+    :raises Problem: 401 the user shows something that is wrong; nobody else is asked then.
+    """
+    ...
 
 
 class Static:
