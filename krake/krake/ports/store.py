@@ -105,7 +105,15 @@ class Delete:
     expected: int
 
 
-Operation: TypeAlias = Create | Update | Delete
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Write nothing, but let the transaction fail unless the entry of `key` still has the revision `expected`."""
+
+    key: str
+    expected: int
+
+
+Operation: TypeAlias = Create | Update | Delete | Guard
 
 
 class StoreError(Exception):
@@ -140,7 +148,7 @@ class AlreadyExists(StoreError):
 
 
 class Conflict(StoreError):
-    """A key to be updated or deleted has another revision than expected. Nothing was written."""
+    """A key to be updated, deleted or only guarded has another revision than expected. Nothing was written."""
 
     def __init__(self, key: str, expected: int, current: Entry | None) -> None:
         found = f"is at revision {current.revision} by now" if current else "does not exist (any more)"
@@ -199,7 +207,7 @@ class Store(Protocol):
         """Apply all operations at one revision, which is returned, or none of them.
 
         Raises `AlreadyExists` or `Conflict` for the first operation, in the order given, whose condition fails; `TooLarge`;
-        `ValueError` if there are no operations, more than 128, or two for the same key.
+        `ValueError` if there are no operations that write, more than 128 in all, or two for the same key.
         """
         ...
 

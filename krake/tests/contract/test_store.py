@@ -17,6 +17,7 @@ from krake.ports.store import (
     Create,
     Delete,
     Entry,
+    Guard,
     Operation,
     Store,
     TooLarge,
@@ -191,12 +192,39 @@ class TestTransactions:
             await store.transact([Create("/a", b""), Delete("/z", 1), Create("/b", b"")])
         assert refused.value.key == "/z"
 
+    async def test_a_guard_writes_nothing_and_stops_the_others_if_it_fails(self, store: Store) -> None:
+        first = await store.create("/guarded", b"1")
+        revision = await store.transact([Create("/a", b""), Guard("/guarded", first)])
+        assert await store.get("/guarded") == Entry("/guarded", b"1", first, first)
+        second = await store.update("/guarded", b"2", first)
+        for expected, current in ((first, Entry("/guarded", b"2", second, first)), (second + 1, await store.get("/guarded"))):
+            with pytest.raises(Conflict) as refused:
+                await store.transact([Update("/a", b"new", revision), Guard("/guarded", expected)])
+            assert (refused.value.key, refused.value.current) == ("/guarded", current)
+        gone = await store.delete("/guarded", second)
+        with pytest.raises(Conflict) as refused:
+            await store.transact([Update("/a", b"new", revision), Guard("/guarded", second)])
+        assert (refused.value.key, refused.value.current) == ("/guarded", None)
+        assert await store.get("/a") == Entry("/a", b"", revision, revision)
+        assert await store.revision() == gone
+
+    async def test_a_guard_without_expectation_is_a_mistake(self, store: Store) -> None:
+        with pytest.raises(ValueError, match="revision"):
+            await store.transact([Create("/a", b""), Guard("/b", 0)])
+
     async def test_128_operations_are_possible(self, store: Store) -> None:
         await store.transact([Create(f"/{number}", b"") for number in range(128)])
         assert len((await store.list("/")).entries) == 128
 
     @pytest.mark.parametrize(
-        "operations", [[], [Create("/a", b""), Delete("/a", 1)], [Create(f"/{number}", b"") for number in range(129)]]
+        "operations",
+        [
+            [],
+            [Guard("/a", 1)],
+            [Create("/a", b""), Delete("/a", 1)],
+            [Create("/a", b""), Guard("/a", 1)],
+            [Create(f"/{number}", b"") for number in range(129)],
+        ],
     )
     async def test_what_cannot_be_a_transaction_is_a_mistake(self, store: Store, operations: list[Operation]) -> None:
         with pytest.raises(ValueError, match="transaction"):

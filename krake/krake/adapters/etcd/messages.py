@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from krake.adapters.etcd import rpc_pb2 as rpc
-from krake.ports.store import AlreadyExists, Change, ChangeType, Conflict, Create, Delete, Entry, Operation, Update
+from krake.ports.store import AlreadyExists, Change, ChangeType, Conflict, Create, Delete, Entry, Guard, Operation, Update
 
 MOST_OPERATIONS = 128
 """etcd's default for the operations of one transaction (`--max-txn-ops`)."""
@@ -56,15 +56,18 @@ def prefix_watch(prefix: str, start: int) -> rpc.WatchRequest:
 def transaction(operations: Sequence[Operation]) -> rpc.TxnRequest:
     """All operations if all their conditions hold; else the current entries of all their keys.
 
-    Raises ValueError if there are none, too many, or two for the same key.
+    Raises ValueError if none of them writes, there are too many, or two for the same key.
     """
     if not 1 <= len(operations) <= MOST_OPERATIONS:
         raise ValueError(f"A transaction takes 1 to {MOST_OPERATIONS} operations, not {len(operations)}.")
+    writes = [_write(operation) for operation in operations if not isinstance(operation, Guard)]
+    if not writes:
+        raise ValueError("A transaction must write something.")
     if len({operation.key for operation in operations}) < len(operations):
         raise ValueError("A transaction takes one operation for each key only.")
     return rpc.TxnRequest(
         compare=[_condition(operation) for operation in operations],
-        success=[_write(operation) for operation in operations],
+        success=writes,
         failure=[rpc.RequestOp(request_range=point_read(operation.key)) for operation in operations],
     )
 
@@ -76,14 +79,14 @@ def _condition(operation: Operation) -> rpc.Compare:
     return rpc.Compare(key=key, result=rpc.Compare.EQUAL, target=rpc.Compare.MOD, mod_revision=_expected(operation))
 
 
-def _expected(operation: Update | Delete) -> int:
+def _expected(operation: Update | Delete | Guard) -> int:
     # etcd takes 0 for "does not exist", so that an update would create.
     if operation.expected < 1:
         raise ValueError(f"The expected revision of {operation.key} must be at least 1, not {operation.expected}.")
     return operation.expected
 
 
-def _write(operation: Operation) -> rpc.RequestOp:
+def _write(operation: Create | Update | Delete) -> rpc.RequestOp:
     key = encode(operation.key)
     if isinstance(operation, Delete):
         return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key))
