@@ -8,10 +8,37 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from krake.data.rules import rule
+
 MIN_LENGTH = "observer_schema_list_min_length"
 MAX_LENGTH = "observer_schema_list_max_length"
 
+_TEXT = {"type": "string", "minLength": 1}
+_OBJECT = {
+    "required": ["apiVersion", "kind", "metadata"],
+    "properties": {
+        "apiVersion": _TEXT,
+        "kind": _TEXT,
+        "metadata": {"type": "object", "required": ["name"], "properties": {"name": _TEXT}},
+    },
+}
+_TEMPLATE: dict[str, Any] = {
+    "required": ["tosca_definitions_version", "topology_template"],
+    "properties": {
+        "tosca_definitions_version": {"type": "string", "pattern": "^tosca_simple_yaml_"},
+        "topology_template": {"type": "object"},
+    },
+}
+_OUTPUTS = {"type": "object", "required": ["kubeconfig"]}
+_ONE_OBJECT = {"type": "array", "minItems": 1, "maxItems": 1, "items": {"type": "object"}}
 
+
+def _unless_empty(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords that hold for objects with any property."""
+    return {"if": {"minProperties": 1}, "then": keywords}
+
+
+@rule({"items": _OBJECT})
 def check_manifest(manifest: list[dict[str, Any]]) -> None:
     """Refuse Kubernetes objects without ``apiVersion``, ``kind`` or ``metadata.name``; all faults are named."""
     problems = [problem for index, item in enumerate(manifest) for problem in _object_problems(item, index)]
@@ -102,6 +129,7 @@ def _list_problem(values: list[Any]) -> str | None:
     return None
 
 
+@rule({"pattern": r"^$|\.ya?ml$", **_unless_empty(_TEMPLATE)})
 def check_application_tosca(tosca: dict[str, Any] | str) -> None:
     """Refuse what can not be a TOSCA template or the address of one."""
     if isinstance(tosca, str):
@@ -111,6 +139,17 @@ def check_application_tosca(tosca: dict[str, Any] | str) -> None:
         raise ValidationError("Invalid TOSCA template content.")
 
 
+@rule(
+    _unless_empty(
+        {
+            **_TEMPLATE,
+            "properties": {
+                **_TEMPLATE["properties"],
+                "topology_template": {"type": "object", "required": ["outputs"], "properties": {"outputs": _OUTPUTS}},
+            },
+        }
+    )
+)
 def check_cluster_tosca(tosca: dict[str, Any]) -> None:
     """Refuse what can not be a TOSCA template that outputs a kubeconfig."""
     if not tosca:
@@ -129,6 +168,7 @@ def _is_template(tosca: Mapping[str, Any]) -> bool:
     return isinstance(version, str) and version.startswith("tosca_simple_yaml_") and isinstance(topology, Mapping)
 
 
+@rule({"pattern": r"\.(csar|zip)$"})
 def check_csar(csar: str | None) -> None:
     """Refuse what can not be the address of a CSAR archive."""
     if csar is not None and not csar.endswith((".csar", ".zip")):
@@ -140,6 +180,19 @@ _FORBIDDEN_USER_KEYS = {"exec", "auth-provider", "client-certificate", "client-k
 _FORBIDDEN_CLUSTER_KEYS = {"certificate-authority"}
 
 
+@rule(
+    _unless_empty(
+        {
+            "required": ["current-context", "contexts", "clusters", "users"],
+            "properties": {
+                "current-context": _TEXT,
+                "contexts": _ONE_OBJECT,
+                "clusters": _ONE_OBJECT,
+                "users": _ONE_OBJECT,
+            },
+        }
+    )
+)
 def check_kubeconfig(kubeconfig: dict[str, Any]) -> None:
     """Refuse a kubeconfig that does not name exactly one context, user and cluster, or that would run or read something.
 

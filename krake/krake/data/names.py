@@ -1,15 +1,23 @@
 """The rules for names, labels and addresses."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from marshmallow import ValidationError
 
+from krake.data.rules import Rule, rule
+
 NAME = re.compile(r"\w|\w[\w\-_.:]{0,253}\w", re.ASCII)
 LABEL_KEY = re.compile(r"^((\w|(\w[\w\-_.]{0,251}\w))\/)?(\w|(\w[\w\-_.]{0,61}\w))$", re.ASCII)
 LABEL_VALUE = re.compile(r"\w|(\w[\w\-_.]{0,61}\w)", re.ASCII)
+
+
+def _whole(pattern: re.Pattern[str]) -> str:
+    """Return a pattern for a whole text, as it is written for readers to whom ``\\w`` may be more than ASCII."""
+    portable = pattern.pattern.replace(r"[\w\-_", r"[A-Za-z0-9_\-").replace(r"\w", "[A-Za-z0-9_]")
+    return f"^({portable.strip('^$')})$"
 
 
 def is_name(text: str) -> bool:
@@ -17,12 +25,14 @@ def is_name(text: str) -> bool:
     return NAME.fullmatch(text) is not None
 
 
+@rule({"pattern": _whole(NAME)})
 def check_resource_name(text: str) -> None:
     """Refuse what may not name a resource."""
     if not is_name(text):
         raise ValidationError("Invalid character in resource name.")
 
 
+@rule({"pattern": _whole(NAME)})
 def check_namespace(text: str | None) -> None:
     """Refuse what may not name a namespace."""
     if text is not None and not is_name(text):
@@ -47,6 +57,7 @@ def _mismatch(part: str, text: Any, pattern: re.Pattern[str]) -> str | None:
     return f"Label {part} '{text}' does not match the regex '{pattern.pattern}'."
 
 
+@rule({"propertyNames": {"pattern": _whole(LABEL_KEY)}, "additionalProperties": {"pattern": _whole(LABEL_VALUE)}})
 def check_labels(labels: Mapping[Any, Any]) -> None:
     """Refuse labels of which a key or a value breaks the rules; all of them are named."""
     problems = [{str(key): problem} for key in labels if (problem := label_key_problem(key))]
@@ -55,6 +66,7 @@ def check_labels(labels: Mapping[Any, Any]) -> None:
         raise ValidationError(problems)
 
 
+@rule({"format": "uri", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://[^/?#]"})
 def check_url(url: str | None) -> None:
     """Refuse what is not an absolute ``http`` or ``https`` URL."""
     if url is None:
@@ -68,9 +80,10 @@ def check_url(url: str | None) -> None:
         raise ValidationError("Not a valid URL: it must start with http:// or https:// and name a host.")
 
 
-def one_of(*choices: str) -> Callable[[str | None], None]:
+def one_of(*choices: str) -> Rule:
     """Return a validator for an optional text that must be one of *choices*."""
 
+    @rule({"enum": list(choices)})
     def check(value: str | None) -> None:
         if value is not None and value not in choices:
             raise ValidationError(f"Must be one of: {', '.join(choices)}.")
@@ -78,10 +91,11 @@ def one_of(*choices: str) -> Callable[[str | None], None]:
     return check
 
 
-def each_of(*choices: str) -> Callable[[list[str]], None]:
+def each_of(*choices: str) -> Rule:
     """Return a validator for a list of which each item must be one of *choices*."""
     check_one = one_of(*choices)
 
+    @rule({"items": check_one.keywords})
     def check(values: list[str]) -> None:
         for value in values:
             check_one(value)
@@ -89,9 +103,10 @@ def each_of(*choices: str) -> Callable[[list[str]], None]:
     return check
 
 
-def at_least(minimum: float) -> Callable[[float | None], None]:
+def at_least(minimum: float) -> Rule:
     """Return a validator for an optional number with a lower bound."""
 
+    @rule({"minimum": minimum})
     def check(value: float | None) -> None:
         if value is not None and value < minimum:
             raise ValidationError(f"Must be greater than or equal to {minimum}.")
