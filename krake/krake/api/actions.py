@@ -30,10 +30,10 @@ R = TypeVar("R", bound=Resource)
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What an action knows besides the object: the time, and all other objects."""
+    """What an action knows besides the object: the time, and the object that the body refers to, if there is one."""
 
     now: datetime
-    find: Callable[[ResourceRef], Resource | None]
+    target: Resource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,16 @@ class Action:
 
     :param run: ``(object, body, situation) → object``.
     :param permissions: of the resource names for roles, any one of which allows the action.
+    :param target: the field of the body that refers to another object.
     """
 
     run: Callable[[Any, Any, Situation], Resource]
     permissions: tuple[str, ...]
+    target: str | None = None
+
+    def target_of(self, body: Any) -> ResourceRef | None:
+        """Return what the body refers to."""
+        return getattr(body, self.target) if self.target else None
 
 
 ACTIONS: dict[tuple[type[Resource], str], Action] = {}
@@ -54,18 +60,20 @@ ACTIONS: dict[tuple[type[Resource], str], Action] = {}
 Run = TypeVar("Run", bound=Callable[[Any, Any, Situation], Resource])
 
 
-def action(kind: type[Resource], name: str, *, allowed_by: Sequence[str] = ()) -> Callable[[Run], Run]:
+def action(
+    kind: type[Resource], name: str, *, target: str | None = None, allowed_by: Sequence[str] = ()
+) -> Callable[[Run], Run]:
     """Register a function as an action; besides its own name, those of *allowed_by* permit it."""
 
     def register(run: Run) -> Run:
         plural = kind.definition.plural
-        ACTIONS[kind, name] = Action(run, tuple(f"{plural}/{each}" for each in (name, *allowed_by)))
+        ACTIONS[kind, name] = Action(run, tuple(f"{plural}/{each}" for each in (name, *allowed_by)), target)
         return run
 
     return register
 
 
-@action(Application, "binding")
+@action(Application, "binding", target="cluster")
 def bind_application(app: Application, body: ClusterBinding, situation: Situation) -> Application:
     """Run the application on a cluster. Binding it anew to the same cluster only hands it to its controller again."""
     _check_target(app, "cluster", body.cluster, [Cluster], situation)
@@ -77,7 +85,7 @@ def bind_application(app: Application, body: ClusterBinding, situation: Situatio
     return with_status(_own(app, previous, body.cluster, status.running_on), status)
 
 
-@action(Cluster, "binding")
+@action(Cluster, "binding", target="cloud")
 def bind_cluster(cluster: Cluster, body: CloudBinding, situation: Situation) -> Cluster:
     """Create the cluster on a cloud."""
     _check_target(cluster, "cloud", body.cloud, [Cloud, GlobalCloud], situation)
@@ -85,7 +93,7 @@ def bind_cluster(cluster: Cluster, body: CloudBinding, situation: Situation) -> 
     return with_status(_own(cluster, cluster.status.scheduled_to, body.cloud, status.running_on), status)
 
 
-@action(MagnumCluster, "binding")
+@action(MagnumCluster, "binding", target="project")
 def bind_magnum_cluster(cluster: MagnumCluster, body: MagnumClusterBinding, situation: Situation) -> MagnumCluster:
     """Create the Magnum cluster in a project, by a template."""
     _check_target(cluster, "project", body.project, [Project], situation)
@@ -108,10 +116,9 @@ def _check_target(
     if target.namespace != expected:
         place = f"in namespace '{expected}', as {bound.kind} '{bound.metadata.name}' is" if expected else "without a namespace"
         raise of_fields([(f"{field}.namespace", f"{target.kind} '{target.name}' must be {place}.")])
-    found = situation.find(target)
-    if found is None:
+    if situation.target is None:
         raise of_fields([(field, f"{target} does not exist.")])
-    if found.metadata.deleted is not None:
+    if situation.target.metadata.deleted is not None:
         raise refused(409, f"{target} is being deleted; nothing can be bound to it.")
 
 

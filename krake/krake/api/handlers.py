@@ -27,6 +27,7 @@ from krake.data.kinds import Resource
 from krake.data.metadata import Key
 from krake.data.record import Record, fields_of
 from krake.data.schema import Purpose, load
+from krake.ports.store import Guard
 
 _BLOCKING_LIMIT = 60.0
 """Seconds that a request waits for a state at most."""
@@ -138,11 +139,14 @@ class Handlers:
     async def act(self, request: web.Request, key: Key, action: Action, body_class: type[Record] | None) -> web.Response:
         """``PUT`` of an action."""
         body = None if body_class is None else load(body_class, await read_object(request), Purpose.FULL)
+        ref = action.target_of(body)
+        if ref is not None:
+            await self._services.reader.look_up(ref)
 
         def decide(item: Item) -> Outcome:
-            situation = Situation(self._services.now(), self._services.reader.find)
-            record = action.run(item.record, body, situation)
-            return Outcome(item.record if record == item.record else record)
+            target = None if ref is None else self._services.reader.find(ref)
+            record = action.run(item.record, body, Situation(self._services.now(), target))
+            return Outcome(item.record if record == item.record else record, guards=_guards(target))
 
         return answer(await self._services.writer.change(self._kind, key, decide))
 
@@ -182,6 +186,13 @@ class Handlers:
         except TimeoutError:
             return wire
         return _as_deleted(self._kind, wire) if state == "DELETED" else wire
+
+
+def _guards(target: Resource | None) -> tuple[Guard, ...]:
+    """Return what makes a write fail if *target* has changed."""
+    if target is None or target.metadata.resource_version is None:
+        return ()
+    return (Guard(target.definition.store_key(target.key), int(target.metadata.resource_version)),)
 
 
 def _state_of(record: Any) -> str:

@@ -14,6 +14,7 @@ from krake.data.merging import ImmutableFieldError, merge
 from krake.data.metadata import CASCADE_DELETION
 from krake.data.record import Record, fields_of
 from krake.data.schema import Purpose, load
+from krake.ports.store import Guard
 
 R = TypeVar("R", bound=Resource)
 M = TypeVar("M", bound=Record)
@@ -26,6 +27,8 @@ class Outcome:
     record: Resource
     removed: bool = False
     """Whether the object goes altogether."""
+    guards: tuple[Guard, ...] = ()
+    """What the decision relies on besides the object; the change is only made if that is still as it was."""
 
 
 def create(body: R, namespace: str | None, uid: str, now: datetime) -> R:

@@ -49,6 +49,14 @@ class Reader:
             return None
         return None if item is None else item.record
 
+    async def look_up(self, ref: ResourceRef) -> Resource | None:
+        """Return the object that *ref* names, also if another process has only just created it."""
+        found = self.find(ref)
+        if found is None:
+            await self._cache.reach(await self._store.revision())
+            found = self.find(ref)
+        return found
+
     async def collect(self, kind: type[Resource], prefix: str, query: ListQuery) -> bytes:
         """Return the list envelope with the objects below *prefix*.
 

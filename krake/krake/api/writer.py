@@ -15,7 +15,7 @@ from krake.api.problem import Problem, already_exists, not_found, outdated, unav
 from krake.data.kinds import Resource
 from krake.data.metadata import Key
 from krake.lib.backoff import Backoff
-from krake.ports.store import AlreadyExists, Conflict, Store
+from krake.ports.store import AlreadyExists, Conflict, Delete, Store, Update
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +70,13 @@ class Writer:
                 try:
                     return await self._write(item, outcome)
                 except Conflict as conflict:
-                    current = conflict.current
+                    lost = conflict
                 await asyncio.sleep(_REPETITION.delay(failures, random.random()))
-                item = None if current is None else Item.of(kind, current)
+                if lost.key == store_key:
+                    item = None if lost.current is None else Item.of(kind, lost.current)
+                else:
+                    # What the decision relies on has changed; it is looked up in the cache.
+                    await self._cache.reach(await self._store.revision())
         raise outdated("Other writers keep changing the object; try again.")
 
     @asynccontextmanager
@@ -99,10 +103,9 @@ class Writer:
 
     async def _write(self, item: Item, outcome: Outcome) -> bytes:
         value = _encode(outcome.record)
-        if outcome.removed:
-            revision = await self._store.delete(item.store_key, item.revision)
-        else:
-            revision = await self._store.update(item.store_key, value, item.revision)
+        key, expected = item.store_key, item.revision
+        write = Delete(key, expected) if outcome.removed else Update(key, value, expected)
+        revision = await self._store.transact([write, *outcome.guards])
         return await self._settle(value, revision)
 
     async def _settle(self, value: bytes, revision: int) -> bytes:
