@@ -5,7 +5,6 @@ import logging
 import ssl
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Generic, Self, TypeVar
@@ -19,13 +18,11 @@ from krake.client.errors import ApiError, Unavailable
 from krake.data.kinds import Listing, Resource
 from krake.data.metadata import Key, WatchEventType
 from krake.data.record import Record
+from krake.lib import context
 
 R = TypeVar("R", bound=Resource)
 
 log = logging.getLogger(__name__)
-
-request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""Under which id the calls of the current task appear in the logs of the API; each call gets its own if there is none."""
 
 SLICE = 200
 """So many objects are decoded before others get their turn."""
@@ -192,7 +189,7 @@ class Client:
             request.method,
             URL(request.url(self.url), encoded=True),
             data=request.body,
-            headers={**request.headers, "X-Request-Id": request_id.get() or uuid.uuid4().hex},
+            headers={**request.headers, "X-Request-Id": context.request_id.get() or uuid.uuid4().hex},
             timeout=limits,
             allow_redirects=False,
         )

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from krake.client.errors import ApiError, Conflict, Unavailable
-from krake.client.session import request_id
 from krake.controller.runtime import metrics
 from krake.controller.runtime.informer import Informer
 from krake.controller.runtime.queue import BACKOFF, Closed, Queue
 from krake.data.metadata import Key
+from krake.lib import context
 from krake.lib.backoff import Backoff
 
 K = TypeVar("K", bound=Hashable)
@@ -99,7 +99,8 @@ class Controller(Generic[K]):
                 self._queue.done(key)
 
     async def _handle(self, key: K) -> None:
-        request_id.set(uuid.uuid4().hex)
+        context.request_id.set(uuid.uuid4().hex)
+        context.key.set(f"{self.name} {key}")
         started = time.monotonic()
         try:
             result = await self._attempt(key)

@@ -9,10 +9,10 @@ from contextlib import aclosing, asynccontextmanager, suppress
 import pytest
 
 from krake.client import ApiError, Client, Gone, NotFound, Unavailable, WatchEvent
-from krake.client.session import request_id
 from krake.data import Key, Metadata
 from krake.data.core import Role
 from krake.data.metadata import WatchEventType
+from krake.lib import context
 
 KEY = Key(None, "r")
 ROLE = Role(metadata=Metadata(name="r", resource_version="5"), rules=[])
@@ -112,7 +112,7 @@ async def test_what_is_sent_and_received() -> None:
         await saying(BODY)(request, writer)
 
     async with serving(answer) as url, Client(f"{url}/base/", token="t0k", user_agent="krake-test") as client:
-        request_id.set("id-1")
+        context.request_id.set("id-1")
         assert await client.get(Role, KEY) == ROLE
         assert await client.patch(Role, KEY, {"metadata": {"labels": {"a": "b"}}}) == ROLE
         assert await client.create(ROLE) == ROLE
