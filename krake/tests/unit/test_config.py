@@ -76,10 +76,17 @@ def test_keys_inside_log_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("worker_cuont: 3\n", "field 'worker_cuont': Unknown key."),
-        ("tls: {turned: on}\n", "field 'tls.turned': Unknown key."),
-        ("worker_count: many\n", "field 'worker_count': Not a valid integer."),
-        ("tls: {enabled: [1]}\n", "field 'tls.enabled': Not a valid boolean."),
+        (
+            "worker_cuont: 3\n",
+            "field 'worker_cuont': Unknown key. Did you mean 'worker_count'? (settings.yaml, line 1)",
+        ),
+        ("\ntls:\n  zzz: on\n", "field 'tls.zzz': Unknown key. (settings.yaml, line 3)"),
+        ("tls:\n  client-ac: x\n", "field 'tls.client_ac': Unknown key. Did you mean 'tls.client_ca'? (settings.yaml, line 2)"),
+        ("# Text.\nworker-count: many\n", "field 'worker_count': Not a valid integer. (settings.yaml, line 2)"),
+        ("tls: {enabled: [1]}\n", "field 'tls.enabled': Not a valid boolean. (settings.yaml, line 1)"),
+        ("origins:\n- a\n- [b]\n", "field 'origins[1]': Not a valid string. (settings.yaml, line 3)"),
+        ("worker_count: 1\nworker-count: 2\n", "'worker_count' stands twice in 'settings.yaml': in line 1 and in line 2"),
+        ("tls: 5\n", "field 'tls': Invalid input type. (settings.yaml, line 1)"),
         ("- a list\n", "must hold a mapping"),
         ("a: {", "can not be read"),
     ],
@@ -98,3 +105,43 @@ def test_named_file_must_exist(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse("-c", "nowhere.yaml")
     assert "'nowhere.yaml' does not exist" in capsys.readouterr().err
+
+
+def test_a_wrong_variable_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    write("worker_count: 3\n")
+    with pytest.raises(SystemExit):
+        parse(KRAKE_WORKER_COUNT="some")
+    assert "field 'worker_count': Not a valid integer. (variable KRAKE_WORKER_COUNT)" in capsys.readouterr().err
+
+
+def test_lists_and_deeper_contents_come_from_every_source() -> None:
+    write("origins: [file]\nlog: {level: INFO}\n")
+    assert parse(KRAKE_ORIGINS="a, b c").origins == ["a", "b", "c"]
+    assert parse("--origins", "x", "--origins", "y", KRAKE_ORIGINS="a").origins == ["x", "y"]
+    assert parse(KRAKE_LOG="{level: DEBUG}").log == {"level": "DEBUG"}
+    assert parse("--log", "level: WARNING", KRAKE_LOG="{level: DEBUG}").log == {"level": "WARNING"}
+
+
+def test_an_option_that_is_no_yaml_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("--log", "{")
+    assert "--log must hold YAML" in capsys.readouterr().err
+
+
+def test_a_section_without_keys_is_none() -> None:
+    write("tls:\nlog:\n")
+    assert parse() == Settings()
+
+
+def test_check_says_whether_the_configuration_is_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    write("worker_count: 3\n")
+    with pytest.raises(SystemExit) as stop:
+        parse("--check")
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == "The configuration is in order (settings.yaml).\n"
+    with pytest.raises(SystemExit) as stop:
+        parse("--check", "--worker-count", "3", "--tls-enabled", KRAKE_TLS_ENABLED="perhaps", KRAKE_WORKER_COUNT="x")
+    assert stop.value.code == 0
+    with pytest.raises(SystemExit) as stop:
+        parse("--check", KRAKE_TLS_ENABLED="perhaps")
+    assert stop.value.code == 1
