@@ -5,6 +5,10 @@ at once, moves the revision on by at least one, and each entry remembers the rev
 needs to write without locks (name the revision you have read; if it is another one by now, nothing is written) and to
 follow the store without gaps (list, then watch from the revision of the list).
 
+An entry may be written with a time to live, `ttl`, in seconds from 1 on. The store deletes it when that is over, also if nobody
+is there any more: never before, and usually within a minute after. A later write with a `ttl` begins the time anew; one without
+leaves it as it is.
+
 Any method may raise `Unavailable` or `Denied`; both are left out of the docstrings below. No method takes longer than the
 store's time limit, except `Store.watch`, which waits for as long as nothing happens.
 """
@@ -82,19 +86,21 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Write `key`, which must not exist."""
+    """Write `key`, which must not exist; with `ttl`, it expires."""
 
     key: str
     value: bytes
+    ttl: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Write `key`, whose entry must still have the revision `expected`."""
+    """Write `key`, whose entry must still have the revision `expected`; with `ttl`, it expires, counted anew from now."""
 
     key: str
     value: bytes
     expected: int
+    ttl: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +197,11 @@ class Store(Protocol):
         """
         ...
 
-    async def create(self, key: str, value: bytes) -> int:
+    async def create(self, key: str, value: bytes, *, ttl: int | None = None) -> int:
         """Write a new key; returns the revision of the write. Raises `AlreadyExists`, `TooLarge`."""
         ...
 
-    async def update(self, key: str, value: bytes, expected: int) -> int:
+    async def update(self, key: str, value: bytes, expected: int, *, ttl: int | None = None) -> int:
         """Replace the value written at revision `expected`; returns the new revision. Raises `Conflict`, `TooLarge`."""
         ...
 

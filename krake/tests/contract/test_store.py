@@ -1,6 +1,7 @@
 """What every store must do (`krake.ports.store`), on each store that we have."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -469,3 +470,72 @@ class TestClose:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+
+
+class TestTimeToLive:
+    async def test_an_entry_expires_and_watches_are_told(self, store: Store) -> None:
+        before = await store.revision()
+        started = time.monotonic()
+        await store.create("/e/short", b"1", ttl=2)
+        await store.create("/e/lasting", b"2")
+        async with watching(store, "/e/", before) as batches:
+            changes: list[Change] = []
+            async for batch in batches:
+                changes += batch.changes
+                if any(change.type is ChangeType.DELETE for change in changes):
+                    break
+        assert time.monotonic() - started > 1.9
+        assert [(change.type, change.key) for change in changes[2:]] == [(ChangeType.DELETE, "/e/short")]
+        assert changes[2].previous is not None
+        assert changes[2].previous.value == b"1"
+        assert [entry.key for entry in (await store.list("/e/")).entries] == ["/e/lasting"]
+
+    async def test_an_update_with_a_time_to_live_begins_it_anew(self, store: Store) -> None:
+        revisions = {name: await store.create(f"/e/{name}", b"1", ttl=2) for name in ("renewed", "left")}
+        await store.update("/e/renewed", b"2", revisions["renewed"], ttl=600)
+        await expired(store, "/e/left")
+        assert await store.get("/e/renewed") is not None
+
+    async def test_an_update_without_leaves_it_as_it_is(self, store: Store) -> None:
+        revision = await store.create("/e/a", b"1", ttl=2)
+        await store.update("/e/a", b"2", revision)
+        await expired(store, "/e/a")
+
+    async def test_an_update_can_make_an_entry_expire(self, store: Store) -> None:
+        revision = await store.create("/e/a", b"1")
+        await store.update("/e/a", b"2", revision, ttl=1)
+        await expired(store, "/e/a")
+
+    async def test_entries_written_together_may_have_different_times(self, store: Store) -> None:
+        await store.transact([Create("/e/1", b"", 2), Create("/e/2", b"", 600), Create("/e/3", b"")])
+        await expired(store, "/e/1")
+        assert [entry.key for entry in (await store.list("/e/")).entries] == ["/e/2", "/e/3"]
+
+    async def test_what_was_deleted_and_created_anew_does_not_expire(self, store: Store) -> None:
+        await store.delete("/e/a", await store.create("/e/a", b"1", ttl=2))
+        await store.create("/e/a", b"2")
+        await store.create("/e/b", b"", ttl=2)
+        await expired(store, "/e/b")
+        assert await store.get("/e/a") is not None
+
+    async def test_a_refused_write_leaves_the_time_as_it_is(self, store: Store) -> None:
+        revision = await store.create("/e/a", b"1")
+        with pytest.raises(Conflict):
+            await store.update("/e/a", b"2", revision + 1, ttl=1)
+        with pytest.raises(AlreadyExists):
+            await store.create("/e/a", b"2", ttl=1)
+        await store.create("/e/b", b"", ttl=1)
+        await expired(store, "/e/b")
+        assert await store.get("/e/a") is not None
+
+    @pytest.mark.parametrize("ttl", [0, -1])
+    async def test_there_is_no_shorter_time_than_a_second(self, store: Store, ttl: int) -> None:
+        with pytest.raises(ValueError, match="at least 1 second"):
+            await store.create("/e/a", b"", ttl=ttl)
+
+
+async def expired(store: Store, key: str) -> None:
+    """Wait until an entry is gone."""
+    async with asyncio.timeout(LIMIT):
+        while await store.get(key) is not None:  # noqa: ASYNC110 (the store does it)
+            await asyncio.sleep(0.05)

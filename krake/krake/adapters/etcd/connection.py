@@ -31,6 +31,7 @@ class Rpc(Generic[Answer]):
 
 RANGE = Rpc("/etcdserverpb.KV/Range", rpc.RangeResponse)
 TXN = Rpc("/etcdserverpb.KV/Txn", rpc.TxnResponse)
+LEASE_GRANT = Rpc("/etcdserverpb.Lease/LeaseGrant", rpc.LeaseGrantResponse)
 COMPACT = Rpc("/etcdserverpb.KV/Compact", rpc.CompactionResponse)
 WATCH = Rpc("/etcdserverpb.Watch/Watch", rpc.WatchResponse)
 AUTHENTICATE = Rpc("/etcdserverpb.Auth/Authenticate", rpc.AuthenticateResponse)
@@ -166,7 +167,7 @@ class Connection:
     async def write(self, procedure: Rpc[Answer], request: Message) -> Answer:
         """Call something that changes the store; repeated only where it was surely not applied.
 
-        Raises Unavailable (`outcome_unknown` if so), Denied, OutOfRange, TooLarge, StoreError.
+        Raises Unavailable (`outcome_unknown` if so), Denied, OutOfRange, NoLease, TooLarge, StoreError.
         """
         deadline = asyncio.get_running_loop().time() + self.timeout
         if not self.member.connected:

@@ -32,24 +32,22 @@ class OutOfRange(StoreError):
         self.ahead = ahead
 
 
+class NoLease(StoreError):
+    """A lease that an entry was to be written with is over. Nothing was written."""
+
+
 _EXPIRED = ("invalid auth token", "revision of auth store is old", "user name is empty")
 _TOO_LARGE = ("request is too large", "larger than max")
 _FULL = "database space exceeded"
 _BUSY = "too many requests"
+_NO_LEASE = "requested lease not found"
 
 
 def diagnose(code: StatusCode, details: str, endpoint: str, *, write: bool) -> Failure:
     """What a failed call to `endpoint` means; `write` if it would have changed the store."""
     said = f"etcd at {endpoint} says: {details}."
-    if any(text in details for text in _TOO_LARGE):
-        return Failure(TooLarge(f"The write is too large for the store. {said}"), Remedy.NONE)
-    if any(text in details for text in _EXPIRED):
-        return Failure(Denied(f"The store wants a valid user and password. {said}"), Remedy.LOG_IN)
-    if _FULL in details:
-        advice = "compact and defragment it, then disarm its alarm, or raise its quota"
-        return Failure(Unavailable(f"The store is full and takes no writes; {advice}. {said}"), Remedy.NONE)
-    if _BUSY in details:
-        return Failure(Unavailable(f"The store is overloaded. {said}"), Remedy.REPEAT)
+    if recognised := _recognise(details, said):
+        return recognised
     match code:
         case StatusCode.OUT_OF_RANGE:
             return Failure(OutOfRange(said, ahead="future" in details), Remedy.NONE)
@@ -62,6 +60,20 @@ def diagnose(code: StatusCode, details: str, endpoint: str, *, write: bool) -> F
         case StatusCode.DEADLINE_EXCEEDED:
             return _interrupted(f"etcd at {endpoint} did not answer in time", write)
     return _interrupted(f"etcd at {endpoint} cannot be reached or cannot serve: {details or code.name}", write)
+
+
+def _recognise(details: str, said: str) -> Failure | None:
+    """What the words of etcd alone tell, whatever its code is."""
+    if any(text in details for text in _TOO_LARGE):
+        return Failure(TooLarge(f"The write is too large for the store. {said}"), Remedy.NONE)
+    if any(text in details for text in _EXPIRED):
+        return Failure(Denied(f"The store wants a valid user and password. {said}"), Remedy.LOG_IN)
+    if _FULL in details:
+        advice = "compact and defragment it, then disarm its alarm, or raise its quota"
+        return Failure(Unavailable(f"The store is full and takes no writes; {advice}. {said}"), Remedy.NONE)
+    if _NO_LEASE in details:
+        return Failure(NoLease(f"The store knows no such lease (any more). {said}"), Remedy.NONE)
+    return Failure(Unavailable(f"The store is overloaded. {said}"), Remedy.REPEAT) if _BUSY in details else None
 
 
 def _interrupted(problem: str, write: bool) -> Failure:

@@ -1,6 +1,6 @@
 """Translates between the values of the store port and etcd's messages. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from krake.adapters.etcd import rpc_pb2 as rpc
 from krake.ports.store import AlreadyExists, Change, ChangeType, Conflict, Create, Delete, Entry, Guard, Operation, Update
@@ -53,14 +53,22 @@ def prefix_watch(prefix: str, start: int) -> rpc.WatchRequest:
     )
 
 
-def transaction(operations: Sequence[Operation]) -> rpc.TxnRequest:
+def lifetimes(operations: Sequence[Operation]) -> set[int]:
+    """The times to live that operations ask for, in seconds."""
+    found = (operation.ttl for operation in operations if isinstance(operation, Create | Update))
+    return {ttl for ttl in found if ttl is not None}
+
+
+def transaction(operations: Sequence[Operation], leases: Mapping[int, int]) -> rpc.TxnRequest:
     """All operations if all their conditions hold; else the current entries of all their keys.
+
+    `leases` has the lease for each of their `lifetimes`.
 
     Raises ValueError if none of them writes, there are too many, or two for the same key.
     """
     if not 1 <= len(operations) <= MOST_OPERATIONS:
         raise ValueError(f"A transaction takes 1 to {MOST_OPERATIONS} operations, not {len(operations)}.")
-    writes = [_write(operation) for operation in operations if not isinstance(operation, Guard)]
+    writes = [_write(operation, leases) for operation in operations if not isinstance(operation, Guard)]
     if not writes:
         raise ValueError("A transaction must write something.")
     if len({operation.key for operation in operations}) < len(operations):
@@ -86,11 +94,17 @@ def _expected(operation: Update | Delete | Guard) -> int:
     return operation.expected
 
 
-def _write(operation: Create | Update | Delete) -> rpc.RequestOp:
+def _write(operation: Create | Update | Delete, leases: Mapping[int, int]) -> rpc.RequestOp:
     key = encode(operation.key)
     if isinstance(operation, Delete):
         return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key))
-    return rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=operation.value))
+    put = rpc.PutRequest(key=key, value=operation.value)
+    if operation.ttl is not None:
+        put.lease = leases[operation.ttl]
+    else:
+        # Otherwise the entry would lose its lease, and stay for ever.
+        put.ignore_lease = isinstance(operation, Update)
+    return rpc.RequestOp(request_put=put)
 
 
 def refusal(operations: Sequence[Operation], answer: rpc.TxnResponse) -> AlreadyExists | Conflict:

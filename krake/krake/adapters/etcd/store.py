@@ -1,15 +1,17 @@
 """`krake.ports.store.Store` on etcd."""
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence, Set
 from types import TracebackType
 from typing import Self
 
 from krake.adapters.etcd import messages
 from krake.adapters.etcd import rpc_pb2 as rpc
 from krake.adapters.etcd.connection import COMPACT, PROBE, RANGE, TXN, Connection, Login, Tls
-from krake.adapters.etcd.errors import OutOfRange
+from krake.adapters.etcd.errors import NoLease, OutOfRange
+from krake.adapters.etcd.leases import Leases
 from krake.adapters.etcd.watch import follow
-from krake.ports.store import Batch, Compacted, Create, Delete, Entry, Operation, Snapshot, Update
+from krake.ports.store import Batch, Compacted, Create, Delete, Entry, Operation, Snapshot, Unavailable, Update
 
 _PING_TIMEOUT = 2.0
 
@@ -32,6 +34,7 @@ class EtcdStore:
         Nothing is connected yet. Raises ValueError for endpoints of another form, or none.
         """
         self._connection = Connection(endpoints, tls, login, timeout)
+        self._leases = Leases(self._connection)
         self._heartbeat = heartbeat
 
     async def __aenter__(self) -> Self:
@@ -57,20 +60,38 @@ class EtcdStore:
         entries = tuple(map(messages.entry, answer.kvs))
         return Snapshot(entries, request.revision or answer.header.revision, answer.more)
 
-    async def create(self, key: str, value: bytes) -> int:
-        return await self.transact([Create(key, value)])
+    async def create(self, key: str, value: bytes, *, ttl: int | None = None) -> int:
+        return await self.transact([Create(key, value, ttl)])
 
-    async def update(self, key: str, value: bytes, expected: int) -> int:
-        return await self.transact([Update(key, value, expected)])
+    async def update(self, key: str, value: bytes, expected: int, *, ttl: int | None = None) -> int:
+        return await self.transact([Update(key, value, expected, ttl)])
 
     async def delete(self, key: str, expected: int) -> int:
         return await self.transact([Delete(key, expected)])
 
     async def transact(self, operations: Sequence[Operation]) -> int:
-        answer = await self._connection.write(TXN, messages.transaction(operations))
+        ttls = messages.lifetimes(operations)
+        answer = await (self._write_leased(operations, ttls) if ttls else self._write(operations, {}))
         if not answer.succeeded:
             raise messages.refusal(operations, answer)
         return answer.header.revision
+
+    async def _write(self, operations: Sequence[Operation], leases: Mapping[int, int]) -> rpc.TxnResponse:
+        return await self._connection.write(TXN, messages.transaction(operations, leases))
+
+    async def _write_leased(self, operations: Sequence[Operation], ttls: Set[int]) -> rpc.TxnResponse:
+        try:
+            async with asyncio.timeout(self._connection.timeout):
+                leases = {ttl: await self._leases.obtain(ttl) for ttl in ttls}
+                try:
+                    return await self._write(operations, leases)
+                except NoLease:
+                    # Somebody has revoked it, or etcd was set back to a state without it.
+                    self._leases.forget(set(leases.values()))
+                    return await self._write(operations, {ttl: await self._leases.obtain(ttl) for ttl in ttls})
+        except TimeoutError:
+            message = "The store did not answer in time; the write may have been applied, read the entry to find out."
+            raise Unavailable(message, outcome_unknown=True) from None
 
     def watch(self, prefix: str, after: int) -> AsyncGenerator[Batch, None]:
         return follow(self._connection, prefix, after, self._heartbeat)
