@@ -9,24 +9,38 @@ from aiohttp import web
 from krake.api.actions import ACTIONS
 from krake.api.authorization import Authorizer, Permission
 from krake.api.handlers import Handlers, Services
-from krake.api.problem import of_fields
-from krake.api.requests import USER
+from krake.api.problem import Problem, of_fields
+from krake.api.requests import USER, route_of
 from krake.data.kinds import KINDS, Kind, Resource
 from krake.data.metadata import Key, Verb
 from krake.data.names import is_name
+from krake.data.record import Record
 
 ServeCollection = Callable[[web.Request, str | None], Awaitable[web.StreamResponse]]
 ServeObject = Callable[[web.Request, Key], Awaitable[web.StreamResponse]]
 
+_HOOK_PATHS = frozenset(
+    f"/{definition.api}/namespaces/{{namespace}}/{definition.plural}/{{name}}/{action}"
+    for definition in (kind.definition for kind in KINDS.values())
+    for action in definition.actions
+    if action in ("complete", "shutdown")
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method and a path, what a user needs to call them, and who serves them."""
+    """A method and a path, what a user needs to call them, and who serves them.
+
+    :param operation: what it does: the name of the handler, or of the action.
+    :param body: of an action, if it has one.
+    """
 
     method: str
     path: str
     permission: Permission
     serve: ServeCollection | ServeObject
+    operation: str
+    body: type[Record] | None = None
 
 
 def routes_of(kind: type[Resource], services: Services) -> Iterator[Route]:
@@ -40,7 +54,8 @@ def routes_of(kind: type[Resource], services: Services) -> Iterator[Route]:
     def route(method: str, path: str, verb: Verb, serve: ServeCollection | ServeObject, *resources: str) -> Route:
         everywhere = definition.namespaced and "{namespace}" not in path
         resources = resources or (definition.plural,)
-        return Route(method, path, Permission(definition.api, resources, verb, everywhere=everywhere), serve)
+        permission = Permission(definition.api, resources, verb, everywhere=everywhere)
+        return Route(method, path, permission, serve, serve.__name__)
 
     for path in dict.fromkeys([collection, definition.path]):
         yield route("GET", path, Verb.list, handlers.list_or_watch)
@@ -55,8 +70,14 @@ def routes_of(kind: type[Resource], services: Services) -> Iterator[Route]:
         yield route("PATCH", f"{single}/status", Verb.update, handlers.patch_status, resource)
     for name, body in definition.actions.items():
         action = ACTIONS[kind, name]
-        serve = partial(handlers.act, action=action, body_class=body)
-        yield route("PUT", f"{single}/{name}", Verb.update, serve, *action.permissions)
+        permission = Permission(definition.api, action.permissions, Verb.update)
+        yield Route("PUT", f"{single}/{name}", permission, partial(handlers.act, action=action, body_class=body), name, body)
+
+
+def check_hook_route(request: web.Request) -> None:
+    """Refuse the request of somebody who is known on the routes of hooks only. Raises Problem 403."""
+    if route_of(request) not in _HOOK_PATHS:
+        raise Problem(403, f"The certificate of '{request[USER]}' is that of a hook, which may do nothing but tell of its end.")
 
 
 def add_routes(router: web.UrlDispatcher, services: Services, authorizer: Authorizer) -> None:

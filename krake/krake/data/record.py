@@ -26,6 +26,8 @@ FLAGS = "krake"
 
 Validator = Callable[[Any], None]
 Encoder = Callable[[Any], Any]
+Secrecy = bool | Callable[[Any, Any, Any], Any]
+"""Whether a value is secret, or which parts of it are: a function as :data:`krake.data.secrets.Rewrite` describes."""
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,15 +45,17 @@ class Flags:
     :param readonly: owned by the server; ignored in request bodies.
     :param immutable: may not change after creation.
     :param subresource: changed only through a route of its own.
-    :param secret: never shown to someone who may not read secrets.
+    :param secret: never shown to someone who may not read secrets, and sealed in the store; see :mod:`krake.data.secrets`.
     :param validate: raises :class:`marshmallow.ValidationError` for a wrong value; called at admission only.
+    :param example: a wire form of the field, for the documentation; optional fields that have one are part of samples.
     """
 
     readonly: bool = False
     immutable: bool = False
     subresource: bool = False
-    secret: bool = False
+    secret: Secrecy = False
     validate: Validator | None = None
+    example: Any = None
 
 
 def field(
@@ -61,14 +65,17 @@ def field(
     readonly: bool = False,
     immutable: bool = False,
     subresource: bool = False,
-    secret: bool = False,
+    secret: Secrecy = False,
     validate: Validator | None = None,
+    example: Any = None,
 ) -> Any:
     """Declare a field that has a default, a flag or a validator; see :class:`Flags`."""
-    flags = Flags(readonly, immutable, subresource, secret, validate)
+    # A record that finds its way into a log takes no secret along.
+    shown = not secret
+    flags = Flags(readonly, immutable, subresource, secret, validate, example)
     if factory is not None:
-        return dataclasses.field(default_factory=factory, metadata={FLAGS: flags})
-    return dataclasses.field(default=default, metadata={FLAGS: flags})
+        return dataclasses.field(default_factory=factory, metadata={FLAGS: flags}, repr=shown)
+    return dataclasses.field(default=default, metadata={FLAGS: flags}, repr=shown)
 
 
 @runtime_checkable
