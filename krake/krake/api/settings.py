@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from krake.data.names import at_least, check_url, each_of, one_of
+from krake.data.names import at_least, check_port, check_url, each_of, one_of
 from krake.data.record import Record, field
 
 PROBLEM_BASE_URL = "https://rak-n-rok.readthedocs.io/projects/krake/en/latest/user/problem.html"
@@ -24,7 +24,7 @@ class EtcdSettings(Record):
     """
 
     host: str = "127.0.0.1"
-    port: int = 2379
+    port: int = field(default=2379, validate=check_port)
     endpoints: list[str] = field(factory=list)
     username: str = ""
     password: str = field(default="", secret=True)
@@ -188,7 +188,7 @@ class ApiConfig(Record):
     """
 
     host: str = "localhost"
-    port: int = 8080
+    port: int = field(default=8080, validate=check_port)
     max_body_size: int = field(default=1_048_576, validate=at_least(1))
     max_staleness: float = field(default=30.0, validate=at_least(1))
     etcd: EtcdSettings = field(factory=EtcdSettings)

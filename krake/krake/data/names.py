@@ -112,3 +112,10 @@ def at_least(minimum: float) -> Rule:
             raise ValidationError(f"Must be greater than or equal to {minimum}.")
 
     return check
+
+
+@rule({"minimum": 0, "maximum": 65535})
+def check_port(port: int) -> None:
+    """Refuse what is no port; 0 stands for any free one."""
+    if not 0 <= port <= 65535:
+        raise ValidationError("Must be a port: 0 to 65535.")

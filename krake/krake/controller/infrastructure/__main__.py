@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 
 from krake.client import Client
-from krake.controller.runtime import ControllerConfig, Parts, run_command
+from krake.controller.infrastructure.settings import InfrastructureConfig
+from krake.controller.runtime import Parts, run_command
 
 DESCRIPTION = "The controller of Krake that creates clusters on clouds."
 
@@ -14,10 +15,10 @@ log = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until a signal ends it; return the exit status."""
-    return run_command("infrastructure", DESCRIPTION, (ControllerConfig, "infrastructure.yaml"), _build, argv)
+    return run_command("infrastructure", DESCRIPTION, (InfrastructureConfig, "infrastructure.yaml"), _build, argv)
 
 
-def _build(config: ControllerConfig, client: Client) -> Parts:
+def _build(config: InfrastructureConfig, client: Client) -> Parts:
     log.info("There is nothing to do yet: clusters are registered, not created.")
     return Parts(informers=[], controllers=[])
 

@@ -1,5 +1,6 @@
 """The command line of a controller."""
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -25,5 +26,9 @@ def run_command(
     """
     cls, file_name = settings
     chosen = config.parse(cls, file_name, description, argv)
-    logs.configure(chosen.log)
+    try:
+        logs.configure(chosen.log)
+    except ValueError as error:
+        print(f"krake-{name}: log: {error}", file=sys.stderr)
+        return 1
     return run_process(name, partial(build, chosen), chosen)

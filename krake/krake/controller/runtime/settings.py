@@ -4,6 +4,7 @@ import ssl
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from krake.data.names import at_least, check_port, check_url
 from krake.data.record import Record, field
 
 
@@ -30,11 +31,11 @@ class ControllerConfig(Record):
     :param log: as :func:`logging.config.dictConfig` takes it.
     """
 
-    api_endpoint: str = "http://localhost:8080"
-    worker_count: int = 5
-    debounce: float = 0.0
-    health_port: int = 0
-    drain_timeout: float = 20.0
+    api_endpoint: str = field(default="http://localhost:8080", validate=check_url)
+    worker_count: int = field(default=5, validate=at_least(1))
+    debounce: float = field(default=0.0, validate=at_least(0))
+    health_port: int = field(default=0, validate=check_port)
+    drain_timeout: float = field(default=20.0, validate=at_least(0))
     tls: TlsConfig = field(factory=TlsConfig)
     log: dict[str, Any] = field(factory=dict)
 

@@ -1,0 +1,4 @@
+"""Creates clusters by OpenStack Magnum.
+
+It watches nothing yet.
+"""
