@@ -166,7 +166,7 @@ class Handlers:
     def _awaited_state(self, request: web.Request) -> str | None:
         """Return the state that the request is to wait for, in capitals."""
         text = request.query.get("blocking", "")
-        if text in _UNBLOCKED or not (states := _states_of(self._kind)):
+        if text in _UNBLOCKED or not (states := states_of(self._kind)):
             return None
         if text.upper() not in states | {"DELETED"}:
             known = ", ".join(sorted(state.lower() for state in states))
@@ -199,7 +199,8 @@ def _state_of(record: Any) -> str:
     return str(record.status.state.name)
 
 
-def _states_of(kind: type[Resource]) -> set[str]:
+def states_of(kind: type[Resource]) -> set[str]:
+    """Return the names of the states that objects of a kind can be in."""
     status = next((info.type for info in fields_of(kind) if info.name == "status"), None)
     state = next((info.type for info in fields_of(status) if info.name == "state"), None) if status else None
     return set(state.__members__) if isinstance(state, type) and issubclass(state, Enum) else set()
