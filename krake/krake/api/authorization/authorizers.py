@@ -1,28 +1,21 @@
-"""Who may do what."""
+"""The ways to decide who may do what."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from krake.api.authentication import ANONYMOUS, unauthenticated
+from krake.api.authorization.rules import EVERYTHING, Permission, allows
 from krake.api.cache import Cache
 from krake.api.problem import Problem, unavailable
 from krake.data.core import Role, RoleBinding, RoleRule
-from krake.data.metadata import Verb
 
 
-class Permission(NamedTuple):
-    """What a request needs.
+class Verdict(NamedTuple):
+    """Whether someone may do something, and a sentence that says why."""
 
-    :param resources: any of which allows the request, for example ``applications/status``.
-    :param namespace: ``None`` for a kind without namespaces, and for all namespaces if *everywhere*.
-    """
-
-    api: str
-    resources: tuple[str, ...]
-    verb: Verb
-    namespace: str | None = None
-    everywhere: bool = False
+    allowed: bool
+    reason: str
 
 
 class Authorizer(Protocol):
@@ -31,12 +24,20 @@ class Authorizer(Protocol):
     def check(self, user: str, permission: Permission) -> None:
         """Return if *user* has the permission.
 
-        :raises Problem: 401 or 403 if not.
+        :raises Problem: 401 or 403 if not, 503 if that is not known now.
         """
         ...
 
     def allows(self, user: str, permission: Permission) -> bool:
         """Whether *user* has the permission; for what is not the request itself, such as seeing secrets in the answer."""
+        ...
+
+    def judge(self, user: str, permission: Permission) -> Verdict:
+        """Decide, and say why."""
+        ...
+
+    def rules_of(self, user: str) -> list[RoleRule]:
+        """Return all rules that grant something to *user*."""
         ...
 
 
@@ -49,6 +50,12 @@ class AlwaysAllow:
     def allows(self, user: str, permission: Permission) -> bool:
         return True
 
+    def judge(self, user: str, permission: Permission) -> Verdict:
+        return Verdict(True, "Everybody may do everything here.")
+
+    def rules_of(self, user: str) -> list[RoleRule]:
+        return [EVERYTHING]
+
 
 class AlwaysDeny:
     """Nobody may do anything."""
@@ -59,6 +66,20 @@ class AlwaysDeny:
     def allows(self, user: str, permission: Permission) -> bool:
         return False
 
+    def judge(self, user: str, permission: Permission) -> Verdict:
+        return Verdict(False, "Nobody may do anything here.")
+
+    def rules_of(self, user: str) -> list[RoleRule]:
+        return []
+
+
+class Grant(NamedTuple):
+    """A rule, and how a user came by it."""
+
+    rule: RoleRule
+    role: str
+    binding: str
+
 
 class RoleBased:
     """Users may do what the rules of their roles allow, according to the roles and bindings in the watch cache."""
@@ -66,7 +87,7 @@ class RoleBased:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
         self._known = (-1, -1)
-        self._rules: Mapping[str, list[RoleRule]] = {}
+        self._grants: Mapping[str, list[Grant]] = {}
 
     def check(self, user: str, permission: Permission) -> None:
         if user == ANONYMOUS:
@@ -77,27 +98,28 @@ class RoleBased:
             raise _forbidden(user, permission)
 
     def allows(self, user: str, permission: Permission) -> bool:
-        return any(allows(rule, permission) for rule in self._current_rules().get(user, ()))
+        return any(allows(grant.rule, permission) for grant in self._grants_of(user))
 
-    def _current_rules(self) -> Mapping[str, list[RoleRule]]:
+    def judge(self, user: str, permission: Permission) -> Verdict:
+        if user == ANONYMOUS:
+            return Verdict(False, "Anonymous users have no permissions here.")
+        grants = self._grants_of(user)
+        for grant in grants:
+            if allows(grant.rule, permission):
+                return Verdict(True, f"Role '{grant.role}' allows it, bound to the user by '{grant.binding}'.")
+        if not grants:
+            return Verdict(False, f"No role is bound to user '{user}'.")
+        return Verdict(False, f"None of the roles of user '{user}' allows to {permission}.")
+
+    def rules_of(self, user: str) -> list[RoleRule]:
+        return [grant.rule for grant in self._grants_of(user)]
+
+    def _grants_of(self, user: str) -> list[Grant]:
         known = (self._cache[Role].changed, self._cache[RoleBinding].changed)
         if known != self._known:
-            self._rules = _rules_by_user(self._cache)
+            self._grants = _grants_by_user(self._cache)
             self._known = known
-        return self._rules
-
-
-def allows(rule: RoleRule, permission: Permission) -> bool:
-    """Whether a rule grants a permission; the empty text stands for all."""
-    if rule.api not in ("", permission.api):
-        return False
-    if "" not in rule.resources and not set(permission.resources) & set(rule.resources):
-        return False
-    if permission.everywhere:
-        return "" in rule.namespaces and (permission.verb in rule.verbs or Verb.list_all in rule.verbs)
-    if permission.verb not in rule.verbs:
-        return False
-    return permission.namespace is None or "" in rule.namespaces or permission.namespace in rule.namespaces
+        return self._grants.get(user, []) if user != ANONYMOUS else []
 
 
 def roles_of(user: str, cache: Cache) -> list[str]:
@@ -106,15 +128,17 @@ def roles_of(user: str, cache: Cache) -> list[str]:
     return sorted({role for roles in bound for role in roles})
 
 
-def _rules_by_user(cache: Cache) -> Mapping[str, list[RoleRule]]:
+def _grants_by_user(cache: Cache) -> Mapping[str, list[Grant]]:
     records = (item.record for item in cache[Role].select(Role.definition.prefix))
     roles = {record.metadata.name: record for record in records if isinstance(record, Role) and not record.metadata.deleted}
-    rules: dict[str, list[RoleRule]] = defaultdict(list)
+    grants: dict[str, list[Grant]] = defaultdict(list)
     for binding in _alive_bindings(cache):
-        granted = [rule for name in binding.roles if name in roles for rule in roles[name].rules]
+        granted = [
+            Grant(rule, name, binding.metadata.name) for name in binding.roles if name in roles for rule in roles[name].rules
+        ]
         for user in binding.users:
-            rules[user] += granted
-    return rules
+            grants[user] += granted
+    return grants
 
 
 def _alive_bindings(cache: Cache) -> Iterator[RoleBinding]:
@@ -124,10 +148,7 @@ def _alive_bindings(cache: Cache) -> Iterator[RoleBinding]:
 
 
 def _forbidden(user: str, permission: Permission) -> Problem:
-    place = "in all namespaces" if permission.everywhere else f"in namespace '{permission.namespace}'"
-    where = f" {place}" if permission.everywhere or permission.namespace else ""
-    what = f"{permission.verb.name} {permission.api} {permission.resources[0]}{where}"
-    return Problem(403, f"User '{user}' may not {what}.")
+    return Problem(403, f"User '{user}' may not {permission}.")
 
 
 def make_authorizer(strategy: str, cache: Cache) -> Authorizer:

@@ -1,0 +1,27 @@
+"""Who may do what: the rules of roles, the ways to decide by them, and that nobody grants more than they hold."""
+
+from krake.api.authorization.authorizers import (
+    AlwaysAllow,
+    AlwaysDeny,
+    Authorizer,
+    RoleBased,
+    Verdict,
+    make_authorizer,
+    roles_of,
+)
+from krake.api.authorization.escalation import Escalation
+from krake.api.authorization.rules import Permission, allows, covers
+
+__all__ = [
+    "AlwaysAllow",
+    "AlwaysDeny",
+    "Authorizer",
+    "Escalation",
+    "Permission",
+    "RoleBased",
+    "Verdict",
+    "allows",
+    "covers",
+    "make_authorizer",
+    "roles_of",
+]
