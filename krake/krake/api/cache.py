@@ -43,6 +43,8 @@ class Collection:
         self.subscriptions: set[Subscription] = set()
         self.listings: dict[str, bytes] = {}
         """Texts of whole lists by prefix, until the next change."""
+        self.unreadable: set[str] = set()
+        """The store keys of entries that are left out because they are no objects."""
         self._items: dict[str, Item] = {}
         self._order: list[str] = []
         self._history: deque[Event] = deque()
@@ -63,7 +65,8 @@ class Collection:
 
     def load(self, entries: Sequence[Entry], revision: int) -> None:
         """Begin anew with the objects as they are at *revision*."""
-        items = [item for entry in entries if (item := _read(self.kind, entry))]
+        self.unreadable.clear()
+        items = [item for entry in entries if (item := self._read(entry))]
         self._items = {item.store_key: item for item in items}
         self._order = sorted(self._items)
         self._history.clear()
@@ -85,7 +88,8 @@ class Collection:
 
     def _follow(self, change: Change) -> Event | None:
         previous = self._items.get(change.key)
-        item = _read(self.kind, change.entry) if change.type is ChangeType.PUT else None
+        self.unreadable.discard(change.key)
+        item = self._read(change.entry) if change.type is ChangeType.PUT else None
         if item is None:
             if previous is None:
                 return None
@@ -96,6 +100,12 @@ class Collection:
             insort(self._order, change.key)
         self._items[change.key] = item
         return Event(WatchEventType.ADDED if previous is None else WatchEventType.MODIFIED, item, previous)
+
+    def _read(self, entry: Entry) -> Item | None:
+        item = _read(self.kind, entry)
+        if item is None:
+            self.unreadable.add(entry.key)
+        return item
 
     def since(self, revision: int) -> list[Event]:
         """The changes after *revision*, which must not be before the horizon."""
@@ -152,6 +162,8 @@ class Cache:
         self._ticket = count()
         self.revision = 0
         """All changes up to this revision have been taken over; 0 before the first load."""
+        self.store_revision = 0
+        """How far the store itself was when it was asked last."""
 
     def __getitem__(self, kind: type[Resource]) -> Collection:
         return self._collections[kind]
@@ -163,7 +175,12 @@ class Cache:
     @property
     def readable(self) -> bool:
         """Whether the cache is loaded and the store was reached not too long ago."""
-        return self.revision > 0 and time.monotonic() - self._store_seen <= self._max_staleness
+        return self.revision > 0 and self.age <= self._max_staleness
+
+    @property
+    def age(self) -> float:
+        """How many seconds ago the store was reached last; infinite before the first time."""
+        return time.monotonic() - self._store_seen
 
     async def run(self) -> None:
         """Follow the store, for ever."""
@@ -196,7 +213,7 @@ class Cache:
         answered = True
         while True:
             try:
-                await self._store.ping()
+                self.store_revision = await self._store.ping()
                 self._store_seen = time.monotonic()
                 answered = True
             except StoreError as error:

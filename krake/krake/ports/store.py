@@ -234,8 +234,8 @@ class Store(Protocol):
         """The current revision: that of the last write applied, to whatever key."""
         ...
 
-    async def ping(self) -> None:
-        """Return if the store serves consistent reads now; raises after a short wait (2 seconds or less) if not."""
+    async def ping(self) -> int:
+        """Return the current revision if the store serves consistent reads now; raises after 2 seconds or less if not."""
         ...
 
     async def compact(self, revision: int) -> None:

@@ -100,8 +100,9 @@ class EtcdStore:
         answer = await self._connection.read(RANGE, PROBE)
         return answer.header.revision
 
-    async def ping(self) -> None:
-        await self._connection.read(RANGE, PROBE, min(_PING_TIMEOUT, self._connection.timeout))
+    async def ping(self) -> int:
+        answer = await self._connection.read(RANGE, PROBE, min(_PING_TIMEOUT, self._connection.timeout))
+        return answer.header.revision
 
     async def compact(self, revision: int) -> None:
         try:
