@@ -19,6 +19,7 @@ from krake.api.reader import Reader
 from krake.api.routes import add_routes
 from krake.api.service import ServiceHandlers
 from krake.api.settings import ApiConfig
+from krake.api.tls import HANDSHAKE_LIMIT, ServerTls
 from krake.api.watch import Watches
 from krake.api.writer import Writer
 from krake.ports.store import Store
@@ -27,7 +28,7 @@ _SHUTDOWN_LIMIT = 10.0
 """Seconds that requests under way have to end when the server stops."""
 
 
-def make_app(config: ApiConfig, store: Store) -> web.Application:
+def make_app(config: ApiConfig, store: Store, tls: ServerTls | None = None) -> web.Application:
     """Return the API on *store*, which stays the caller's to close.
 
     :raises ValueError: the configuration asks for what cannot be had.
@@ -46,7 +47,7 @@ def make_app(config: ApiConfig, store: Store) -> web.Application:
     app = web.Application(client_max_size=config.max_body_size)
     figures = Figures(cache)
     cross_origin = CrossOrigin(config.authentication.cors_origin)
-    Gate(make_chain(config.authentication), figures, cross_origin, config.docs.problem_base_url).install(app)
+    Gate(make_chain(config.authentication, tls), figures, cross_origin, config.docs.problem_base_url).install(app)
     ServiceHandlers(store, cache, reader, figures).add_routes(app.router)
     add_routes(app.router, services, make_authorizer(config.authorization, cache))
 
@@ -72,7 +73,6 @@ def check(config: ApiConfig) -> None:
     """Refuse what would be ignored. Raises ValueError."""
     strategy = config.authentication.strategy
     missing = {
-        "tls.enabled": config.tls.enabled,
         "authentication.strategy.keystone.enabled": strategy.keystone.enabled,
         "authentication.strategy.keycloak.enabled": strategy.keycloak.enabled,
     }
@@ -89,14 +89,32 @@ async def serve(config: ApiConfig, store: Store) -> AsyncIterator[str]:
     :raises OSError: the address cannot be listened on.
     """
     # Whoever hangs up ends the handler: nobody waits for its answer, and a watch would not notice otherwise.
+    tls = ServerTls(config.tls) if config.tls.enabled else None
     runner = web.AppRunner(
-        make_app(config, store), handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_LIMIT
+        make_app(config, store, tls), handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_LIMIT
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, config.host, config.port, backlog=1024)
-        await site.start()
-        host, port, *_ = runner.addresses[0]
-        yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        async with _listen(config, runner, tls) as (host, port):
+            yield f"{'http' if tls is None else 'https'}://{f'[{host}]' if ':' in host else host}:{port}"
     finally:
         await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def _listen(config: ApiConfig, runner: web.AppRunner, tls: ServerTls | None) -> AsyncIterator[tuple[str, int]]:
+    """Accept connections; gives the address. (A site of aiohttp would not limit the time of handshakes.)"""
+    assert runner.server is not None, "The runner is not set up."
+    server = await asyncio.get_running_loop().create_server(
+        runner.server,
+        config.host,
+        config.port,
+        backlog=1024,
+        ssl=None if tls is None else tls.context,
+        ssl_handshake_timeout=None if tls is None else HANDSHAKE_LIMIT,
+    )
+    try:
+        host, port, *_ = server.sockets[0].getsockname()
+        yield host, port
+    finally:
+        server.close()

@@ -12,6 +12,7 @@ from krake.api.cross_origin import CrossOrigin
 from krake.api.figures import Figures
 from krake.api.problem import Problem, of_store, of_validation
 from krake.api.requests import IDENTITY, REQUEST_ID, REQUEST_ID_HEADER, USER, request_id_of, route_of
+from krake.api.routes import check_hook_route
 from krake.ports.store import StoreError, Unavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -70,6 +71,8 @@ class Gate:
                     return self._cross_origin.answer_options(request)
                 request[IDENTITY] = await identify(self._chain, request)
                 request[USER] = request[IDENTITY].name
+                if request[IDENTITY].hooks_only:
+                    check_hook_route(request)
             return await handler(request)
         except Exception as error:
             problem = self._diagnose(request, error)
