@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from copy import copy
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from krake.lib import context
@@ -38,12 +39,38 @@ def configure(log: Mapping[str, Any], level: str = "INFO") -> None:
     if chosen not in FORMATS:
         raise ValueError(f"log.format: {chosen!r} is not one of {', '.join(FORMATS)}.")
     if schema:
-        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, **schema})
+        _apply(_without_unused(schema))
     else:
         logging.basicConfig(format=FORMAT, level=level, force=True)
     logging.getLogger().setLevel(level)
     for handler in _handlers():
         handler.setFormatter(JsonFormatter() if chosen == "json" else TextFormatter(handler.formatter))
+
+
+def _apply(schema: dict[str, Any]) -> None:
+    try:
+        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, **schema})
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        # The first cause says best what is wrong.
+        cause = error.__cause__.__cause__ or error.__cause__ if error.__cause__ else None
+        raise ValueError(f"log: {error}" + (f" ({cause})" if cause else "")) from None
+
+
+def _without_unused(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema without the handlers that no logger has, so that no files are opened for them; makes the folders of the
+    files of those that are left."""
+    handlers, loggers = schema.get("handlers"), schema.get("loggers")
+    if not isinstance(handlers, Mapping):
+        return schema
+    named = [schema.get("root"), *(loggers.values() if isinstance(loggers, Mapping) else ())]
+    used = [name for each in named if isinstance(each, Mapping) for name in each.get("handlers") or ()]
+    for handler in filter(lambda each: isinstance(each, Mapping), handlers.values()):
+        used += [handler.get("target"), *(handler.get("handlers") or ())]
+    kept = {name: handler for name, handler in handlers.items() if name in used}
+    for handler in kept.values():
+        if isinstance(handler, Mapping) and isinstance(file := handler.get("filename"), str):
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+    return {**schema, "handlers": kept}
 
 
 def _handlers() -> Iterator[logging.Handler]:

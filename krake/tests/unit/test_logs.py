@@ -3,7 +3,9 @@
 import io
 import json
 import logging
+import logging.handlers
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,3 +90,33 @@ def test_json_names_the_request_and_the_key() -> None:
 def test_a_format_that_is_not_known() -> None:
     with pytest.raises(ValueError, match=r"log.format: 'xml' is not one of text, json\."):
         logs.configure({"format": "xml"})
+
+
+def file_handlers(folder: Path) -> dict[str, Any]:
+    return {name: {"class": "logging.FileHandler", "filename": str(folder / name / "krake.log")} for name in ("used", "unused")}
+
+
+def test_only_handlers_that_are_used_make_files(tmp_path: Path) -> None:
+    schema = {"root": {"handlers": ["used"]}, "loggers": {"krake": {"level": "INFO"}}, "handlers": file_handlers(tmp_path)}
+    logs.configure({"level": "INFO", **schema})
+    logging.getLogger("krake").info("hello")
+    assert "hello" in (tmp_path / "used" / "krake.log").read_text()
+    assert not (tmp_path / "unused").exists()
+    logging.getLogger().handlers[0].close()
+
+
+def test_what_a_handler_writes_through_is_used(tmp_path: Path) -> None:
+    memory = {"class": "logging.handlers.MemoryHandler", "capacity": 1, "target": "used"}
+    logs.configure({"root": {"handlers": ["memory"]}, "handlers": file_handlers(tmp_path) | {"memory": memory}})
+    logging.getLogger("krake").info("hello")
+    assert "hello" in (tmp_path / "used" / "krake.log").read_text()
+    handler = logging.getLogger().handlers[0]
+    assert isinstance(handler, logging.handlers.MemoryHandler)
+    assert handler.target is not None
+    handler.target.close()
+
+
+@pytest.mark.parametrize("schema", [{"handlers": 5}, {"root": {"handlers": ["none"]}}, {"root": 5}, {"level": "LOUD"}])
+def test_what_is_no_schema_is_refused(schema: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        logs.configure(schema)

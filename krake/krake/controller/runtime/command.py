@@ -28,7 +28,7 @@ def run_command(
     chosen = config.parse(cls, file_name, description, argv)
     try:
         logs.configure(chosen.log)
-    except ValueError as error:
-        print(f"krake-{name}: log: {error}", file=sys.stderr)
+    except (ValueError, OSError) as error:
+        print(f"krake-{name}: {error}", file=sys.stderr)
         return 1
     return run_process(name, partial(build, chosen), chosen)
