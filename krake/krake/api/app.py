@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from krake.api.authentication import make_chain
-from krake.api.authorization import make_authorizer
+from krake.api.authorization import Escalation, make_authorizer
 from krake.api.cache import Cache
 from krake.api.cross_origin import CrossOrigin
 from krake.api.defaults import create_missing, read_defaults
@@ -37,11 +37,13 @@ def make_app(config: ApiConfig, store: Store, tls: ServerTls | None = None) -> w
     defaults = read_defaults(config)
     cache = Cache(store, history=config.watch.history, max_staleness=config.max_staleness)
     reader = Reader(store, cache)
+    authorizer = make_authorizer(config.authorization, cache)
     services = Services(
         cache=cache,
         reader=reader,
         writer=Writer(store, cache, repetitions=config.etcd.retry_transactions),
         watches=Watches(store, cache, buffer=config.watch.buffer),
+        escalation=Escalation(authorizer, cache),
         now=lambda: datetime.now(UTC),
     )
     app = web.Application(client_max_size=config.max_body_size)
@@ -49,7 +51,7 @@ def make_app(config: ApiConfig, store: Store, tls: ServerTls | None = None) -> w
     cross_origin = CrossOrigin(config.authentication.cors_origin)
     Gate(make_chain(config.authentication, tls), figures, cross_origin, config.docs.problem_base_url).install(app)
     ServiceHandlers(store, cache, reader, figures).add_routes(app.router)
-    add_routes(app.router, services, make_authorizer(config.authorization, cache))
+    add_routes(app.router, services, authorizer)
 
     async def follow_store(_: web.Application) -> AsyncIterator[None]:
         tasks = [

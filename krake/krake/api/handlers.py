@@ -13,6 +13,7 @@ from aiohttp import web
 from krake.api import lifecycle
 from krake.api.actions import Action, Situation
 from krake.api.admission import prepare_deletion
+from krake.api.authorization import Escalation
 from krake.api.body import check_patch_type, merge_patch, read_object
 from krake.api.cache import Cache
 from krake.api.items import Item, encode
@@ -20,6 +21,7 @@ from krake.api.lifecycle import Outcome
 from krake.api.problem import of_fields
 from krake.api.query import ListQuery, is_set
 from krake.api.reader import Reader
+from krake.api.requests import USER
 from krake.api.subscription import Subscription
 from krake.api.watch import Watches, registered
 from krake.api.writer import Writer
@@ -43,6 +45,7 @@ class Services:
     reader: Reader
     writer: Writer
     watches: Watches
+    escalation: Escalation
     now: Callable[[], datetime]
 
 
@@ -72,6 +75,7 @@ class Handlers:
         state = self._awaited_state(request)
         body = load(self._kind, await read_object(request), Purpose.CREATE)
         record = lifecycle.create(body, namespace, str(uuid.uuid4()), self._services.now())
+        self._services.escalation.check(request[USER], None, record)
         wire = await self._services.writer.create(record)
         if state is not None:
             wire = await self._wait_for(record.key, state, wire)
@@ -86,7 +90,7 @@ class Handlers:
         body = await read_object(request)
 
         def decide(item: Item) -> Outcome:
-            return lifecycle.update(item.record, lifecycle.read_body(item.record, item.decode, body), self._services.now())
+            return self._replace(request, item, lifecycle.read_body(item.record, item.decode, body))
 
         # What is wrong whatever is stored is said before the object is looked for.
         self._check_unless_stored(key, body)
@@ -99,7 +103,7 @@ class Handlers:
 
         def decide(item: Item) -> Outcome:
             body = lifecycle.read_body(item.record, item.decode, merge_patch(item.decode(), patch))
-            return lifecycle.update(item.record, body, self._services.now())
+            return self._replace(request, item, body)
 
         return await self._change(key, patch, decide)
 
@@ -149,6 +153,11 @@ class Handlers:
             return Outcome(item.record if record == item.record else record, guards=_guards(target))
 
         return answer(await self._services.writer.change(self._kind, key, decide))
+
+    def _replace(self, request: web.Request, item: Item, body: Resource) -> Outcome:
+        outcome = lifecycle.update(item.record, body, self._services.now())
+        self._services.escalation.check(request[USER], item.record, outcome.record)
+        return outcome
 
     async def _change(self, key: Key, body: dict[str, Any], decide: Callable[[Item], Outcome]) -> web.Response:
         named = lifecycle.named_version(body)
