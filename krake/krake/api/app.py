@@ -9,6 +9,7 @@ from aiohttp import web
 
 from krake.api.authentication import make_chain
 from krake.api.authorization import Escalation, make_authorizer
+from krake.api.authorization.review import ReviewHandlers
 from krake.api.cache import Cache
 from krake.api.cross_origin import CrossOrigin
 from krake.api.defaults import create_missing, read_defaults
@@ -51,6 +52,7 @@ def make_app(config: ApiConfig, store: Store, tls: ServerTls | None = None) -> w
     cross_origin = CrossOrigin(config.authentication.cors_origin)
     Gate(make_chain(config.authentication, tls), figures, cross_origin, config.docs.problem_base_url).install(app)
     ServiceHandlers(store, cache, reader, figures).add_routes(app.router)
+    ReviewHandlers(authorizer, reader).add_routes(app.router)
     add_routes(app.router, services, authorizer)
 
     async def follow_store(_: web.Application) -> AsyncIterator[None]:
