@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -13,7 +14,7 @@ from aiohttp import web
 from krake.api import lifecycle
 from krake.api.actions import Action, Situation
 from krake.api.admission import prepare_deletion
-from krake.api.authorization import Escalation
+from krake.api.authorization import Authorizer, Escalation, Permission
 from krake.api.body import check_patch_type, merge_patch, read_object
 from krake.api.cache import Cache
 from krake.api.items import Item, encode
@@ -21,14 +22,15 @@ from krake.api.lifecycle import Outcome
 from krake.api.problem import of_fields
 from krake.api.query import ListQuery, is_set
 from krake.api.reader import Reader
-from krake.api.requests import USER
+from krake.api.requests import IDENTITY, USER
 from krake.api.subscription import Subscription
 from krake.api.watch import Watches, registered
 from krake.api.writer import Writer
 from krake.data.kinds import Resource
-from krake.data.metadata import Key
+from krake.data.metadata import Key, Verb
 from krake.data.record import Record, fields_of
 from krake.data.schema import Purpose, load
+from krake.data.secrets import has_secrets
 from krake.ports.store import Guard
 
 _BLOCKING_LIMIT = 60.0
@@ -45,6 +47,7 @@ class Services:
     reader: Reader
     writer: Writer
     watches: Watches
+    authorizer: Authorizer
     escalation: Escalation
     now: Callable[[], datetime]
 
@@ -60,6 +63,7 @@ class Handlers:
     def __init__(self, kind: type[Resource], services: Services) -> None:
         self._kind = kind
         self._definition = kind.definition
+        self._has_secrets = has_secrets(kind)
         self._services = services
 
     async def list_or_watch(self, request: web.Request, namespace: str | None) -> web.StreamResponse:
@@ -67,23 +71,25 @@ class Handlers:
         prefix = self._definition.prefix_of(namespace)
         query = ListQuery.of(request.query, prefix)
         if query.watch and request.method == "GET":
-            return await self._services.watches.stream(request, self._kind, prefix, query)
-        return answer(await self._services.reader.collect(self._kind, prefix, query))
+            sees_secrets = partial(self._sees_secrets, request, namespace)
+            return await self._services.watches.stream(request, self._kind, prefix, query, sees_secrets)
+        secrets = self._sees_secrets(request, namespace)
+        return answer(await self._services.reader.collect(self._kind, prefix, query, secrets=secrets))
 
     async def create(self, request: web.Request, namespace: str | None) -> web.Response:
         """``POST`` to a collection."""
         state = self._awaited_state(request)
-        body = load(self._kind, await read_object(request), Purpose.CREATE)
+        body = load(self._kind, lifecycle.refuse_marks(self._kind, await read_object(request)), Purpose.CREATE)
         record = lifecycle.create(body, namespace, str(uuid.uuid4()), self._services.now())
         self._services.escalation.check(request[USER], None, record)
-        wire = await self._services.writer.create(record)
+        item = await self._services.writer.create(record)
         if state is not None:
-            wire = await self._wait_for(record.key, state, wire)
-        return answer(wire, 201, {"Location": f"{request.rel_url.raw_path}/{record.metadata.name}"})
+            item = await self._wait_for(record.key, state, item)
+        return self._show(request, item, 201, {"Location": f"{request.rel_url.raw_path}/{record.metadata.name}"})
 
     async def read(self, request: web.Request, key: Key) -> web.Response:
         """``GET`` of an object."""
-        return answer(self._services.reader.get(self._kind, key).wire)
+        return self._show(request, self._services.reader.get(self._kind, key))
 
     async def update(self, request: web.Request, key: Key) -> web.Response:
         """``PUT`` of an object."""
@@ -94,7 +100,7 @@ class Handlers:
 
         # What is wrong whatever is stored is said before the object is looked for.
         self._check_unless_stored(key, body)
-        return await self._change(key, body, decide)
+        return await self._change(request, key, body, decide)
 
     async def patch(self, request: web.Request, key: Key) -> web.Response:
         """``PATCH`` of an object, by a merge patch."""
@@ -105,12 +111,12 @@ class Handlers:
             body = lifecycle.read_body(item.record, item.decode, merge_patch(item.decode(), patch))
             return self._replace(request, item, body)
 
-        return await self._change(key, patch, decide)
+        return await self._change(request, key, patch, decide)
 
     async def update_status(self, request: web.Request, key: Key) -> web.Response:
         """``PUT`` of the status."""
         body = await read_object(request)
-        return await self._change(key, body, lambda item: lifecycle.update_status(item.record, body))
+        return await self._change(request, key, body, lambda item: lifecycle.update_status(item.record, item.decode, body))
 
     async def patch_status(self, request: web.Request, key: Key) -> web.Response:
         """``PATCH`` of the status, by a merge patch on the whole object."""
@@ -118,9 +124,9 @@ class Handlers:
         patch = await read_object(request)
 
         def decide(item: Item) -> Outcome:
-            return lifecycle.update_status(item.record, merge_patch(item.decode(), patch))
+            return lifecycle.update_status(item.record, item.decode, merge_patch(item.decode(), patch))
 
-        return await self._change(key, patch, decide)
+        return await self._change(request, key, patch, decide)
 
     async def delete(self, request: web.Request, key: Key) -> web.Response:
         """``DELETE`` of an object: begins its deletion or, by force, removes it."""
@@ -133,12 +139,12 @@ class Handlers:
                 return lifecycle.remove(record, now)
             if record.metadata.deleted is not None and record.metadata.finalizers:
                 return Outcome(record)
-            return Outcome(lifecycle.mark_deleted(prepare_deletion(record), now))
+            return lifecycle.delete(prepare_deletion(record), now)
 
-        wire = await self._services.writer.change(self._kind, key, decide)
+        item = await self._services.writer.change(self._kind, key, decide)
         if state is not None:
-            wire = await self._wait_for(key, state, wire)
-        return answer(wire)
+            item = await self._wait_for(key, state, item)
+        return self._show(request, item)
 
     async def act(self, request: web.Request, key: Key, action: Action, body_class: type[Record] | None) -> web.Response:
         """``PUT`` of an action."""
@@ -152,21 +158,39 @@ class Handlers:
             record = action.run(item.record, body, Situation(self._services.now(), target))
             return Outcome(item.record if record == item.record else record, guards=_guards(target))
 
-        return answer(await self._services.writer.change(self._kind, key, decide))
+        return self._show(request, await self._services.writer.change(self._kind, key, decide))
 
     def _replace(self, request: web.Request, item: Item, body: Resource) -> Outcome:
         outcome = lifecycle.update(item.record, body, self._services.now())
         self._services.escalation.check(request[USER], item.record, outcome.record)
         return outcome
 
-    async def _change(self, key: Key, body: dict[str, Any], decide: Callable[[Item], Outcome]) -> web.Response:
+    async def _change(
+        self, request: web.Request, key: Key, body: dict[str, Any], decide: Callable[[Item], Outcome]
+    ) -> web.Response:
         named = lifecycle.named_version(body)
 
         def decide_on_version(item: Item) -> Outcome:
             lifecycle.check_version(item.record, named)
             return decide(item)
 
-        return answer(await self._services.writer.change(self._kind, key, decide_on_version, named=named))
+        return self._show(request, await self._services.writer.change(self._kind, key, decide_on_version, named=named))
+
+    def _show(self, request: web.Request, item: Item, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+        """Return the response with an object as the user may see it."""
+        return answer(item.shown(self._sees_secrets(request, item.key.namespace)), status, headers)
+
+    def _sees_secrets(self, request: web.Request, namespace: str | None) -> bool:
+        """Whether the user may see the secrets of objects, of one namespace or of all."""
+        if not self._has_secrets:
+            return True
+        if request[IDENTITY].hooks_only:
+            return False
+        kind = self._definition
+        permission = Permission(
+            kind.api, (f"{kind.plural}/secrets",), Verb.get, namespace, everywhere=kind.namespaced and namespace is None
+        )
+        return self._services.authorizer.allows(request[USER], permission)
 
     def _check_unless_stored(self, key: Key, body: dict[str, Any]) -> None:
         if self._services.cache[self._kind].get(key) is None:
@@ -182,8 +206,8 @@ class Handlers:
             raise of_fields([("query.blocking", f"There is no state {text!r}; wait for one of: {known}.")])
         return text.upper()
 
-    async def _wait_for(self, key: Key, state: str, wire: bytes) -> bytes:
-        """Return the object as soon as it is in *state* or removed; after the time limit, *wire*."""
+    async def _wait_for(self, key: Key, state: str, written: Item) -> Item:
+        """Return the object as soon as it is in *state* or removed; after the time limit, as it was *written*."""
         collection = self._services.cache[self._kind]
         changes = Subscription(self._definition.store_key(key), None, limit=10_000)
         try:
@@ -191,10 +215,10 @@ class Handlers:
                 with registered(collection, changes):
                     while (item := collection.get(key)) is not None:
                         if _state_of(item.record) == state or not await changes.take():
-                            return item.wire
+                            return item
         except TimeoutError:
-            return wire
-        return _as_deleted(self._kind, wire) if state == "DELETED" else wire
+            return written
+        return _as_deleted(written) if state == "DELETED" else written
 
 
 def _guards(target: Resource | None) -> tuple[Guard, ...]:
@@ -215,7 +239,7 @@ def states_of(kind: type[Resource]) -> set[str]:
     return set(state.__members__) if isinstance(state, type) and issubclass(state, Enum) else set()
 
 
-def _as_deleted(kind: type[Resource], wire: bytes) -> bytes:
-    data: dict[str, Any] = Item(kind, "", 0, 0, wire).decode()
+def _as_deleted(item: Item) -> Item:
+    data = item.decode()
     data["status"]["state"] = "DELETED"
-    return encode(data)
+    return Item(item.kind, item.store_key, item.revision, item.created_revision, encode(data))

@@ -14,6 +14,7 @@ from krake.data.merging import ImmutableFieldError, merge
 from krake.data.metadata import CASCADE_DELETION
 from krake.data.record import Record, fields_of
 from krake.data.schema import Purpose, load
+from krake.data.secrets import restore_marked
 from krake.ports.store import Guard
 
 R = TypeVar("R", bound=Resource)
@@ -46,6 +47,16 @@ def create(body: R, namespace: str | None, uid: str, now: datetime) -> R:
     return replace(body, metadata=metadata)
 
 
+def refuse_marks(kind: type[Resource], body: dict[str, Any]) -> dict[str, Any]:
+    """Return a body to create an object. Raises marshmallow.ValidationError if it wants stored secrets to be kept."""
+    return restore_marked(kind, _without_subresources(kind, body), dict)
+
+
+def _without_subresources(kind: type[Resource], body: dict[str, Any]) -> dict[str, Any]:
+    # What has a route of its own is ignored here, whatever it holds.
+    return _without(body, *(info.name for info in fields_of(kind) if info.flags.subresource))
+
+
 def read_body(stored: R, decode: Callable[[], dict[str, Any]], body: dict[str, Any]) -> R:
     """Return the record of a body that is to replace *stored*; *decode* gives the wire form of that.
 
@@ -56,8 +67,7 @@ def read_body(stored: R, decode: Callable[[], dict[str, Any]], body: dict[str, A
     metadata = body.get("metadata")
     if isinstance(metadata, dict) and (metadata.get("namespace") is None or not stored.definition.namespaced):
         body = {**body, "metadata": {**metadata, "namespace": stored.metadata.namespace}}
-    # What has a route of its own is ignored here, whatever it holds.
-    body = _without(body, *(info.name for info in fields_of(type(stored)) if info.flags.subresource))
+    body = restore_marked(type(stored), _without_subresources(type(stored), body), decode)
     try:
         return load(type(stored), body, Purpose.UPDATE)
     except ValidationError as error:
@@ -109,13 +119,14 @@ def _without(wire: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in wire.items() if name not in names}
 
 
-def update_status(stored: R, body: dict[str, Any]) -> Outcome:
-    """Replace the status by that of *body*, in which nothing else is looked at.
+def update_status(stored: R, decode: Callable[[], dict[str, Any]], body: dict[str, Any]) -> Outcome:
+    """Replace the status by that of *body*, in which nothing else is looked at; *decode* gives the wire form of *stored*.
 
     :raises marshmallow.ValidationError: there is no status, or it breaks its declaration.
     """
     if "status" not in body:
         raise ValidationError({"status": ["Missing data for required field."]})
+    body = restore_marked(type(stored), {"status": body["status"]}, decode)
     old = getattr(stored, "status")  # noqa: B009 - not every kind has one
     try:
         new = load(type(old), body["status"], Purpose.UPDATE)
@@ -131,12 +142,19 @@ def with_status(record: R, status: Record) -> R:
     return replace(record, **changes)
 
 
+def delete(record: R, now: datetime) -> Outcome:
+    """Begin the deletion. What nothing can depend on, and nobody holds, is removed at once."""
+    if record.definition.transient and not record.metadata.finalizers:
+        return remove(record, now)
+    return Outcome(mark_deleted(record, now))
+
+
 def mark_deleted(record: R, now: datetime) -> R:
-    """Begin the deletion; the garbage collector carries it on."""
+    """Begin the deletion; the garbage collector carries it on, unless it is of a transient kind."""
     finalizers = record.metadata.finalizers
     if record.metadata.deleted is not None and finalizers:
         return record
-    if CASCADE_DELETION not in finalizers:
+    if CASCADE_DELETION not in finalizers and not record.definition.transient:
         finalizers = [*finalizers, CASCADE_DELETION]
     deleted = record.metadata.deleted or now
     return replace(record, metadata=replace(record.metadata, deleted=deleted, finalizers=finalizers))

@@ -3,7 +3,7 @@
 Importing the package fills the registry :data:`krake.data.kinds.KINDS`.
 """
 
-from krake.data import core, infrastructure, kubernetes, openstack
+from krake.data import core, events, infrastructure, kubernetes, openstack
 from krake.data.kinds import KINDS, Kind, Listing, Resource
 from krake.data.metadata import Key, Metadata, Reason, ReasonCode, ResourceRef
 
@@ -18,6 +18,7 @@ __all__ = [
     "Resource",
     "ResourceRef",
     "core",
+    "events",
     "infrastructure",
     "kubernetes",
     "openstack",

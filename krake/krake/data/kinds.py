@@ -34,6 +34,8 @@ class Kind:
 
     :param actions: routes below an object (``PUT …/{name}/<action>``), each with the class of its body, if it has one. The
         route ``status`` is not among them: every kind with a ``status`` field has it.
+    :param transient: its objects are forgotten some time after they were last written. Nothing depends on them, so the garbage
+        collector leaves them alone, and they go at once when they are deleted.
     :param path: collection path without a namespace, for example ``/kubernetes/applications``.
     :param prefix: of the store keys of all objects of the kind, ends in ``/``.
     """
@@ -44,6 +46,7 @@ class Kind:
     namespaced: bool
     actions: Mapping[str, type[Record] | None]
     has_status: bool
+    transient: bool
     singular: str = field(init=False)
     path: str = field(init=False)
     prefix: str = field(init=False)
@@ -89,9 +92,14 @@ KINDS: dict[tuple[str, str], type[Resource]] = {}
 
 
 def resource(
-    *, api: str, plural: str, namespaced: bool, actions: Mapping[str, type[Record] | None] | None = None
+    *,
+    api: str,
+    plural: str,
+    namespaced: bool,
+    actions: Mapping[str, type[Record] | None] | None = None,
+    transient: bool = False,
 ) -> Callable[[type[R]], type[R]]:
-    """Declare a class as a stored kind; its kind is called like the class."""
+    """Declare a class as a stored kind; its kind is called like the class. The parameters are those of :class:`Kind`."""
 
     def declare(cls: type[R]) -> type[R]:
         cls.api, cls.kind = api, cls.__name__
@@ -102,6 +110,7 @@ def resource(
             namespaced=namespaced,
             actions=MappingProxyType(dict(actions or {})),
             has_status=any(info.name == "status" for info in fields_of(cls)),
+            transient=transient,
         )
         KINDS[api, cls.__name__] = cls
         return cls

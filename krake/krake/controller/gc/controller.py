@@ -22,7 +22,7 @@ class GarbageCollector:
     An owner that does not exist (any more) holds nothing up and takes nothing along: who removes an object by force wants to
     keep what depends on it, or to place it elsewhere.
 
-    :param informers: one for each kind.
+    :param informers: one for each kind that is not transient.
     :param enqueue: has an object reconciled.
     """
 
@@ -95,7 +95,7 @@ class GarbageCollector:
 
 def build(config: ControllerConfig, client: Client) -> Parts:
     """Return the parts of the garbage collector."""
-    informers: Informers = {kind: Informer(client, kind) for kind in KINDS.values()}
+    informers: Informers = {kind: Informer(client, kind) for kind in KINDS.values() if not kind.definition.transient}
 
     async def reconcile(ref: ResourceRef) -> Result | None:
         return await collector.reconcile(ref)

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from fixtures.records import records
@@ -15,15 +15,20 @@ from krake.api.body import merge_patch
 from krake.api.items import Item, encode, with_version
 from krake.api.problem import Problem
 from krake.data import KINDS, Resource
+from krake.data.events import Event
 from krake.data.openstack import MagnumCluster
 from krake.ports.store import Entry
 
+R = TypeVar("R", bound=Resource)
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 relaxed = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.__name__)
+LASTING_KIND = pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS.values() if not kind.definition.transient], ids=lambda kind: kind.__name__
+)
 
 
-def stored(record: Resource) -> Resource:
+def stored(record: R) -> R:
     metadata = record.metadata
     namespace = (metadata.namespace or "ns") if record.definition.namespaced else None
     return replace(record, metadata=replace(metadata, namespace=namespace, deleted=None, resource_version="7"))
@@ -75,7 +80,7 @@ def test_what_the_server_owns_stays(kind: type[Resource], data: st.DataObject) -
     assert again.record is changed
 
 
-@EVERY_KIND
+@LASTING_KIND
 @relaxed
 @given(data=st.data())
 def test_deletion_begins_once(kind: type[Resource], data: st.DataObject) -> None:
@@ -87,6 +92,17 @@ def test_deletion_begins_once(kind: type[Resource], data: st.DataObject) -> None
     assert lifecycle.mark_deleted(deleted, NOW.replace(year=2031)) is deleted
     body = replace(deleted, metadata=replace(deleted.metadata, finalizers=[]))
     assert lifecycle.update(deleted, body, NOW).removed
+
+
+@relaxed
+@given(records(Event))
+def test_what_nothing_depends_on_goes_at_once_unless_it_is_held(record: Event) -> None:
+    record = stored(record)
+    held = bool(record.metadata.finalizers)
+    outcome = lifecycle.delete(record, NOW)
+    assert outcome.removed is not held
+    assert outcome.record.metadata.deleted == NOW
+    assert outcome.record.metadata.finalizers == record.metadata.finalizers
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def test_all_kinds_are_declared() -> None:
         ("core", "metrics", True),
         ("core", "globalmetricsproviders", False),
         ("core", "metricsproviders", True),
+        ("core", "events", True),
         ("kubernetes", "applications", True),
         ("kubernetes", "clusters", True),
         ("infrastructure", "globalinfrastructureproviders", False),
