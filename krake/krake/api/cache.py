@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from itertools import count
 
-from krake.api.items import Event, Item, encode
-from krake.api.problem import gone
+from krake.api.items import Event, Item
+from krake.api.problem import gone, last_line
 from krake.api.subscription import Subscription
 from krake.data.kinds import KINDS, Resource
 from krake.data.metadata import Key, WatchEventType
@@ -41,8 +41,8 @@ class Collection:
         self.horizon = 0
         """All changes after this revision are in the history."""
         self.subscriptions: set[Subscription] = set()
-        self.listings: dict[str, bytes] = {}
-        """Texts of whole lists by prefix, until the next change."""
+        self.listings: dict[tuple[str, bool], bytes] = {}
+        """Texts of whole lists by prefix and whether secrets are shown, until the next change."""
         self.unreadable: set[str] = set()
         """The store keys of entries that are left out because they are no objects."""
         self._items: dict[str, Item] = {}
@@ -230,9 +230,7 @@ class Cache:
             pages[collection], revision = snapshot.entries, snapshot.revision
         assert revision is not None
         # Watchers resume from the version they know, unless the store was set back and has never had it.
-        last = (
-            None if revision >= self.revision else encode({"type": "ERROR", "object": gone(self.revision).document("")}) + b"\n"
-        )
+        last = None if revision >= self.revision else last_line(gone(self.revision))
         self.close_subscriptions(last)
         for collection, entries in pages.items():
             collection.load(entries, revision)

@@ -2,14 +2,15 @@
 
 import json
 import re
-from collections.abc import Mapping
-from enum import Enum
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from krake.data.kinds import Resource
 from krake.data.metadata import Key, WatchEventType
+from krake.data.secrets import SEALED, has_secrets, redact, redact_sealed
 from krake.ports.store import Entry
 
+_SEALED = SEALED.encode()
 _VERSION = re.compile(rb'"generation": \d+, "resource_version": (null|"\d+")\}')
 
 
@@ -31,7 +32,7 @@ def with_version(value: bytes, revision: int) -> bytes | None:
 class Item:
     """A stored object at one version."""
 
-    __slots__ = ("_labels", "_record", "created_revision", "kind", "revision", "store_key", "wire")
+    __slots__ = ("_labels", "_record", "_redacted", "created_revision", "kind", "revision", "store_key", "wire")
 
     def __init__(self, kind: type[Resource], store_key: str, revision: int, created_revision: int, wire: bytes) -> None:
         self.kind = kind
@@ -39,7 +40,8 @@ class Item:
         self.revision = revision
         self.created_revision = created_revision
         self.wire = wire
-        """The text that clients get."""
+        """The whole text; what of it clients get, :meth:`shown` says."""
+        self._redacted: bytes | None = None
         self._record: Resource | None = None
         self._labels: Mapping[str, str] | None = None
 
@@ -68,6 +70,22 @@ class Item:
             self._labels = self.record.metadata.labels if self._record else self.decode()["metadata"].get("labels") or {}
         return self._labels
 
+    def shown(self, secrets: bool) -> bytes:
+        """Return the text that clients get who may see secrets, or may not."""
+        if secrets:
+            # What could not be unsealed is no use to anybody.
+            return self._hide(redact_sealed) if _SEALED in self.wire else self.wire
+        if self._redacted is None:
+            self._redacted = self._hide(redact)
+        return self._redacted
+
+    def _hide(self, hide: Callable[[type[Resource], dict[str, Any]], dict[str, Any]]) -> bytes:
+        if not has_secrets(self.kind):
+            return self.wire
+        wire = self.decode()
+        hidden = hide(self.kind, wire)
+        return self.wire if hidden is wire else encode(hidden)
+
     def decode(self) -> dict[str, Any]:
         """Return the wire form; made anew by each call, so it may be changed."""
         data: dict[str, Any] = json.loads(self.wire)
@@ -89,7 +107,7 @@ def _rewrite(kind: type[Resource], entry: Entry) -> bytes:
 
 
 class Event:
-    """A change of an object, and the line that tells it to all watchers."""
+    """A change of an object, and the lines that tell it to all watchers."""
 
     __slots__ = ("_lines", "item", "previous", "revision", "type")
 
@@ -99,11 +117,12 @@ class Event:
         """The object as it is now, or as it was when it was removed."""
         self.previous = previous
         self.revision = item.revision
-        self._lines: dict[Enum, bytes] = {}
+        self._lines: dict[tuple[WatchEventType, bool], bytes] = {}
 
-    def line(self, kind: WatchEventType) -> bytes:
-        """Return the line of a watch that tells the event as of *kind*."""
-        line = self._lines.get(kind)
+    def line(self, kind: WatchEventType, secrets: bool) -> bytes:
+        """Return the line of a watch that tells the event as of *kind*, to someone who may see secrets or may not."""
+        line = self._lines.get((kind, secrets))
         if line is None:
-            line = self._lines[kind] = b'{"type": "%b", "object": %b}\n' % (kind.name.encode(), self.item.wire)
+            line = b'{"type": "%b", "object": %b}\n' % (kind.name.encode(), self.item.shown(secrets))
+            self._lines[kind, secrets] = line
         return line

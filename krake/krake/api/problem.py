@@ -1,6 +1,7 @@
 """What is answered instead of a result: problem documents (RFC 9457)."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
@@ -29,6 +30,11 @@ class Title(Enum):
     TRANSACTION_ERROR = "transaction-error"
     RESOURCE_VERSION_GONE = "resource-version-gone"
     STORE_UNAVAILABLE = "store-unavailable"
+    TOO_MANY_REQUESTS = "too-many-requests"
+    INVALID_KEYSTONE_TOKEN = "invalid-keystone-token"
+    INVALID_KEYCLOAK_TOKEN = "invalid-keycloak-token"
+    INVALID_TOKEN = "invalid-token"
+    IDENTITY_SERVICE_UNAVAILABLE = "identity-service-unavailable"
 
 
 FieldError = tuple[str, str]
@@ -116,9 +122,34 @@ def gone(revision: int) -> Problem:
     return Problem(410, detail, title=Title.RESOURCE_VERSION_GONE)
 
 
+def gone_from_sight() -> Problem:
+    """Return the problem of a watcher who may see the secrets of what it watches from now on, or may not any more."""
+    detail = "You may see other parts of the objects now than when the watch began; list anew and watch from there."
+    return Problem(410, detail, title=Title.RESOURCE_VERSION_GONE)
+
+
+def last_line(problem: Problem) -> bytes:
+    """Return the line that ends a watch with a problem."""
+    return json.dumps({"type": "ERROR", "object": problem.document("")}).encode() + b"\n"
+
+
 def unavailable(detail: str) -> Problem:
     """Return the problem of a store that cannot be used now."""
     return Problem(503, detail, title=Title.STORE_UNAVAILABLE, headers=RETRY_AFTER)
+
+
+def of_http(error: web.HTTPException) -> Problem:
+    """Return the problem of what the HTTP server refuses by itself: unknown paths, methods and bodies that are too large."""
+    headers = {name: value for name, value in error.headers.items() if name.lower() not in ("content-type", "content-length")}
+    detail = f"{error.status}: {error.reason}"
+    if error.status == 413 and error.text:
+        detail = error.text
+    return Problem(error.status, detail, headers=headers)
+
+
+def too_many(detail: str, seconds: float) -> Problem:
+    """Return the problem of a client that has to wait for so many *seconds*."""
+    return Problem(429, detail, title=Title.TOO_MANY_REQUESTS, headers={"Retry-After": str(math.ceil(seconds))})
 
 
 def of_store(error: StoreError) -> Problem:

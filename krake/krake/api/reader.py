@@ -57,15 +57,15 @@ class Reader:
             found = self.find(ref)
         return found
 
-    async def collect(self, kind: type[Resource], prefix: str, query: ListQuery) -> bytes:
-        """Return the list envelope with the objects below *prefix*.
+    async def collect(self, kind: type[Resource], prefix: str, query: ListQuery, *, secrets: bool = False) -> bytes:
+        """Return the list envelope with the objects below *prefix*, for someone who may see *secrets* or may not.
 
         :raises Problem: 410 the state that a page belongs to is forgotten.
         """
         self.check()
         collection = self._cache[kind]
         if query.whole:
-            return self._list_whole(collection, prefix)
+            return self._list_whole(collection, prefix, secrets)
         page = query.page or Page(self._cache.revision, "")
         if query.page is None or collection.changed <= page.revision <= self._cache.revision:
             items = _select(collection.select(prefix, page.after), query.selector)
@@ -74,15 +74,15 @@ class Reader:
         else:
             shown, more = await self._list_past(collection, prefix, query, page)
         token = Page(page.revision, shown[-1].store_key).token if more else None
-        return _envelope(kind.definition, ListMetadata(resource_version=str(page.revision), continue_=token), shown)
+        return _envelope(kind.definition, ListMetadata(resource_version=str(page.revision), continue_=token), shown, secrets)
 
-    def _list_whole(self, collection: Collection, prefix: str) -> bytes:
-        text = collection.listings.get(prefix)
+    def _list_whole(self, collection: Collection, prefix: str, secrets: bool) -> bytes:
+        text = collection.listings.get((prefix, secrets))
         if text is None:
             version = ListMetadata(resource_version=str(self._cache.revision))
-            text = _envelope(collection.kind.definition, version, list(collection.select(prefix)))
+            text = _envelope(collection.kind.definition, version, list(collection.select(prefix)), secrets)
             if len(collection.listings) < _MAX_LISTINGS:
-                collection.listings[prefix] = text
+                collection.listings[prefix, secrets] = text
         return text
 
     async def _list_past(self, collection: Collection, prefix: str, query: ListQuery, page: Page) -> tuple[list[Item], bool]:
@@ -107,11 +107,11 @@ def _select(items: Iterable[Item], selector: Selector | None) -> Iterator[Item]:
     return iter(items) if selector is None else (item for item in items if selector.match(item.labels))
 
 
-def _envelope(kind: Kind, metadata: ListMetadata, items: list[Item]) -> bytes:
+def _envelope(kind: Kind, metadata: ListMetadata, items: list[Item], secrets: bool) -> bytes:
     head = json.dumps({"api": kind.api, "kind": kind.list_kind, "metadata": metadata.serialize(), "items": []})
     if not items:
         return head.encode()
-    texts = [item.wire for item in items]
+    texts = [item.shown(secrets) for item in items]
     # One copy of what may be megabytes is enough.
     texts[0] = head[:-2].encode() + texts[0]
     texts[-1] += b"]}"

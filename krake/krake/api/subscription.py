@@ -16,16 +16,23 @@ class Subscription:
     """Receives the events below a prefix of store keys, from objects that a selector selects.
 
     An object that begins or ceases to be selected is told as added or deleted. *on_overflow* is called when more than *limit*
-    lines wait; nothing is received after that.
+    lines wait; nothing is received after that. *secrets* is whether the receiver may see them.
     """
 
     def __init__(
-        self, prefix: str, selector: Selector | None, limit: int, on_overflow: Callable[[], None] | None = None
+        self,
+        prefix: str,
+        selector: Selector | None,
+        limit: int,
+        on_overflow: Callable[[], None] | None = None,
+        *,
+        secrets: bool = False,
     ) -> None:
         self._prefix = prefix
         self._selector = selector
         self._limit = limit
         self._on_overflow = on_overflow
+        self._secrets = secrets
         self._lines: deque[bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self.closed = False
@@ -36,7 +43,7 @@ class Subscription:
             return
         kind = event.type if self._selector is None else _type_for(self._selector, event)
         if kind is not None:
-            self.push(event.line(kind))
+            self.push(event.line(kind, self._secrets))
 
     def push(self, line: bytes) -> None:
         """Receive a line."""

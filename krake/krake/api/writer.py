@@ -9,13 +9,13 @@ from dataclasses import replace
 from weakref import WeakValueDictionary
 
 from krake.api.cache import Cache
-from krake.api.items import Item, encode, with_version
+from krake.api.items import Item, encode
 from krake.api.lifecycle import Outcome
 from krake.api.problem import Problem, already_exists, not_found, outdated, unavailable
 from krake.data.kinds import Resource
 from krake.data.metadata import Key
 from krake.lib.backoff import Backoff
-from krake.ports.store import AlreadyExists, Conflict, Delete, Store, Update
+from krake.ports.store import AlreadyExists, Conflict, Delete, Entry, Store, Update
 
 logger = logging.getLogger(__name__)
 
@@ -39,21 +39,22 @@ class Writer:
         self._repetitions = repetitions
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def create(self, record: Resource) -> bytes:
-        """Store a new object; returns its wire form.
+    async def create(self, record: Resource) -> Item:
+        """Store a new object; returns it as it was written.
 
         :raises Problem: there is one of that name.
         """
         value = _encode(record)
-        kind = type(record).definition
+        kind = type(record)
+        store_key = kind.definition.store_key(record.key)
         try:
-            revision = await self._store.create(kind.store_key(record.key), value)
+            revision = await self._store.create(store_key, value)
         except AlreadyExists:
-            raise already_exists(kind, record.key) from None
-        return await self._settle(value, revision)
+            raise already_exists(kind.definition, record.key) from None
+        return await self._settle(kind, Entry(store_key, value, revision, revision))
 
-    async def change(self, kind: type[Resource], key: Key, decide: Decide, *, named: str | None = None) -> bytes:
-        """Change an object as *decide* says; returns the wire form of the object after the change.
+    async def change(self, kind: type[Resource], key: Key, decide: Decide, *, named: str | None = None) -> Item:
+        """Change an object as *decide* says; returns the object after the change.
 
         :param named: the version that the request knows.
         :raises Problem: there is no such object, or other writers are always faster.
@@ -66,7 +67,7 @@ class Writer:
                     raise not_found(kind.definition, key)
                 outcome = decide(item)
                 if outcome.record is item.record and not outcome.removed:
-                    return item.wire
+                    return item
                 try:
                     return await self._write(item, outcome)
                 except Conflict as conflict:
@@ -101,18 +102,18 @@ class Writer:
         entry = await self._store.get(store_key)
         return None if entry is None else Item.of(kind, entry)
 
-    async def _write(self, item: Item, outcome: Outcome) -> bytes:
+    async def _write(self, item: Item, outcome: Outcome) -> Item:
         value = _encode(outcome.record)
         key, expected = item.store_key, item.revision
         write = Delete(key, expected) if outcome.removed else Update(key, value, expected)
         revision = await self._store.transact([write, *outcome.guards])
-        return await self._settle(value, revision)
+        return await self._settle(item.kind, Entry(item.store_key, value, revision, item.created_revision))
 
-    async def _settle(self, value: bytes, revision: int) -> bytes:
-        """Wait until the write can be read; returns the wire form of what was written."""
-        if not await self._cache.reach(revision):
-            logger.warning("The cache lags behind: it has not seen revision %d in time.", revision)
-        return with_version(value, revision) or value
+    async def _settle(self, kind: type[Resource], written: Entry) -> Item:
+        """Wait until the write can be read; returns what was written."""
+        if not await self._cache.reach(written.revision):
+            logger.warning("The cache lags behind: it has not seen revision %d in time.", written.revision)
+        return Item.of(kind, written)
 
 
 def _encode(record: Resource) -> bytes:

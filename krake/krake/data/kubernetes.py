@@ -6,6 +6,7 @@ from typing import Any
 
 from krake.data.constraints import LabelConstraint, MetricConstraint
 from krake.data.core import MetricRef
+from krake.data.credentials import rewrite_kubeconfig, rewrite_manifest
 from krake.data.infrastructure import CloudBinding
 from krake.data.kinds import Resource, resource
 from krake.data.manifests import (
@@ -44,7 +45,7 @@ class ApplicationSpec(Record):
     for each failed one, and ``backoff_limit`` of -1 never gives up.
     """
 
-    manifest: list[dict[str, Any]] = field(validate=check_manifest)
+    manifest: list[dict[str, Any]] = field(secret=rewrite_manifest, validate=check_manifest)
     tosca: dict[str, Any] | str = field(factory=dict, validate=check_application_tosca)
     csar: str | None = field(default=None, validate=check_csar)
     observer_schema: list[dict[str, Any]] = field(factory=list)
@@ -118,8 +119,8 @@ class ApplicationStatus(Status):
     scheduled_retry: datetime | None = None
     services: dict[str, Any] = field(factory=dict)
     mangled_observer_schema: list[dict[str, Any]] = field(factory=list)
-    last_observed_manifest: list[dict[str, Any]] = field(factory=list)
-    last_applied_manifest: list[dict[str, Any]] = field(factory=list)
+    last_observed_manifest: list[dict[str, Any]] = field(factory=list, secret=rewrite_manifest)
+    last_applied_manifest: list[dict[str, Any]] = field(factory=list, secret=rewrite_manifest)
     complete_token: str | None = field(default=None, secret=True)
     complete_cert: str | None = field(default=None, secret=True)
     complete_key: str | None = field(default=None, secret=True)
@@ -196,7 +197,7 @@ class ClusterCloudConstraints(Record):
 class ClusterSpec(Record):
     """A cluster: an existing one by its kubeconfig, or one to create by its TOSCA template."""
 
-    kubeconfig: dict[str, Any] = field(factory=dict, secret=True, validate=check_kubeconfig)
+    kubeconfig: dict[str, Any] = field(factory=dict, secret=rewrite_kubeconfig, validate=check_kubeconfig)
     tosca: dict[str, Any] = field(factory=dict, validate=check_cluster_tosca)
     custom_resources: list[str] = field(factory=list)
     constraints: ClusterCloudConstraints

@@ -24,7 +24,7 @@ _DATE_AND_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:")
 
 
 class Doubtful(ValueError):
-    """The value is not plainly of its declared type."""
+    """The value is not plainly of its declared type. Which value is not told: it may be secret, and errors end in logs."""
 
 
 def read_plain(cls: type[R], data: Any, purpose: Purpose) -> R:
@@ -46,10 +46,10 @@ def _record_reader(cls: type[Record], purpose: Purpose) -> Read:
 
     def read_record(data: Any) -> Record:
         if not required <= _expect(dict, data).keys():
-            raise Doubtful(data)
+            raise Doubtful
         for name, constant in constants:
             if data.get(name, constant) != constant:
-                raise Doubtful(name)
+                raise Doubtful
         made = cls(**{info.name: _read_field(info, read, data[info.name]) for info, read in readers if info.name in data})
         if made.problem():
             raise Doubtful
@@ -71,7 +71,7 @@ def _polymorphic_reader(cls: type[Polymorphic], purpose: Purpose) -> Read:
     def read(data: Any) -> Polymorphic:
         name = _expect(str, _expect(dict, data).get("type"))
         if name not in cls.variants or name not in data:
-            raise Doubtful(name)
+            raise Doubtful
         return cls(value=read_plain(cls.variants[name], data[name], purpose))
 
     return read
@@ -111,7 +111,7 @@ def _map_reader(read: Read | None) -> Read:
 def _expect(expected: type, value: Any) -> Any:
     # To Python, true is an integer; not so to JSON.
     if type(value) is not expected:
-        raise Doubtful(value)
+        raise Doubtful
     return value
 
 
@@ -119,17 +119,17 @@ def _member(enum: type[Enum], value: Any) -> Enum:
     try:
         return enum[_expect(str, value)]
     except KeyError:
-        raise Doubtful(value) from None
+        raise Doubtful from None
 
 
 def _read_number(value: Any) -> float:
     if type(value) is not int and (type(value) is not float or not math.isfinite(value)):
-        raise Doubtful(value)
+        raise Doubtful
     return float(value)
 
 
 def read_time(value: Any) -> datetime:
     """Return the time of an ISO 8601 date *and* time; UTC if it says no zone. Raises ValueError."""
     if not _DATE_AND_TIME.match(_expect(str, value)):
-        raise Doubtful(value)
+        raise Doubtful
     return parse_time(value)

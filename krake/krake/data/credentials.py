@@ -1,0 +1,85 @@
+"""Where the secrets are in what users hand over in other tools' formats. See :mod:`krake.data.secrets`."""
+
+from typing import Any
+
+from krake.data.secrets import Place, Visit, rewrite_items, rewrite_values, rewrite_whole
+
+_SHOWN_OF_USER = frozenset({"username"})
+_APPLIED_BEFORE = "kubectl.kubernetes.io/last-applied-configuration"
+"""kubectl writes the whole object, its data included, into this annotation."""
+
+
+def rewrite_kubeconfig(kubeconfig: Any, place: Place, visit: Visit) -> Any:
+    """What a user logs in with, but not the name: so that one can see where the cluster is, and who asks there."""
+    if not isinstance(kubeconfig, dict) or kubeconfig.get("users") is None:
+        return kubeconfig
+    users = kubeconfig["users"]
+    new = rewrite_items(users, place.key("users"), visit, lambda index, entry: _name_of(entry), _rewrite_user_entry)
+    return kubeconfig if new is users else {**kubeconfig, "users": new}
+
+
+def _name_of(entry: Any) -> str:
+    return str(entry.get("name")) if isinstance(entry, dict) else ""
+
+
+def _rewrite_user_entry(entry: Any, place: Place, visit: Visit) -> Any:
+    if not isinstance(entry, dict):
+        return rewrite_whole(entry, place, visit)
+    return _rewrite_key(entry, "user", place, visit, _rewrite_user)
+
+
+def _rewrite_user(user: Any, place: Place, visit: Visit) -> Any:
+    if not isinstance(user, dict):
+        return rewrite_whole(user, place, visit)
+    secret = {key: value for key, value in user.items() if key not in _SHOWN_OF_USER}
+    new = rewrite_values(secret, place, visit)
+    return user if new is secret else {key: new.get(key, value) for key, value in user.items()}
+
+
+def rewrite_manifest(manifest: Any, place: Place, visit: Visit) -> Any:
+    """The contents of the Kubernetes Secrets among the objects."""
+    if not isinstance(manifest, list):
+        return manifest
+    return rewrite_items(manifest, place, visit, lambda index, item: _identity(item), _rewrite_object)
+
+
+def _identity(item: Any) -> str:
+    if not isinstance(item, dict):
+        return ""
+    metadata = item.get("metadata")
+    names = (metadata.get("namespace"), metadata.get("name")) if isinstance(metadata, dict) else (None, None)
+    return "/".join("" if part is None else str(part) for part in (item.get("apiVersion"), item.get("kind"), *names))
+
+
+def _rewrite_object(item: Any, place: Place, visit: Visit) -> Any:
+    if not isinstance(item, dict):
+        return item
+    kind = item.get("kind")
+    if kind in ("List", "SecretList") and isinstance(item.get("items"), list):
+        inner = _rewrite_secret if kind == "SecretList" else _rewrite_object
+        items = rewrite_items(item["items"], place.key("items"), visit, lambda index, each: _identity(each), inner)
+        return item if items is item["items"] else {**item, "items": items}
+    return _rewrite_secret(item, place, visit) if kind == "Secret" else item
+
+
+def _rewrite_secret(secret: Any, place: Place, visit: Visit) -> Any:
+    if not isinstance(secret, dict):
+        return secret
+    for key in ("data", "stringData"):
+        secret = _rewrite_key(secret, key, place, visit, rewrite_values)
+    return _rewrite_key(secret, "metadata", place, visit, _rewrite_secret_metadata)
+
+
+def _rewrite_secret_metadata(metadata: Any, place: Place, visit: Visit) -> Any:
+    return _rewrite_key(metadata, "annotations", place, visit, _rewrite_annotations)
+
+
+def _rewrite_annotations(annotations: Any, place: Place, visit: Visit) -> Any:
+    return _rewrite_key(annotations, _APPLIED_BEFORE, place, visit, rewrite_whole)
+
+
+def _rewrite_key(value: Any, key: str, place: Place, visit: Visit, rewrite: Any) -> Any:
+    if not isinstance(value, dict) or value.get(key) is None:
+        return value
+    new = rewrite(value[key], place.key(key), visit)
+    return value if new is value[key] else {**value, key: new}
