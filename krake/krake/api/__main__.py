@@ -33,10 +33,12 @@ async def run(config: ApiConfig) -> None:
 
 def concern(config: ApiConfig) -> str | None:
     """What an administrator should know about who may use this API, or nothing."""
-    open_to_all = config.authentication.strategy.static.enabled or config.authentication.allow_anonymous
-    if not open_to_all:
+    strategy = config.authentication.strategy
+    open_to_all = strategy.static.enabled or config.authentication.allow_anonymous
+    by_token = any(way.enabled for way in (strategy.tokens, strategy.oidc, strategy.keystone, strategy.keycloak))
+    if not (open_to_all or by_token or config.tls.enabled):
         return "Nobody can use this API: no way of authentication is configured (see the section 'authentication')."
-    if config.authorization == "always-allow":
+    if open_to_all and config.authorization == "always-allow":
         return "Everybody who reaches this API may do everything."
     return None
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from krake.adapters.identity import Web
 from krake.api.authentication import make_chain
 from krake.api.authorization import Escalation, make_authorizer
 from krake.api.authorization.review import ReviewHandlers
@@ -34,7 +35,6 @@ def make_app(config: ApiConfig, store: Store, tls: ServerTls | None = None) -> w
 
     :raises ValueError: the configuration asks for what cannot be had.
     """
-    check(config)
     defaults = read_defaults(config)
     cache = Cache(store, history=config.watch.history, max_staleness=config.max_staleness)
     reader = Reader(store, cache)
@@ -50,7 +50,9 @@ def make_app(config: ApiConfig, store: Store, tls: ServerTls | None = None) -> w
     app = web.Application(client_max_size=config.max_body_size)
     figures = Figures(cache)
     cross_origin = CrossOrigin(config.authentication.cors_origin)
-    Gate(make_chain(config.authentication, tls), figures, cross_origin, config.docs.problem_base_url).install(app)
+    identity_services = Web(config.authentication.timeout)
+    chain = make_chain(config.authentication, identity_services, tls)
+    Gate(chain, figures, cross_origin, config.docs.problem_base_url).install(app)
     ServiceHandlers(store, cache, reader, figures).add_routes(app.router)
     ReviewHandlers(authorizer, reader).add_routes(app.router)
     add_routes(app.router, services, authorizer)
@@ -65,24 +67,17 @@ def make_app(config: ApiConfig, store: Store, tls: ServerTls | None = None) -> w
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def reach_identity_services(_: web.Application) -> AsyncIterator[None]:
+        async with identity_services:
+            yield
+
     async def end_watches(_: web.Application) -> None:
         cache.close_subscriptions()
 
+    app.cleanup_ctx.append(reach_identity_services)
     app.cleanup_ctx.append(follow_store)
     app.on_shutdown.append(end_watches)
     return app
-
-
-def check(config: ApiConfig) -> None:
-    """Refuse what would be ignored. Raises ValueError."""
-    strategy = config.authentication.strategy
-    missing = {
-        "authentication.strategy.keystone.enabled": strategy.keystone.enabled,
-        "authentication.strategy.keycloak.enabled": strategy.keycloak.enabled,
-    }
-    for key, enabled in missing.items():
-        if enabled:
-            raise ValueError(f"{key} is not available in this version; switch it off.")
 
 
 @contextlib.asynccontextmanager

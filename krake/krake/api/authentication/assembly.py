@@ -1,6 +1,7 @@
 """Puts together the ways to know users that the configuration asks for."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from krake.adapters.identity import Keycloak, Keystone, OpenIdProvider, TokenFile, Web
@@ -8,7 +9,7 @@ from krake.api.authentication.bearer import Bearer, TokenWay
 from krake.api.authentication.certificates import Certificates
 from krake.api.authentication.chain import Authenticator
 from krake.api.authentication.fixed import Anonymous, Static
-from krake.api.authentication.verified import Verified
+from krake.api.authentication.verified import Verified, ask
 from krake.api.problem import Title
 from krake.api.settings import AuthenticationSettings, StrategySettings
 from krake.api.tls import ServerTls
@@ -30,7 +31,7 @@ def _find_provider(strategy: StrategySettings, web: Web) -> IdentityService:
     oidc = strategy.oidc
     for key in ("issuer", "audience", "username_claim"):
         if not getattr(oidc, key):
-            raise ValueError(f"{key} must not be empty.")
+            raise ValueError(f"{key}: It must not be empty.")
     return OpenIdProvider(
         web,
         oidc.issuer,
@@ -89,8 +90,8 @@ def _make_way(name: str, settings: AuthenticationSettings, web: Web) -> TokenWay
     try:
         service = maker.make(settings.strategy, web)
     except ValueError as error:
-        raise ValueError(f"authentication.strategy.{name}: {error}") from None
+        raise ValueError(f"authentication.strategy.{name}.{error}") from None
     # The file is here, and whoever writes it decides of everything anyway.
     if name == "tokens":
-        return TokenWay(name, Verified(name, service, 0), maker.title, trusted=True)
-    return TokenWay(name, Verified(name, service, settings.cache), maker.title)
+        return TokenWay(name, partial(ask, service), maker.title, trusted=True)
+    return TokenWay(name, Verified(name, service, settings.cache).verify, maker.title)

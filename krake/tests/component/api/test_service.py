@@ -114,11 +114,3 @@ async def test_all_origins_but_without_credentials(serve_api: Serve) -> None:
             answer = await http(method, ROLES, headers={"Origin": ORIGIN, "Access-Control-Request-Method": "GET"})
             assert answer.headers["Access-Control-Allow-Origin"] == "*"
             assert "Access-Control-Allow-Credentials" not in answer.headers
-
-
-@pytest.mark.parametrize("key", ["authentication"])
-async def test_what_is_not_there_yet_is_refused_and_not_ignored(serve_api: Serve, key: str) -> None:
-    settings = {"authentication": {"strategy": {"keystone": {"enabled": True}}}}
-    with pytest.raises(ValueError, match=f"{key}.*is not available"):
-        async with serve_api(**{key: settings[key]}):
-            pass
