@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import uvloop
 
 from krake import logs
-from krake.adapters.etcd import EtcdStore
 from krake.api.app import serve
 from krake.api.settings import ApiConfig
+from krake.api.stores import endpoints_of, open_store
 from krake.config import parse
 
 logger = logging.getLogger("krake.api")
@@ -22,11 +22,10 @@ async def run(config: ApiConfig) -> None:
     stop = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop.set)
-    endpoint = f"http://{config.etcd.host}:{config.etcd.port}"
-    async with EtcdStore([endpoint]) as store, serve(config, store) as url:
+    async with open_store(config.etcd) as store, serve(config, store) as url:
         if warning := concern(config):
             logger.warning(warning)
-        logger.info("Serving at %s on the etcd at %s.", url, endpoint)
+        logger.info("Serving at %s on the etcd at %s.", url, ", ".join(endpoints_of(config.etcd)))
         await stop.wait()
         logger.info("Stopping.")
 
@@ -36,7 +35,7 @@ def concern(config: ApiConfig) -> str | None:
     strategy = config.authentication.strategy
     open_to_all = strategy.static.enabled or config.authentication.allow_anonymous
     by_token = any(way.enabled for way in (strategy.tokens, strategy.oidc, strategy.keystone, strategy.keycloak))
-    if not (open_to_all or by_token or config.tls.enabled):
+    if not (open_to_all or by_token or (config.tls.enabled and config.tls.client_ca)):
         return "Nobody can use this API: no way of authentication is configured (see the section 'authentication')."
     if open_to_all and config.authorization == "always-allow":
         return "Everybody who reaches this API may do everything."

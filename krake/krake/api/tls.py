@@ -58,7 +58,7 @@ def read_trust(settings: TlsSettings) -> Trust:
     show_certificate(context, ("tls.cert", "tls.key"), (settings.cert, settings.key))
     users = read_certificates("tls.client_ca", settings.client_ca) if settings.client_ca else ()
     hooks = read_certificates("tls.hook_ca", settings.hook_ca) if settings.hook_ca else ()
-    keys = {authority.public_key() for authority in users}
+    keys = [authority.public_key() for authority in users]
     for authority in hooks:
         if authority.public_key() in keys:
             raise ValueError(
