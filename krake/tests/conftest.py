@@ -1,3 +1,11 @@
 """What all tests share: the fixtures are plugin modules in `fixtures/`."""
 
-pytest_plugins = ["fixtures.etcd", "fixtures.kubernetes", "fixtures.simulator", "fixtures.up", "fixtures.proxy", "fixtures.api"]
+pytest_plugins = [
+    "fixtures.etcd",
+    "fixtures.kubernetes",
+    "fixtures.simulator",
+    "fixtures.up",
+    "fixtures.proxy",
+    "fixtures.api",
+    "fixtures.pki",
+]
