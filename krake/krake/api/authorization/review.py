@@ -57,7 +57,7 @@ class ReviewHandlers:
 
     def _judge(self, user: str, asked: AccessRequest) -> AccessVerdict:
         allowed, reason = self._authorizer.judge(user, _permission(asked))
-        if asked.resource and not _kinds(asked):
+        if asked.resource not in ("", *READ_OTHERS.resources) and not _kinds(asked):
             reason += f" (There is no kind '{asked.resource}' in the API '{asked.api}'.)"
         return AccessVerdict(allowed=allowed, reason=reason)
 
