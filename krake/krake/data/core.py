@@ -21,7 +21,9 @@ class Role(Resource):
     """A set of permissions; rules only ever add."""
 
     metadata: Metadata
-    rules: list[RoleRule]
+    rules: list[RoleRule] = field(
+        example=[{"api": "kubernetes", "resources": ["applications"], "namespaces": ["default"], "verbs": ["get", "list"]}]
+    )
 
 
 @resource(api="core", plural="rolebindings", namespaced=False)
@@ -29,15 +31,15 @@ class RoleBinding(Resource):
     """Grants roles to users."""
 
     metadata: Metadata
-    users: list[str]
-    roles: list[str]
+    users: list[str] = field(example=["ann"])
+    roles: list[str] = field(example=["reader"])
 
 
 class MetricSpecProvider(Record):
     """Where the value comes from: a provider, and the name it knows the metric by."""
 
-    name: str
-    metric: str
+    name: str = field(example="prometheus")
+    metric: str = field(example="load")
 
 
 class MetricSpec(Record):
@@ -47,8 +49,8 @@ class MetricSpec(Record):
     """
 
     allowed_values: list[int] = field(factory=list)
-    min: float
-    max: float
+    min: float = field(example=0.0)
+    max: float = field(example=1.0)
     provider: MetricSpecProvider
 
     def problem(self) -> str | None:
@@ -80,7 +82,7 @@ class MetricsProviderSpec(Polymorphic):
 class PrometheusSpec(Record):
     """A Prometheus server."""
 
-    url: str = field(validate=check_url)
+    url: str = field(validate=check_url, example="https://prometheus.example:9090")
 
 
 @MetricsProviderSpec.variant("influx")
@@ -107,7 +109,7 @@ class KafkaSpec(Record):
 class StaticSpec(Record):
     """Values that are written here."""
 
-    metrics: dict[str, float]
+    metrics: dict[str, float] = field(example={"load": 0.5})
 
 
 @resource(api="core", plural="globalmetricsproviders", namespaced=False)

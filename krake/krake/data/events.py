@@ -18,6 +18,7 @@ from krake.data.kinds import Resource, resource
 from krake.data.metadata import Metadata, ResourceRef
 from krake.data.names import at_least
 from krake.data.record import field
+from krake.data.rules import rule
 
 NAMESPACE = "system"
 """Holds the events of objects that are in no namespace."""
@@ -51,12 +52,14 @@ class Regarding(ResourceRef):
         return cls(api=ref.api, kind=ref.kind, namespace=ref.namespace, name=ref.name, uid=uid)
 
 
+@rule({"pattern": f"^{_REASON.pattern}$"})
 def check_reason(text: str) -> None:
     """Refuse what is not one word, such as ``FailedScheduling``."""
     if not _REASON.fullmatch(text):
         raise ValidationError("Must be one word of letters and digits, in CamelCase, such as FailedScheduling.")
 
 
+@rule({"maxLength": LONGEST_MESSAGE})
 def check_message(text: str) -> None:
     """Refuse what is too long to be read."""
     if len(text) > LONGEST_MESSAGE:
@@ -74,7 +77,7 @@ class Event(Resource):
     metadata: Metadata
     regarding: Regarding
     type: EventType = EventType.Normal
-    reason: str = field(validate=check_reason)
+    reason: str = field(validate=check_reason, example="FailedScheduling")
     message: str = field(default="", validate=check_message)
     component: str = ""
     count: int = field(default=1, validate=at_least(1))

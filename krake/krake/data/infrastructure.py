@@ -18,10 +18,10 @@ class InfrastructureProviderSpec(Polymorphic):
 class ImSpec(Record):
     """An Infrastructure Manager; it knows its users by a token or by name and password."""
 
-    url: str = field(validate=check_url)
+    url: str = field(validate=check_url, example="https://im.example:8800")
     username: str | None = None
     password: str | None = field(default=None, secret=True)
-    token: str | None = field(default=None, secret=True)
+    token: str | None = field(default=None, secret=True, example="a-token")
 
     def problem(self) -> str | None:
         """Refuse a provider without credentials."""
@@ -91,7 +91,7 @@ class CloudSpec(Polymorphic):
 class OpenstackSpec(Record):
     """An OpenStack cloud; *url* is that of its identity service."""
 
-    url: str = field(validate=check_url)
+    url: str = field(validate=check_url, example="https://keystone.example:5000/v3")
     auth: OpenstackAuthMethod
     metrics: list[MetricRef] = field(factory=list)
     infrastructure_provider: InfrastructureProviderRef
@@ -145,4 +145,6 @@ class CloudBinding(Typed):
     api = "infrastructure"
     kind = "CloudBinding"
 
-    cloud: ResourceRef
+    cloud: ResourceRef = field(
+        example={"api": "infrastructure", "kind": "Cloud", "namespace": "default", "name": "example"},
+    )

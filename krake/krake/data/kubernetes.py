@@ -21,11 +21,21 @@ from krake.data.metadata import Metadata, Reason, ResourceRef, Status
 from krake.data.names import at_least, each_of, one_of
 from krake.data.record import Record, Typed, field
 
+_CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "greeting"}, "data": {"text": "hello"}}
+_KUBECONFIG = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "current-context": "example",
+    "contexts": [{"name": "example", "context": {"cluster": "example", "user": "example"}}],
+    "clusters": [{"name": "example", "cluster": {"server": "https://cluster.example:6443"}}],
+    "users": [{"name": "example", "user": {"token": "a-token"}}],
+}
+
 
 class ClusterConstraints(Record):
     """What a cluster must have to run an application; all must hold."""
 
-    labels: list[LabelConstraint] | None = None
+    labels: list[LabelConstraint] | None = field(default=None, example=["location is DE"])
     custom_resources: list[str] = field(factory=list)
     metrics: list[MetricConstraint] | None = None
 
@@ -45,7 +55,7 @@ class ApplicationSpec(Record):
     for each failed one, and ``backoff_limit`` of -1 never gives up.
     """
 
-    manifest: list[dict[str, Any]] = field(secret=rewrite_manifest, validate=check_manifest)
+    manifest: list[dict[str, Any]] = field(secret=rewrite_manifest, validate=check_manifest, example=[_CONFIG_MAP])
     tosca: dict[str, Any] | str = field(factory=dict, validate=check_application_tosca)
     csar: str | None = field(default=None, validate=check_csar)
     observer_schema: list[dict[str, Any]] = field(factory=list)
@@ -141,7 +151,9 @@ class ClusterBinding(Typed):
     api = "kubernetes"
     kind = "ClusterBinding"
 
-    cluster: ResourceRef
+    cluster: ResourceRef = field(
+        example={"api": "kubernetes", "kind": "Cluster", "namespace": "default", "name": "example"},
+    )
 
 
 class ApplicationComplete(Typed):
@@ -197,7 +209,7 @@ class ClusterCloudConstraints(Record):
 class ClusterSpec(Record):
     """A cluster: an existing one by its kubeconfig, or one to create by its TOSCA template."""
 
-    kubeconfig: dict[str, Any] = field(factory=dict, secret=rewrite_kubeconfig, validate=check_kubeconfig)
+    kubeconfig: dict[str, Any] = field(factory=dict, secret=rewrite_kubeconfig, validate=check_kubeconfig, example=_KUBECONFIG)
     tosca: dict[str, Any] = field(factory=dict, validate=check_cluster_tosca)
     custom_resources: list[str] = field(factory=list)
     constraints: ClusterCloudConstraints

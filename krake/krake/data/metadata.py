@@ -47,7 +47,7 @@ class Metadata(Record):
     ``resource_version`` names the stored version, for optimistic concurrency.
     """
 
-    name: str = field(immutable=True, validate=check_resource_name)
+    name: str = field(immutable=True, validate=check_resource_name, example="example")
     namespace: str | None = field(default=None, immutable=True, validate=check_namespace)
     labels: dict[str, str] = field(factory=dict, validate=check_labels)
     inherit_labels: bool = False

@@ -49,7 +49,7 @@ class ApplicationCredential(Record):
 class ProjectSpec(Record):
     """How to reach a project; *template* is the id of the Magnum cluster template to use in it."""
 
-    url: str = field(validate=check_url)
+    url: str = field(validate=check_url, example="https://keystone.example:5000/v3")
     auth: AuthMethod
     template: str
     metrics: list[MetricRef] = field(factory=list)
@@ -94,7 +94,7 @@ class MagnumClusterSpec(Record):
     """A Magnum cluster; a count that is not set is the template's."""
 
     master_count: int | None = field(default=None, immutable=True)
-    node_count: int | None = None
+    node_count: int | None = field(default=None, example=3)
     metrics: list[MetricRef] = field(factory=list)
     constraints: MagnumClusterConstraints | None = None
 
@@ -130,7 +130,9 @@ class MagnumClusterBinding(Typed):
     api = "openstack"
     kind = "MagnumClusterBinding"
 
-    project: ResourceRef
+    project: ResourceRef = field(
+        example={"api": "openstack", "kind": "Project", "namespace": "default", "name": "example"},
+    )
     template: str
 
 
