@@ -15,6 +15,7 @@ from krake.api.cache import Cache
 from krake.api.cross_origin import CrossOrigin
 from krake.api.defaults import create_missing, read_defaults
 from krake.api.figures import Figures
+from krake.api.events import Recorder
 from krake.api.gate import Gate
 from krake.api.handlers import Services
 from krake.api.reader import Reader
@@ -39,13 +40,16 @@ def make_app(config: ApiConfig, store: Store, tls: ServerTls | None = None) -> w
     cache = Cache(store, history=config.watch.history, max_staleness=config.max_staleness)
     reader = Reader(store, cache)
     authorizer = make_authorizer(config.authorization, cache)
+    recorder = Recorder(_now)
     services = Services(
         cache=cache,
         reader=reader,
-        writer=Writer(store, cache, repetitions=config.etcd.retry_transactions),
+        writer=Writer(
+            store, cache, repetitions=config.etcd.retry_transactions, ttl=config.events.ttl, changed=recorder.changed
+        ),
         watches=Watches(store, cache, buffer=config.watch.buffer),
         escalation=Escalation(authorizer, cache),
-        now=lambda: datetime.now(UTC),
+        now=_now,
     )
     app = web.Application(client_max_size=config.max_body_size)
     figures = Figures(cache)
@@ -60,6 +64,7 @@ def make_app(config: ApiConfig, store: Store, tls: ServerTls | None = None) -> w
     async def follow_store(_: web.Application) -> AsyncIterator[None]:
         tasks = [
             asyncio.create_task(cache.run()),
+            asyncio.create_task(recorder.run(services.writer)),
             asyncio.create_task(create_missing(defaults, cache, services.writer, services.now)),
         ]
         yield
@@ -78,6 +83,10 @@ def make_app(config: ApiConfig, store: Store, tls: ServerTls | None = None) -> w
     app.cleanup_ctx.append(follow_store)
     app.on_shutdown.append(end_watches)
     return app
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 @contextlib.asynccontextmanager

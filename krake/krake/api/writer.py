@@ -31,12 +31,18 @@ class Writer:
     """Creates, changes and removes objects.
 
     :param repetitions: how often a write is tried again after another process was faster.
+    :param ttl: for how many seconds transient objects are kept after they were last written.
+    :param changed: is told of each change and removal that was written, with the object before it.
     """
 
-    def __init__(self, store: Store, cache: Cache, *, repetitions: int) -> None:
+    def __init__(
+        self, store: Store, cache: Cache, *, repetitions: int, ttl: int, changed: Callable[[Resource, Outcome], None]
+    ) -> None:
         self._store = store
         self._cache = cache
         self._repetitions = repetitions
+        self._ttl = ttl
+        self._changed = changed
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def create(self, record: Resource) -> Item:
@@ -48,7 +54,7 @@ class Writer:
         kind = type(record)
         store_key = kind.definition.store_key(record.key)
         try:
-            revision = await self._store.create(store_key, value)
+            revision = await self._store.create(store_key, value, ttl=self._ttl_of(kind))
         except AlreadyExists:
             raise already_exists(kind.definition, record.key) from None
         return await self._settle(kind, Entry(store_key, value, revision, revision))
@@ -105,9 +111,13 @@ class Writer:
     async def _write(self, item: Item, outcome: Outcome) -> Item:
         value = _encode(outcome.record)
         key, expected = item.store_key, item.revision
-        write = Delete(key, expected) if outcome.removed else Update(key, value, expected)
+        write = Delete(key, expected) if outcome.removed else Update(key, value, expected, self._ttl_of(item.kind))
         revision = await self._store.transact([write, *outcome.guards])
+        self._changed(item.record, outcome)
         return await self._settle(item.kind, Entry(item.store_key, value, revision, item.created_revision))
+
+    def _ttl_of(self, kind: type[Resource]) -> int | None:
+        return self._ttl if kind.definition.transient else None
 
     async def _settle(self, kind: type[Resource], written: Entry) -> Item:
         """Wait until the write can be read; returns what was written."""

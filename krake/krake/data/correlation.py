@@ -1,7 +1,7 @@
 """Gathers events until they are written, so that whatever happens often costs little. Pure: times are arguments, in seconds."""
 
 import heapq
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Hashable
 from itertools import count
 
@@ -12,6 +12,8 @@ WINDOW = 30.0
 BURST = 25
 REFILL = 30.0
 CAPACITY = 1000
+SPAM = "spam"
+OVERFLOW = "overflow"
 
 
 class Correlator:
@@ -24,10 +26,8 @@ class Correlator:
     """
 
     def __init__(self, *, window: float = WINDOW, burst: int = BURST, refill: float = REFILL, capacity: int = CAPACITY) -> None:
-        self.spared = 0
-        """How many events were dropped because their objects caused too many."""
-        self.overflowed = 0
-        """How many events were dropped because too many waited."""
+        self.dropped: Counter[str] = Counter()
+        """How many events were dropped, by `SPAM` (their objects caused too many) and `OVERFLOW` (too many waited)."""
         self._window = window
         self._capacity = capacity
         self._allowance = Allowance(burst, refill, capacity)
@@ -46,7 +46,7 @@ class Correlator:
         if known is not None:
             self._waiting[event.key] = combine(known, event)
         elif not self._allowance.spend(event.regarding, now):
-            self.spared += event.count
+            self.dropped[SPAM] += event.count
         else:
             if len(self._waiting) >= self._capacity:
                 self._drop_oldest()
@@ -58,7 +58,7 @@ class Correlator:
         if known is not None:
             event = combine(event, known)
         elif len(self._waiting) >= self._capacity:
-            self.overflowed += event.count
+            self.dropped[OVERFLOW] += event.count
             return
         self._wait(event, now)
         self._waiting.move_to_end(event.key, last=False)
@@ -94,7 +94,7 @@ class Correlator:
     def _drop_oldest(self) -> None:
         key, event = self._waiting.popitem(last=False)
         del self._scheduled[key]
-        self.overflowed += event.count
+        self.dropped[OVERFLOW] += event.count
 
 
 class Allowance:
