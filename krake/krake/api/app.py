@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 
 from aiohttp import web
 
@@ -14,10 +15,11 @@ from krake.api.authorization.review import ReviewHandlers
 from krake.api.cache import Cache
 from krake.api.cross_origin import CrossOrigin
 from krake.api.defaults import create_missing, read_defaults
-from krake.api.figures import Figures
 from krake.api.events import Recorder
 from krake.api.gate import Gate
 from krake.api.handlers import Services
+from krake.api.operations import Health, Operations, Stopping
+from krake.api.operations.connection import Connection
 from krake.api.reader import Reader
 from krake.api.routes import add_routes
 from krake.api.service import ServiceHandlers
@@ -27,17 +29,23 @@ from krake.api.watch import Watches
 from krake.api.writer import Writer
 from krake.ports.store import Store
 
-_SHUTDOWN_LIMIT = 10.0
+SHUTDOWN_LIMIT = 10.0
 """Seconds that requests under way have to end when the server stops."""
+_LAST_REQUESTS = 0.2
+"""Seconds that requests which are on their way when the server stops have to arrive."""
+OPERATIONS = web.AppKey("operations", Operations)
 
 
-def make_app(config: ApiConfig, store: Store, tls: ServerTls | None = None) -> web.Application:
+def make_app(
+    config: ApiConfig, store: Store, tls: ServerTls | None = None, stopping: Stopping | None = None
+) -> web.Application:
     """Return the API on *store*, which stays the caller's to close.
 
     :raises ValueError: the configuration asks for what cannot be had.
     """
     defaults = read_defaults(config)
     cache = Cache(store, history=config.watch.history, max_staleness=config.max_staleness)
+    operations = Operations.of(config, cache, stopping or Stopping())
     reader = Reader(store, cache)
     authorizer = make_authorizer(config.authorization, cache)
     recorder = Recorder(_now)
@@ -47,17 +55,18 @@ def make_app(config: ApiConfig, store: Store, tls: ServerTls | None = None) -> w
         writer=Writer(
             store, cache, repetitions=config.etcd.retry_transactions, ttl=config.events.ttl, changed=recorder.changed
         ),
-        watches=Watches(store, cache, buffer=config.watch.buffer),
+        watches=Watches(store, cache, operations.limits, buffer=config.watch.buffer),
         escalation=Escalation(authorizer, cache),
         now=_now,
     )
     app = web.Application(client_max_size=config.max_body_size)
-    figures = Figures(cache)
+    app[OPERATIONS] = operations
     cross_origin = CrossOrigin(config.authentication.cors_origin)
     identity_services = Web(config.authentication.timeout)
     chain = make_chain(config.authentication, identity_services, tls)
-    Gate(chain, figures, cross_origin, config.docs.problem_base_url).install(app)
-    ServiceHandlers(store, cache, reader, figures).add_routes(app.router)
+    Gate(chain, operations, cross_origin, config.docs.problem_base_url).install(app)
+    health = Health(store, cache, operations.stopping, {})
+    ServiceHandlers(cache, reader, operations.figures, health).add_routes(app.router)
     ReviewHandlers(authorizer, reader).add_routes(app.router)
     add_routes(app.router, services, authorizer)
 
@@ -76,10 +85,15 @@ def make_app(config: ApiConfig, store: Store, tls: ServerTls | None = None) -> w
         async with identity_services:
             yield
 
+    async def keep_audit(_: web.Application) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(operations.audit.close)
+
     async def end_watches(_: web.Application) -> None:
         cache.close_subscriptions()
 
     app.cleanup_ctx.append(reach_identity_services)
+    app.cleanup_ctx.append(keep_audit)
     app.cleanup_ctx.append(follow_store)
     app.on_shutdown.append(end_watches)
     return app
@@ -90,21 +104,23 @@ def _now() -> datetime:
 
 
 @contextlib.asynccontextmanager
-async def serve(config: ApiConfig, store: Store) -> AsyncIterator[str]:
+async def serve(config: ApiConfig, store: Store, stopping: Stopping | None = None) -> AsyncIterator[str]:
     """Serve the API as long as the context lasts; gives its URL.
 
+    :param stopping: tells clients to turn to another process from when it has begun.
     :raises ValueError: the configuration asks for what cannot be had.
     :raises OSError: the address cannot be listened on.
     """
     # Whoever hangs up ends the handler: nobody waits for its answer, and a watch would not notice otherwise.
     tls = ServerTls(config.tls) if config.tls.enabled else None
-    runner = web.AppRunner(
-        make_app(config, store, tls), handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_LIMIT
-    )
+    app = make_app(config, store, tls, stopping)
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_LIMIT)
     await runner.setup()
     try:
         async with _listen(config, runner, tls) as (host, port):
             yield f"{'http' if tls is None else 'https'}://{f'[{host}]' if ':' in host else host}:{port}"
+        if app[OPERATIONS].stopping.begun:
+            await asyncio.sleep(_LAST_REQUESTS)
     finally:
         await runner.cleanup()
 
@@ -114,7 +130,7 @@ async def _listen(config: ApiConfig, runner: web.AppRunner, tls: ServerTls | Non
     """Accept connections; gives the address. (A site of aiohttp would not limit the time of handshakes.)"""
     assert runner.server is not None, "The runner is not set up."
     server = await asyncio.get_running_loop().create_server(
-        runner.server,
+        partial(Connection, runner.server, runner.app[OPERATIONS].figures, config.docs.problem_base_url),
         config.host,
         config.port,
         backlog=1024,

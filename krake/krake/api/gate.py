@@ -1,4 +1,4 @@
-"""What every request passes: an id, authentication, problem documents for all that goes wrong, figures and the access log."""
+"""What every request passes: an id, limits, authentication, problem documents for all that goes wrong, and the books about it."""
 
 import logging
 import time
@@ -9,10 +9,12 @@ from marshmallow import ValidationError
 
 from krake.api.authentication import Authenticator, identify
 from krake.api.cross_origin import CrossOrigin
-from krake.api.figures import Figures
-from krake.api.problem import Problem, of_store, of_validation
+from krake.api.operations import Operations
+from krake.api.operations.redaction import redact
+from krake.api.problem import Problem, of_http, of_store, of_validation
 from krake.api.requests import IDENTITY, REQUEST_ID, REQUEST_ID_HEADER, USER, request_id_of, route_of
 from krake.api.routes import check_hook_route
+from krake.lib import context
 from krake.ports.store import StoreError, Unavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -23,6 +25,8 @@ access = logging.getLogger("krake.api.access")
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 PUBLIC = frozenset({"/livez", "/readyz", "/metrics"})
 """Paths for probes, which have no users."""
+_CLIENT_GONE = 499
+_AUTHENTICATION_OUTCOMES = {401: "refused", 503: "unavailable"}
 
 
 class Gate:
@@ -32,10 +36,11 @@ class Gate:
     """
 
     def __init__(
-        self, chain: Sequence[Authenticator], figures: Figures, cross_origin: CrossOrigin, problem_base_url: str
+        self, chain: Sequence[Authenticator], operations: Operations, cross_origin: CrossOrigin, problem_base_url: str
     ) -> None:
         self._chain = chain
-        self._figures = figures
+        self._operations = operations
+        self._figures = operations.figures
         self._cross_origin = cross_origin
         self._problem_base_url = problem_base_url
 
@@ -49,34 +54,55 @@ class Gate:
         started = time.perf_counter()
         request[REQUEST_ID] = request_id_of(request)
         request[USER] = ""
-        status = 499  # The client has gone before there was an answer.
+        # Each request is served in a task of its own.
+        context.request_id.set(request[REQUEST_ID])
+        self._figures.in_flight += 1
+        response: web.StreamResponse | None = None
         try:
             response = await self._serve(request, handler)
-            status = response.status
             return response
         finally:
-            duration = time.perf_counter() - started
-            self._figures.count(request.method, route_of(request), status, duration)
-            # Reads outnumber everything else by far, and would bury it.
-            level = logging.DEBUG if request.method in _READS and status < 400 else logging.INFO
-            if access.isEnabledFor(level):
-                milliseconds, user = duration * 1000, request[USER] or "-"
-                line = f"{request.method} {request.raw_path} {status} {milliseconds:.1f} ms {user} {request[REQUEST_ID]}"
-                access.log(level, "%s", line)
+            self._figures.in_flight -= 1
+            self._note(request, response, time.perf_counter() - started)
+
+    def _note(self, request: web.Request, response: web.StreamResponse | None, seconds: float) -> None:
+        status = _CLIENT_GONE if response is None else response.status
+        self._figures.count(request.method, route_of(request), status, seconds)
+        self._operations.audit.note(request, status, seconds, response)
+        # Reads outnumber everything else by far, and would bury it.
+        level = logging.DEBUG if request.method in _READS and status < 400 else logging.INFO
+        if access.isEnabledFor(level):
+            path, user = redact(request.raw_path), request[USER] or "-"
+            line = f"{request.method} {path} {status} {seconds * 1000:.1f} ms {user} {request[REQUEST_ID]}"
+            access.log(level, "%s", line)
 
     async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             if request.path not in PUBLIC:
                 if request.method == "OPTIONS":
                     return self._cross_origin.answer_options(request)
-                request[IDENTITY] = await identify(self._chain, request)
-                request[USER] = request[IDENTITY].name
-                if request[IDENTITY].hooks_only:
-                    check_hook_route(request)
+                await self._identify(request)
             return await handler(request)
         except Exception as error:
             problem = self._diagnose(request, error)
         return problem.response(self._problem_base_url)
+
+    async def _identify(self, request: web.Request) -> None:
+        limits = self._operations.limits
+        limits.check_address(request)
+        try:
+            identity = await identify(self._chain, request)
+        except Problem as problem:
+            self._figures.count_authentication("", _AUTHENTICATION_OUTCOMES.get(problem.status, "failed"))
+            if problem.status == 401:
+                limits.count_failed_login(request)
+            raise
+        self._figures.count_authentication(identity.way, "success")
+        request[IDENTITY] = identity
+        request[USER] = identity.name
+        limits.check_user(identity, request)
+        if identity.hooks_only:
+            check_hook_route(request)
 
     def _diagnose(self, request: web.Request, error: Exception) -> Problem:
         match error:
@@ -85,12 +111,13 @@ class Gate:
             case ValidationError():
                 return of_validation(error)
             case web.HTTPException():
-                return _of_http(error)
+                return of_http(error)
             case StoreError():
                 if not isinstance(error, Unavailable):
                     logger.error("Request %s failed in the store: %s", request[REQUEST_ID], error)
                 return of_store(error)
-        logger.error("Request %s (%s %s) failed.", request[REQUEST_ID], request.method, request.raw_path, exc_info=error)
+        path = redact(request.raw_path)
+        logger.error("Request %s (%s %s) failed.", request[REQUEST_ID], request.method, path, exc_info=error)
         return Problem(
             500, f"Krake has failed to serve this request; its log says why, under request id {request[REQUEST_ID]}."
         )
@@ -98,12 +125,8 @@ class Gate:
     async def _mark(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
         self._cross_origin.mark(request, response)
-
-
-def _of_http(error: web.HTTPException) -> Problem:
-    """Return the problem of what the HTTP server refuses by itself: unknown paths, methods and bodies that are too large."""
-    headers = {name: value for name, value in error.headers.items() if name.lower() not in ("content-type", "content-length")}
-    detail = f"{error.status}: {error.reason}"
-    if error.status == 413 and error.text:
-        detail = error.text
-    return Problem(error.status, detail, headers=headers)
+        if self._operations.stopping.begun:
+            # The next request of this client is for another process.
+            response.force_close()
+        if not isinstance(response, web.Response):
+            self._operations.audit.note_opened(request, response.status)

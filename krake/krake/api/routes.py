@@ -9,6 +9,7 @@ from aiohttp import web
 from krake.api.actions import ACTIONS
 from krake.api.authorization import Authorizer, Permission
 from krake.api.handlers import Handlers, Services
+from krake.api.operations import PERMISSION
 from krake.api.problem import Problem, of_fields
 from krake.api.requests import USER, route_of
 from krake.data.kinds import KINDS, Kind, Resource
@@ -97,6 +98,7 @@ def _guarded(kind: Kind, route: Route, authorizer: Authorizer) -> Callable[[web.
     async def handle(request: web.Request) -> web.StreamResponse:
         names = request.match_info
         namespace = names.get("namespace")
+        request[PERMISSION] = route.permission
         authorizer.check(request[USER], route.permission._replace(namespace=namespace))
         _check_names(names)
         if single:

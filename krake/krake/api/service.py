@@ -1,25 +1,28 @@
 """The routes that belong to no kind: what this server is, who is asking, and how it is."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 
 from aiohttp import web
 
 from krake import __version__
 from krake.api.authorization import roles_of
 from krake.api.cache import Cache
-from krake.api.figures import Figures
 from krake.api.handlers import answer
-from krake.api.problem import unavailable
+from krake.api.operations.figures import Figures
+from krake.api.operations.health import Finding, Health
+from krake.api.problem import CONTENT_TYPE, RETRY_AFTER, Problem, Title
+from krake.api.query import is_set
 from krake.api.reader import Reader
 from krake.api.requests import USER
-from krake.ports.store import Store, StoreError
 
 
 class ServiceHandlers:
     """Handles the requests about the server itself."""
 
-    def __init__(self, store: Store, cache: Cache, reader: Reader, figures: Figures) -> None:
-        self._store = store
+    def __init__(self, cache: Cache, reader: Reader, figures: Figures, health: Health) -> None:
+        self._health = health
         self._cache = cache
         self._reader = reader
         self._figures = figures
@@ -52,15 +55,33 @@ class ServiceHandlers:
         return web.json_response({"status": "live"})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """``GET /readyz``: the cache is loaded, and the store answers now."""
-        if self._cache.revision == 0:
-            raise unavailable("The cache has not been loaded from the store yet.")
-        try:
-            await self._store.ping()
-        except StoreError:
-            raise unavailable("The store does not answer.") from None
+        """``GET /readyz``: the cache is loaded, and the store answers now; with ``?verbose``, what was found in detail."""
+        verbose = is_set(request.query, "verbose")
+        findings = await self._health.examine(informing=verbose)
+        failing = [each for each in findings if each.required and not each.passed]
+        if verbose:
+            return _verbose(request, findings, ready=not failing)
+        if failing:
+            raise _unready(failing)
         return web.json_response({"status": "ready", "revision": str(self._cache.revision)})
 
     async def metrics(self, request: web.Request) -> web.Response:
         """``GET /metrics``."""
         return web.Response(body=self._figures.expose(), content_type="text/plain", charset="utf-8")
+
+
+def _unready(failing: Sequence[Finding]) -> Problem:
+    detail = " ".join(f"{each.name}: {each.message}" for each in failing)
+    return Problem(503, detail, title=Title.STORE_UNAVAILABLE, headers=RETRY_AFTER)
+
+
+def _verbose(request: web.Request, findings: Sequence[Finding], *, ready: bool) -> web.Response:
+    status = 200 if ready else 503
+    if "json" not in request.headers.get("Accept", ""):
+        text = "".join(f"{each.line}\n" for each in findings)
+        return web.Response(text=f"{text}{'ready' if ready else 'not ready'}\n", status=status)
+    checks = [asdict(each) for each in findings]
+    if ready:
+        return web.json_response({"status": "ready", "checks": checks})
+    document = _unready([each for each in findings if each.required and not each.passed]).document("")
+    return web.json_response(document | {"checks": checks}, status=status, headers=RETRY_AFTER, content_type=CONTENT_TYPE)

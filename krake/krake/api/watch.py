@@ -8,6 +8,7 @@ from aiohttp import web
 
 from krake.api.cache import Cache, Collection, list_all
 from krake.api.items import Event, encode
+from krake.api.operations.limits import Limits
 from krake.api.problem import gone, unavailable
 from krake.api.query import ListQuery
 from krake.api.subscription import Subscription
@@ -23,7 +24,8 @@ class Watches:
     :param buffer: how many lines may wait for a watcher before it is given up; it may come back and resume.
     """
 
-    def __init__(self, store: Store, cache: Cache, *, buffer: int) -> None:
+    def __init__(self, store: Store, cache: Cache, limits: Limits, *, buffer: int) -> None:
+        self._limits = limits
         self._store = store
         self._cache = cache
         self._buffer = buffer
@@ -31,7 +33,7 @@ class Watches:
     async def stream(self, request: web.Request, kind: type[Resource], prefix: str, query: ListQuery) -> web.StreamResponse:
         """Answer a request with the changes of the objects below *prefix*, until either side ends it.
 
-        :raises Problem: 410 the changes since the version asked for are not known (any more).
+        :raises Problem: 410 the changes since the version asked for are not known (any more); 429 the user has too many watches.
         """
         collection = self._cache[kind]
         past = await self._prepare(collection, prefix, query.resource_version)
@@ -43,7 +45,7 @@ class Watches:
                 request.transport.abort()
 
         subscription = Subscription(prefix, query.selector, self._buffer, hang_up)
-        with registered(collection, subscription):
+        with self._limits.watching(request), registered(collection, subscription):
             if query.resource_version is not None:
                 subscription.replay(_missed(collection, prefix, query.resource_version, past))
             bookmark = self._bookmark(kind.definition) if query.bookmarks else None

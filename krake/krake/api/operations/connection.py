@@ -1,0 +1,62 @@
+"""What a client does wrong before there is a request, or when it does not take the answer."""
+
+import asyncio
+from http import HTTPStatus
+
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import LineTooLong
+
+from krake.api.operations.figures import Figures
+from krake.api.problem import Problem, of_http
+from krake.api.requests import REQUEST_ID_HEADER, new_request_id
+
+IDLE_LIMIT = 75.0
+"""Seconds that a connection may take to bring its first request, or the next one, with all its headers."""
+ANSWER_LIMIT = 300.0
+"""Seconds that a client may take to read an answer. (A watch has its own way to get rid of who does not read.)"""
+
+
+class Connection(web.RequestHandler):
+    """A client's connection; answers what is no proper HTTP by a problem document as well.
+
+    :param problem_base_url: where problems are explained.
+    """
+
+    __slots__ = ("_figures", "_problem_base_url")
+
+    def __init__(self, server: web.Server, figures: Figures, problem_base_url: str) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), keepalive_timeout=IDLE_LIMIT, access_log=None)
+        self._figures = figures
+        self._problem_base_url = problem_base_url
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Answer what is malformed; only its sender needs to hear of it."""
+        if status != HTTPStatus.BAD_REQUEST:
+            return super().handle_error(request, status, exc, message)
+        if isinstance(exc, LineTooLong):
+            problem = Problem(431, "The first line of the request, or one of its headers, is too long.")
+        else:
+            said = " ".join((message or "").split("\n", 1)[0].split()).rstrip(":.")
+            problem = Problem(400, f"The request is malformed HTTP{f': {said}' if said else ''}.")
+        self._figures.count("other", "", problem.status, 0.0)
+        response = problem.response(self._problem_base_url)
+        response.headers[REQUEST_ID_HEADER] = new_request_id()
+        response.headers[hdrs.CONNECTION] = "close"
+        response.force_close()
+        return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        if isinstance(resp, web.HTTPException):
+            # aiohttp refuses an unknown `Expect` before anything of ours is asked.
+            resp = of_http(resp).response(self._problem_base_url)
+        try:
+            async with asyncio.timeout(ANSWER_LIMIT):
+                return await super().finish_response(request, resp, start_time)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+            return resp, True
