@@ -26,6 +26,10 @@ class Later(Exception):
     """An event can not be written now, but perhaps later."""
 
 
+class Refused(Exception):
+    """An event can not be written, and whoever has to know has been told."""
+
+
 class Recording:
     """Events on their way to be written, one after the other; what can not be written now is kept, as long as there is room."""
 
@@ -42,7 +46,8 @@ class Recording:
     async def run(self, write: Write) -> None:
         """Write what is added, until cancelled.
 
-        :param write: raises `Later` to be asked again; whatever else it raises costs the event, and a line in the log.
+        :param write: raises `Later` to be asked again, and `Refused` to give up an event; so does whatever else it raises,
+            with a line in the log.
         """
         failures = 0
         while True:
@@ -82,6 +87,8 @@ class Recording:
             self._correlator.restore(event, _now())
             self._count_dropped()
             return False
+        except Refused:
+            EVENTS.labels("refused").inc(event.count)
         except Exception as error:
             log.warning("The event %s can not be written: %s", event.key, error)
             EVENTS.labels("refused").inc(event.count)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from krake.client import Client, NotFound
-from krake.controller.runtime import Controller, Informer, Parts, Result, patch_status
+from krake.controller.runtime import Controller, Informer, Parts, Recorder, Result, patch_status
 from krake.controller.scheduler.decide import Decision, decide
 from krake.controller.scheduler.filters import Refusal
 from krake.controller.scheduler.meter import Connect, Meter, Sight, connect
@@ -17,6 +17,7 @@ from krake.controller.scheduler.settings import SchedulerConfig
 from krake.controller.scheduler.snapshot import Candidate, Measurement, Settings, Snapshot
 from krake.data import Key, Reason, ReasonCode, ResourceRef
 from krake.data.core import GlobalMetric, GlobalMetricsProvider, Metric, MetricsProvider
+from krake.data.events import normal, warning
 from krake.data.kubernetes import Application, ApplicationState, ApplicationStatus, Cluster, ClusterBinding
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Scheduler:
     def __init__(
         self,
         client: Client,
+        recorder: Recorder,
         apps: Informer[Application],
         clusters: Informer[Cluster],
         *,
@@ -52,6 +54,7 @@ class Scheduler:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._client = client
+        self._recorder = recorder
         self._apps = apps
         self._clusters = clusters
         self._enqueue = enqueue
@@ -116,8 +119,12 @@ class Scheduler:
         self._failures.pop(app.key, None)
         if _needs_binding(app, choice):
             log.info("%s goes to %s: %s", app.ref, choice, decision.ground.value)
+            former = app.status.scheduled_to
             app = await self._client.act(Application, app.key, "binding", ClusterBinding(cluster=choice))
             self._apps.expect(app.key, app.metadata.resource_version)
+            if former not in (None, choice):
+                told = normal("Rescheduled", f"Bound to {choice} instead of {former}: {decision.ground.value}")
+                self._recorder.record(app, told)
         if _is_ours(app.status):
             status = replace(app.status, reason=None, retries=None, scheduled_retry=None)
             await patch_status(self._client, app, status, informer=self._apps)
@@ -126,13 +133,18 @@ class Scheduler:
     async def _refuse(self, app: Application, decision: Decision, now: datetime) -> timedelta | None:
         if app.status.scheduled_to is not None:
             # It stays where it is: a cluster that does not fit any more is better than none. Reasons of others are left alone.
+            if app.status.reason is None:
+                told = f"It stays on {app.status.scheduled_to}, though it fits nowhere: {_list_refusals(decision)}"
+                self._recorder.record(app, warning("FailedScheduling", told))
             status = replace(app.status, reason=app.status.reason or NO_CLUSTER)
             await patch_status(self._client, app, status, informer=self._apps)
             return self._settings.reschedule_after
         failures = self._count_failures(app)
         due = app.status.scheduled_retry
         if failures == 0 or due is None or due <= now:
-            log.info("%s fits nowhere: %s", app.ref, _list_refusals(decision))
+            refusals = _list_refusals(decision)
+            log.info("%s fits nowhere: %s", app.ref, refusals)
+            self._recorder.record(app, warning("FailedScheduling", refusals))
             retry = plan_retry(app, now, failures=failures, longest=self._settings.reschedule_after)
             status = replace(
                 app.status,
@@ -213,8 +225,10 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect = connect
         interval=max(config.reschedule_after, SHORTEST_WAIT),
         connect=connect,
     )
+    recorder = Recorder(client, "scheduler")
     scheduler = Scheduler(
         client,
+        recorder,
         apps,
         clusters,
         enqueue=placing.enqueue,
@@ -222,4 +236,4 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect = connect
         settings=Settings(config.stickiness, timedelta(seconds=config.reschedule_after)),
     )
     metrics: list[Informer[Any]] = [sight.metrics, sight.providers, sight.global_metrics, sight.global_providers]
-    return Parts(informers=[apps, clusters, *metrics], controllers=[measuring, placing])
+    return Parts(informers=[apps, clusters, *metrics], controllers=[measuring, placing], resources=[recorder])

@@ -12,6 +12,7 @@ from krake.client import Client
 from krake.controller.kubernetes.application import lifecycle
 from krake.controller.kubernetes.application.deploy import Deployment, deploy, remove, resolve
 from krake.controller.kubernetes.application.desired import Declared, InvalidManifest
+from krake.controller.kubernetes.application.events import tell, tell_of_drift
 from krake.controller.kubernetes.application.health import assess
 from krake.controller.kubernetes.application.lifecycle import Move, Outcome, Step
 from krake.controller.kubernetes.application.observe import addresses, observe, observer_schema
@@ -22,6 +23,7 @@ from krake.controller.runtime import (
     Controller,
     Informer,
     Parts,
+    Recorder,
     Result,
     add_finalizer,
     patch_status,
@@ -70,6 +72,7 @@ class ApplicationController:
         self._client = client
         self._config = config
         self._clock = clock
+        self._recorder = Recorder(client, "kubernetes-application")
         self._applications = Informer(client, Application)
         self._clusters = Informer(client, Cluster)
         self._controller: Controller[Key] = Controller(
@@ -84,7 +87,7 @@ class ApplicationController:
     @property
     def parts(self) -> Parts:
         """What the process consists of."""
-        return Parts([self._applications, self._clusters], [self._controller], resources=[self._sites])
+        return Parts([self._applications, self._clusters], [self._controller], resources=[self._recorder, self._sites])
 
     def _see_application(self, old: Application | None, new: Application | None) -> None:
         if new is None:
@@ -200,6 +203,7 @@ class ApplicationController:
         app = await self._write(app, lifecycle.begin(app, declared, schema))
         site.follow(app.metadata.uid, app.key, {each.identity.type for each in declared})
         deployment = await deploy(app, site, declared)
+        self._recorder.record(app, *tell_of_drift(app, deployment.corrected))
         return app, _judge(app, site, declared, schema, deployment), declared
 
     async def _clean(self, app: Application, declared: list[Declared]) -> bool:
@@ -267,7 +271,9 @@ class ApplicationController:
         return Result(ATTEMPTS.delay(self._attempts[key], random.uniform(0.2, 1.0)))
 
     async def _write(self, app: Application, status: ApplicationStatus) -> Application:
-        return await patch_status(self._client, app, status, informer=self._applications)
+        after = await patch_status(self._client, app, status, informer=self._applications)
+        self._recorder.record(after, *tell(app, after))
+        return after
 
     async def _write_owners(self, app: Application) -> Application:
         owners = lifecycle.owners_of(app)

@@ -18,12 +18,14 @@ class Deployment:
 
     :param live: the declared objects that are there.
     :param pending: what Kubernetes is not done with, and has to be looked at again soon.
+    :param corrected: what was there otherwise, or not at all, before it was applied.
     :param refused: whether something was rejected that will be rejected again.
     """
 
     live: dict[Identity, Object] = field(default_factory=dict)
     problems: list[Reason] = field(default_factory=list)
     pending: list[Identity] = field(default_factory=list)
+    corrected: list[Identity] = field(default_factory=list)
     refused: bool = False
 
     @property
@@ -76,7 +78,7 @@ async def deploy(app: Application, site: Site, declared: list[Declared]) -> Depl
 
 
 async def _apply(site: Site, declared: Declared, result: Deployment, defined: dict[ObjectType, bool]) -> None:
-    result.live.pop(declared.identity, None)
+    before = result.live.pop(declared.identity, None)
     try:
         obj = await site.connection.apply(declared.object)
     except Conflict:
@@ -94,6 +96,12 @@ async def _apply(site: Site, declared: Declared, result: Deployment, defined: di
         site.note(obj)
         site.settlements[declared.identity] = settle(declared, obj)
         result.live[declared.identity] = obj
+        if before is None or _version_of(before) != _version_of(obj):
+            result.corrected.append(declared.identity)
+
+
+def _version_of(obj: Object) -> object:
+    return obj["metadata"].get("resourceVersion")
 
 
 async def remove(site: Site, identities: Iterable[Identity], owner: str) -> tuple[list[Identity], list[Reason]]:

@@ -7,8 +7,9 @@ from typing import Self
 from krake.adapters import kubernetes
 from krake.client import Client
 from krake.controller.kubernetes.cluster.condition import conclude
+from krake.controller.kubernetes.cluster.events import tell
 from krake.controller.kubernetes.cluster.nodes import Connect, NodeWatch
-from krake.controller.runtime import Controller, ControllerConfig, Informer, Parts, Result, patch_status
+from krake.controller.runtime import Controller, ControllerConfig, Informer, Parts, Recorder, Result, patch_status
 from krake.data.kubernetes import Cluster
 from krake.data.metadata import Key
 
@@ -22,6 +23,7 @@ class ClusterController:
     def __init__(self, client: Client, config: ControllerConfig, *, connect: Connect | None = None) -> None:
         self._client = client
         self._connect = connect or partial(kubernetes.connect, timeout=TIMEOUT)
+        self._recorder = Recorder(client, "kubernetes-cluster")
         self._clusters = Informer(client, Cluster)
         self._controller: Controller[Key] = Controller(
             "cluster", self.reconcile, config.worker_count, reads=[self._clusters], debounce=config.debounce
@@ -33,7 +35,7 @@ class ClusterController:
     @property
     def parts(self) -> Parts:
         """What the process consists of."""
-        return Parts([self._clusters], [self._controller], resources=[self])
+        return Parts([self._clusters], [self._controller], resources=[self._recorder, self])
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,7 +58,8 @@ class ClusterController:
             return None
         watch = self._watch(cluster)
         if watch.seen is not None:
-            await patch_status(self._client, cluster, conclude(cluster, watch.seen), informer=self._clusters)
+            after = await patch_status(self._client, cluster, conclude(cluster, watch.seen), informer=self._clusters)
+            self._recorder.record(after, *tell(cluster, after))
         return None
 
     def _watch(self, cluster: Cluster) -> NodeWatch:
