@@ -18,15 +18,21 @@ from krake.api.defaults import create_missing, read_defaults
 from krake.api.events import Recorder
 from krake.api.gate import Gate
 from krake.api.handlers import Services
+from krake.api.openapi.handlers import add_description
 from krake.api.operations import Health, Operations, Stopping
 from krake.api.operations.connection import Connection
 from krake.api.reader import Reader
-from krake.api.routes import add_routes
+from krake.api.routes import add_routes, routes_of
+from krake.api.secrets.resealing import follow_keys
+from krake.api.secrets.source import make_source
+from krake.api.secrets.store import SealedStore
+from krake.api.secrets.vault import Vault
 from krake.api.service import ServiceHandlers
 from krake.api.settings import ApiConfig
 from krake.api.tls import HANDSHAKE_LIMIT, ServerTls
 from krake.api.watch import Watches
 from krake.api.writer import Writer
+from krake.data.kinds import KINDS
 from krake.ports.store import Store
 
 SHUTDOWN_LIMIT = 10.0
@@ -44,6 +50,8 @@ def make_app(
     :raises ValueError: the configuration asks for what cannot be had.
     """
     defaults = read_defaults(config)
+    sealed, vault = store, Vault(make_source(config.secrets))
+    store = SealedStore(sealed, vault)
     cache = Cache(store, history=config.watch.history, max_staleness=config.max_staleness)
     operations = Operations.of(config, cache, stopping or Stopping())
     reader = Reader(store, cache)
@@ -56,6 +64,7 @@ def make_app(
             store, cache, repetitions=config.etcd.retry_transactions, ttl=config.events.ttl, changed=recorder.changed
         ),
         watches=Watches(store, cache, operations.limits, buffer=config.watch.buffer),
+        authorizer=authorizer,
         escalation=Escalation(authorizer, cache),
         now=_now,
     )
@@ -69,11 +78,13 @@ def make_app(
     ServiceHandlers(cache, reader, operations.figures, health).add_routes(app.router)
     ReviewHandlers(authorizer, reader).add_routes(app.router)
     add_routes(app.router, services, authorizer)
+    add_description(app.router, ((kind, route) for kind in KINDS.values() for route in routes_of(kind, services)))
 
     async def follow_store(_: web.Application) -> AsyncIterator[None]:
         tasks = [
             asyncio.create_task(cache.run()),
             asyncio.create_task(recorder.run(services.writer)),
+            asyncio.create_task(follow_keys(sealed, vault)),
             asyncio.create_task(create_missing(defaults, cache, services.writer, services.now)),
         ]
         yield
@@ -92,8 +103,8 @@ def make_app(
     async def end_watches(_: web.Application) -> None:
         cache.close_subscriptions()
 
-    app.cleanup_ctx.append(reach_identity_services)
     app.cleanup_ctx.append(keep_audit)
+    app.cleanup_ctx.append(reach_identity_services)
     app.cleanup_ctx.append(follow_store)
     app.on_shutdown.append(end_watches)
     return app

@@ -9,13 +9,15 @@ from aiohttp import web
 from krake.api.cache import Cache, Collection, list_all
 from krake.api.items import Event, encode
 from krake.api.operations.limits import Limits
-from krake.api.problem import gone, unavailable
+from krake.api.problem import gone, gone_from_sight, last_line, unavailable
 from krake.api.query import ListQuery
 from krake.api.subscription import Subscription
 from krake.data.kinds import Kind, Resource
 from krake.ports.store import Compacted, Entry, Store
 
 CONTENT_TYPE = "application/x-ndjson"
+
+_SEEN_ANEW = last_line(gone_from_sight())
 
 
 class Watches:
@@ -30,10 +32,19 @@ class Watches:
         self._cache = cache
         self._buffer = buffer
 
-    async def stream(self, request: web.Request, kind: type[Resource], prefix: str, query: ListQuery) -> web.StreamResponse:
+    async def stream(
+        self,
+        request: web.Request,
+        kind: type[Resource],
+        prefix: str,
+        query: ListQuery,
+        sees_secrets: Callable[[], bool] = lambda: False,
+    ) -> web.StreamResponse:
         """Answer a request with the changes of the objects below *prefix*, until either side ends it.
 
-        :raises Problem: 410 the changes since the version asked for are not known (any more); 429 the user has too many watches.
+        :param sees_secrets: whether the watcher may see secrets now; when that changes, the watch ends, and its client is told
+            to list anew: the list shows the objects as they are to be seen from then on.
+        :raises Problem: 410 the changes since the version asked for are not known (any more); 429 there are too many.
         """
         collection = self._cache[kind]
         past = await self._prepare(collection, prefix, query.resource_version)
@@ -44,7 +55,8 @@ class Watches:
             if request.transport is not None:
                 request.transport.abort()
 
-        subscription = Subscription(prefix, query.selector, self._buffer, hang_up)
+        secrets = sees_secrets()
+        subscription = Subscription(prefix, query.selector, self._buffer, hang_up, secrets=secrets)
         with self._limits.watching(request), registered(collection, subscription):
             if query.resource_version is not None:
                 subscription.replay(_missed(collection, prefix, query.resource_version, past))
@@ -55,6 +67,9 @@ class Watches:
             # Who has gone without a word is no error.
             with _heartbeat(subscription, query.heartbeat, bookmark), suppress(ConnectionResetError):
                 while lines := await subscription.take():
+                    if sees_secrets() is not secrets:
+                        await response.write(_SEEN_ANEW)
+                        break
                     await response.write(lines)
         return response
 
