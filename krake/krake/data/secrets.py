@@ -1,8 +1,8 @@
 """The secret parts of wire forms, as the declarations of the kinds name them; sealing and redaction both go by this.
 
-A field is declared secret by ``field(secret=True)``: its whole value is secret. Where only parts of a value are, the declaration
-names a function instead, see :mod:`krake.data.credentials`: ``field(secret=rewrite_kubeconfig)``. Such a function is a
-:data:`Rewrite`, and so is what is derived here for each record that holds secrets anywhere below.
+A field is declared secret by ``field(secret=True)``: its whole value is secret. Where only parts of a value are, the
+declaration names a function instead, see :mod:`krake.data.credentials`: ``field(secret=rewrite_kubeconfig)``. Such a function
+is a :data:`Rewrite`, and so is what is derived here for each record that holds secrets anywhere below.
 """
 
 import typing

@@ -5,8 +5,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from krake.api.secrets.keyfile import create_key_file, make_key
 from krake.up.etcd import EtcdProcess
 from krake.up.parts import CommandPart, answers, signs
 from krake.up.process import free_port
@@ -52,7 +54,7 @@ def plan_fleet(
     etcd = EtcdProcess(data_dir / "etcd", client_port=free_port())
     api_port = api_port or free_port()
     api = f"http://127.0.0.1:{api_port}"
-    serving = {"api": _api_part(etcd.client_port, api_port, printer("api"))}
+    serving = {"api": _api_part(etcd.client_port, api_port, _key_file(data_dir), printer("api"))}
     ready_file = data_dir / "clusters" / "ready.json" if simulated_clusters else None
     if ready_file is not None:
         serving["simulator"] = _simulator_part(simulated_clusters, ready_file, printer("simulator"))
@@ -65,13 +67,22 @@ def _python(module: str, *options: str) -> list[str]:
     return [sys.executable, "-m", module, "--config", os.devnull, *options]
 
 
-def _api_part(etcd_port: int, port: int, print_line: Callable[[str], None]) -> CommandPart:
+def _key_file(data_dir: Path) -> Path:
+    """Return the file with the keys that seal secrets in this data directory; made if there is none."""
+    path = data_dir / "secrets.keys"
+    if not path.exists():
+        create_key_file(path, make_key(datetime.now(UTC).date()))
+    return path
+
+
+def _api_part(etcd_port: int, port: int, key_file: Path, print_line: Callable[[str], None]) -> CommandPart:
     command = _python(
         "krake.api",
         *("--host", "127.0.0.1", "--port", str(port)),
         *("--etcd-host", "127.0.0.1", "--etcd-port", str(etcd_port)),
         *("--authentication-strategy-static-enabled", "--authentication-strategy-static-name", USER),
         *("--authorization", "always-allow"),
+        *("--secrets-key-file", str(key_file)),
     )
     return CommandPart(command, ready=answers(f"http://127.0.0.1:{port}/readyz"), print_line=print_line)
 

@@ -1,4 +1,4 @@
-"""Secrets at rest: the keys, what a sealed secret looks like, and the store that seals what is written and unseals what is read.
+"""Secrets at rest: the keys, what a sealed secret looks like, and the store that seals and unseals whatever passes.
 
-Above that store everybody deals with plain secrets. Who is shown them is another matter, see :mod:`krake.api.audience`.
+Above that store everybody deals with plain secrets. Who is shown them is another matter, of the handlers.
 """

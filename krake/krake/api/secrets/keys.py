@@ -1,14 +1,14 @@
 """The keys that seal secrets: a text of one key a line, ``ID BASE64-OF-32-BYTES``. The first one seals, all of them unseal.
 
-A third word says what a rotation under way is about to do with a key, see :mod:`krake.admin.secrets`. Empty lines and those that
-begin with ``#`` mean nothing. Pure.
+A third word says what a rotation under way is about to do with a key, see :mod:`krake.admin.rotation`. Empty lines and those
+that begin with ``#`` mean nothing. Pure.
 """
 
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -55,6 +55,35 @@ class Keyring:
         """The text that :func:`parse_keys` reads."""
         lines = (f"{key.id} {base64.b64encode(key.secret).decode()} {key.stage}".rstrip() for key in self.keys)
         return "".join(f"{line}\n" for line in lines)
+
+
+def stage(ring: Keyring, new: Key) -> Keyring:
+    """Return the keys with a *new* one that unseals, and is to seal later. Raises ValueError if there is such a one."""
+    if waiting := _staged(ring):
+        raise ValueError(f"The key {waiting.id} waits to be used already; copy the file to all machines, then rotate.")
+    return Keyring((*ring.keys[:1], replace(new, stage=Stage.STAGED), *ring.keys[1:]))
+
+
+def begin_rotation(ring: Keyring, new: Key) -> Keyring:
+    """Return the keys led by the one to seal everything with: that of a rotation under way, else a staged one, else *new*."""
+    if ring.primary is not None and ring.primary.stage is Stage.ROTATING:
+        return ring
+    first = replace(_staged(ring) or new, stage=Stage.ROTATING)
+    return Keyring((first, *(key for key in ring.keys if key.id != first.id)))
+
+
+def end_rotation(ring: Keyring) -> Keyring:
+    """Return the keys after everything was sealed with the first one."""
+    return Keyring((replace(ring.keys[0], stage=Stage.NONE), *ring.keys[1:]))
+
+
+def drop_unused(ring: Keyring, used: Set[str]) -> Keyring:
+    """Return the keys without those, except the first and a staged one, that have sealed nothing of what there is."""
+    return Keyring((*ring.keys[:1], *(key for key in ring.keys[1:] if key.id in used or key.stage is Stage.STAGED)))
+
+
+def _staged(ring: Keyring) -> Key | None:
+    return next((key for key in ring.keys if key.stage is Stage.STAGED), None)
 
 
 def parse_keys(text: str, source: str) -> Keyring:

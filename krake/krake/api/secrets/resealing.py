@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Set
 from dataclasses import dataclass
 
-from krake.api.secrets.vault import Vault, kinds_with_secrets
+from krake.api.cache import list_all
+from krake.api.secrets.vault import Vault, kinds_with_secrets, seals_of
 from krake.data.kinds import Kind
 from krake.ports.store import Conflict, Entry, Store, StoreError
 
@@ -23,6 +25,7 @@ class Progress:
     kind: Kind
     seen: int = 0
     sealed: int = 0
+    done: bool = False
 
 
 async def reseal_all(store: Store, vault: Vault, anew: Set[str] = frozenset()) -> AsyncIterator[Progress]:
@@ -40,7 +43,7 @@ async def reseal_all(store: Store, vault: Vault, anew: Set[str] = frozenset()) -
                     *(_reseal(store, vault, entry, anew) for entry in page.entries[start : start + _AT_ONCE])
                 )
                 sealed += sum(written)
-            progress = Progress(progress.kind, progress.seen + len(page.entries), progress.sealed + sealed)
+            progress = Progress(progress.kind, progress.seen + len(page.entries), progress.sealed + sealed, not page.more)
             yield progress
             if not page.more:
                 break
@@ -56,6 +59,15 @@ async def _reseal(store: Store, vault: Vault, entry: Entry, anew: Set[str]) -> b
         except Conflict as conflict:
             found = conflict.current
     return False
+
+
+async def count_seals(store: Store) -> Counter[str]:
+    """Return how many secrets in *store* were sealed with each key, by its name; under an empty name, those in plain text."""
+    counted: Counter[str] = Counter()
+    for kind in kinds_with_secrets():
+        for entry in (await list_all(store, kind.definition.prefix)).entries:
+            counted.update(seals_of(entry))
+    return counted
 
 
 async def follow_keys(store: Store, vault: Vault) -> None:

@@ -55,8 +55,8 @@ class SealedStore:
     async def revision(self) -> int:
         return await self._store.revision()
 
-    async def ping(self) -> None:
-        await self._store.ping()
+    async def ping(self) -> int:
+        return await self._store.ping()
 
     async def compact(self, revision: int) -> None:
         await self._store.compact(revision)

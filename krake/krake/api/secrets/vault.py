@@ -7,10 +7,10 @@ from collections.abc import Callable, Set
 from dataclasses import replace
 from typing import Any
 
-from krake.api.secrets.source import KeySource
 from krake.api.secrets.seals import SealBroken, is_sealed, seal, sealed_by, unseal
+from krake.api.secrets.source import KeySource
 from krake.data.kinds import KINDS, Resource
-from krake.data.secrets import SEALED, Place, has_secrets, rewrite_secrets
+from krake.data.secrets import SEALED, Place, has_secrets, rewrite_secrets, secrets_of
 from krake.ports.store import Entry
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,17 @@ def _kind_of(store_key: str) -> type[Resource] | None:
     return _WITH_SECRETS.get(f"/{api}/{plural}/")
 
 
+def seals_of(entry: Entry) -> list[str]:
+    """Return for each secret of a stored object the name of the key that has sealed it; an empty text if none has."""
+    if (kind := _kind_of(entry.key)) is None:
+        return []
+    try:
+        secrets = secrets_of(kind, json.loads(entry.value)).values()
+    except (ValueError, RecursionError):
+        return []
+    return [sealed_by(value) if is_sealed(value) else "" for value in secrets]
+
+
 class Vault:
     """Seals with the first key and unseals with all.
 
@@ -41,7 +52,8 @@ class Vault:
         self.source = source
         self.missing: dict[str, str] = {}
         """The names of keys that were needed and not there, each with an object that needs it."""
-        self._broken: set[str] = set()
+        self.broken: set[str] = set()
+        """The store keys of objects with secrets that the key of that name does not open."""
 
     def seal(self, store_key: str, value: bytes) -> bytes:
         """Return the text of an object as it is to be stored."""
@@ -78,8 +90,8 @@ class Vault:
         try:
             return unseal(key, value, (store_key, *place.path))
         except SealBroken:
-            if store_key not in self._broken:
-                self._broken.add(store_key)
+            if store_key not in self.broken:
+                self.broken.add(store_key)
                 logger.error(
                     "A secret of %s, %s, cannot be unsealed: it was not sealed there with the key %s that is known here."
                     " It is kept as it is; write it anew.",

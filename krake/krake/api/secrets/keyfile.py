@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from krake.admin.store import ToolError
 from krake.api.secrets.keys import KEY_SIZE, Key, Keyring
 
 
@@ -18,19 +17,19 @@ def make_key(today: date) -> Key:
 
 
 def create_key_file(path: Path, key: Key) -> None:
-    """Write a new file that only its owner can read. Raises ToolError if there is one, or it cannot be written."""
+    """Write a new file that only its owner can read. Raises ValueError if there is one, or it cannot be written."""
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             _fill(file.fileno(), Keyring((key,)))
         _sync_directory(path.parent)
     except FileExistsError:
-        raise ToolError(f"{path} exists; a key that has sealed secrets must not be lost, so choose another name.") from None
+        raise ValueError(f"{path} exists; a key that has sealed secrets must not be lost, so choose another name.") from None
     except OSError as error:
-        raise ToolError(f"{path} can not be written ({error.strerror}).") from None
+        raise ValueError(f"{path} can not be written ({error.strerror}).") from None
 
 
 def replace_keys(path: Path, ring: Keyring) -> None:
-    """Write the keys so that readers see either the old ones or the new ones; owner and mode stay. Raises ToolError."""
+    """Write the keys so that readers see either the old ones or the new ones; owner and mode stay. Raises ValueError."""
     partial = path.with_name(f".{path.name}.new")
     try:
         before = path.stat()
@@ -48,21 +47,21 @@ def replace_keys(path: Path, ring: Keyring) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise ToolError(f"{path} can not be replaced ({error.strerror}); run the command as its owner.") from None
+        raise ValueError(f"{path} can not be replaced ({error.strerror}); run the command as its owner.") from None
 
 
 @contextlib.contextmanager
 def sole_user_of(path: Path) -> Iterator[None]:
-    """Hold the lock of the directory of a key file. Raises ToolError if another rotation has it."""
+    """Hold the lock of the directory of a key file. Raises ValueError if another rotation has it."""
     try:
         directory = os.open(path.parent, os.O_RDONLY)
     except OSError as error:
-        raise ToolError(f"{path.parent} can not be opened ({error.strerror}).") from None
+        raise ValueError(f"{path.parent} can not be opened ({error.strerror}).") from None
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise ToolError(f"Another rotation works on {path} now; wait for it.") from None
+        raise ValueError(f"Another rotation works on {path} now; wait for it.") from None
     finally:
         os.close(directory)
 
