@@ -71,11 +71,18 @@ class Call:
 def list_objects(call: Call) -> Result:
     """List the objects of a namespace, or of all."""
     everywhere = call.route.namespaced and call.args.all
-    answer = call.session.send(wire.list_(call.route, None if everywhere else call.namespace))
+    return Result(list_of(call.session.send(wire.list_(call.route, None if everywhere else call.namespace))))
+
+
+def list_of(answer: Object | None) -> list[Object]:
+    """Return the objects of a list.
+
+    :raises Failure: the answer is no list.
+    """
     items = answer.get("items") if answer else None
     if not isinstance(items, list):
         raise Failure("the answer is not a list of objects: check api_url in rok.yaml")
-    return Result(items)
+    return items
 
 
 def get_object(call: Call) -> Result:
