@@ -63,7 +63,7 @@ def make_document(routes: Iterable[tuple[type[Resource], Route]]) -> dict[str, A
         "servers": [{"url": "/"}],
         "security": [{name: []} for name in _SECURITY] + [{}],
         "tags": [*tags, {"name": "service", "description": "The server itself."}],
-        "paths": {**paths, **service_paths()},
+        "paths": {**paths, **service_paths(schemas)},
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
             "parameters": PARAMETERS,
