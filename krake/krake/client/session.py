@@ -19,8 +19,10 @@ from krake.data.kinds import Listing, Resource
 from krake.data.metadata import Key, WatchEventType
 from krake.data.record import Record
 from krake.lib import context
+from krake.renewal import Renewed
 
 R = TypeVar("R", bound=Resource)
+V = TypeVar("V", str, ssl.SSLContext)
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,8 @@ class Client:
 
     :param url: of the API, with ``http`` or ``https``; a path in it is kept.
     :param timeout: seconds that a call may take altogether; a watch may last for ever, but not be silent for three heartbeats.
-    :param token: value of the header ``Authorization``.
+    :param ssl_context: how to trust the API, and what to show to it; of files that change it may be made anew.
+    :param token: the bearer token that tells who is asking.
     :raises ValueError: *url* is no such URL.
     """
 
@@ -52,10 +55,10 @@ class Client:
         self,
         url: str,
         *,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: ssl.SSLContext | Renewed[ssl.SSLContext] | None = None,
         timeout: float = 30.0,
         heartbeat: int = wire.HEARTBEAT,
-        token: str | None = None,
+        token: str | Renewed[str] | None = None,
         user_agent: str = f"krake/{version('krake')}",
     ) -> None:
         parts = urlsplit(url)
@@ -65,11 +68,12 @@ class Client:
         self._ssl = ssl_context
         self._timeout = timeout
         self._heartbeat = heartbeat
-        self._headers = {"User-Agent": user_agent} | ({"Authorization": token} if token else {})
+        self._token = token
+        self._headers = {"User-Agent": user_agent}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=0, ssl=True if self._ssl is None else self._ssl)
+        connector = aiohttp.TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(connector=connector, headers=self._headers, cookie_jar=aiohttp.DummyCookieJar())
         return self
 
@@ -185,12 +189,16 @@ class Client:
     async def _send(self, request: wire.Request, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("The client is closed; use it inside `async with`.")
+        token = _current(self._token)
+        headers = {**request.headers, "X-Request-Id": context.request_id.get() or uuid.uuid4().hex}
         return await self._session.request(
             request.method,
             URL(request.url(self.url), encoded=True),
             data=request.body,
-            headers={**request.headers, "X-Request-Id": context.request_id.get() or uuid.uuid4().hex},
+            headers=headers if token is None else {**headers, "Authorization": f"Bearer {token}"},
             timeout=limits,
+            # With another context than before, aiohttp takes another connection.
+            ssl=_current(self._ssl) or True,
             allow_redirects=False,
         )
 
@@ -209,6 +217,10 @@ class Client:
             detail = f"The API at {self.url} cannot be reached: {error or type(error).__name__}."
         unsent = isinstance(error, aiohttp.ClientConnectorError)
         return Unavailable(0, {"detail": detail}, str(request), outcome_unknown=request.method != "GET" and not unsent)
+
+
+def _current(value: V | Renewed[V] | None) -> V | None:
+    return value.value if isinstance(value, Renewed) else value
 
 
 def _restore(kind: type[R], data: Any) -> R:

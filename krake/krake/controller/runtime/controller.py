@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from krake.client.errors import ApiError, Conflict, Unavailable
+from krake.client.errors import ApiError, Conflict, Forbidden, Unauthorized, Unavailable
 from krake.controller.runtime import metrics
-from krake.controller.runtime.informer import Informer
+from krake.controller.runtime.informer import Informer, how_to_be_known
 from krake.controller.runtime.queue import BACKOFF, Closed, Queue
 from krake.data.metadata import Key
 from krake.lib import context
@@ -19,6 +19,10 @@ from krake.lib.backoff import Backoff
 K = TypeVar("K", bound=Hashable)
 
 log = logging.getLogger(__name__)
+
+
+_SILENCE = 600.0
+"""Seconds in which the same refusal of the API is not told again."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Controller(Generic[K]):
         self._time_limit = time_limit
         self._queue: Queue[K] = Queue(backoff)
         self._last_error: dict[K, str] = {}
+        self._silent_until: dict[str, float] = {}
         backlog = self._queue.backlog
         metrics.QUEUE_DEPTH.labels(name).set_function(lambda: backlog.ready)
         metrics.QUEUE_DELAYED.labels(name).set_function(lambda: backlog.delayed)
@@ -133,13 +138,26 @@ class Controller(Generic[K]):
         delay = self._queue.postpone(key) if outcome == "unavailable" else self._queue.retry(key)
         said = f"{type(error).__name__}: {error}"
         known, self._last_error[key] = self._last_error.get(key), said
-        if outcome == "conflict":
+        if isinstance(error, Unauthorized | Forbidden):
+            self._refused(error)
+        elif outcome == "conflict":
             log.info("%s: %s changed meanwhile, again in %.1f s: %s", self.name, key, delay, error)
         elif known == said or outcome == "unavailable":
             log.warning("%s: %s failed, again in %.1f s: %s", self.name, key, delay, said)
         else:
             log.error("%s: %s failed, again in %.1f s: %s", self.name, key, delay, said, exc_info=error)
         return outcome
+
+    def _refused(self, error: ApiError) -> None:
+        """What is not allowed for one key is not for all: say it once in a while, and what an administrator has to do."""
+        now = time.monotonic()
+        if now < self._silent_until.get(error.detail, now):
+            log.debug("%s: refused again: %s", self.name, error)
+            return
+        self._silent_until[error.detail] = now + _SILENCE
+        known = isinstance(error, Forbidden)
+        advice = "give this user a role that allows it." if known else how_to_be_known()
+        log.error("%s: the API refuses what is to be done, and is asked again later: %s To go on, %s", self.name, error, advice)
 
 
 def _outcome_of(error: Exception) -> str:

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Generic, TypeVar
 
 from krake.client import Client
-from krake.client.errors import ApiError, Gone
+from krake.client.errors import ApiError, Forbidden, Gone, Unauthorized
 from krake.controller.runtime.metrics import INFORMER_CONNECTED, INFORMER_OBJECTS
 from krake.controller.runtime.view import Transition, View, version_of
 from krake.data.kinds import Resource
@@ -42,6 +42,8 @@ class Informer(Generic[R]):
         """Set once everything was listed."""
         self.connected = False
         """Whether the API tells what happens; otherwise the objects are as they were last seen."""
+        self.trouble = ""
+        """Why the API does not tell, if it refuses to."""
         self._client = client
         self._backoff = backoff
         self._view: View[R] = View()
@@ -186,6 +188,7 @@ class Informer(Generic[R]):
 
     def _found(self) -> None:
         self._set_connected(True)
+        self.trouble = ""
         if self._failures > 1:
             log.info("Following %s again.", self.kind.definition.plural)
 
@@ -194,8 +197,30 @@ class Informer(Generic[R]):
         if time.monotonic() - started > self._backoff.ceiling:
             self._failures = 0
         self._failures += 1
+        if isinstance(error, Unauthorized | Forbidden):
+            self._refused(error)
+            return
+        self.trouble = ""
         level = logging.WARNING if self._failures == 2 else logging.DEBUG
         log.log(level, "Lost sight of %s, trying again: %s", self.kind.definition.plural, error)
+
+    def _refused(self, error: ApiError) -> None:
+        """Say once what an administrator has to do; nothing else will help."""
+        before, self.trouble = self.trouble, f"{error.detail} ({error.status})"
+        if self.trouble == before:
+            return
+        advice = how_to_be_known()
+        if isinstance(error, Forbidden):
+            definition, where = self.kind.definition, "all namespaces" if self.namespace is None else self.namespace
+            advice = f"give this user a role with the verb list for {definition.plural} of {definition.api} in {where}."
+        log.error("The API refuses to tell of %s: %s To go on, %s", self.kind.definition.plural, self.trouble, advice)
+
+
+def how_to_be_known() -> str:
+    """What to do where the API does not know who asks."""
+    return (
+        "let this process show a certificate (tls.client_cert and tls.client_key) or a token (token_file) that the API knows."
+    )
 
 
 def _call(handler: Callable[[R | None, R | None], None], transition: Transition[R]) -> None:

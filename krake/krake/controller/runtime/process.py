@@ -18,7 +18,7 @@ from krake.controller.runtime.controller import Controller
 from krake.controller.runtime.health import serve_health
 from krake.controller.runtime.informer import Informer
 from krake.controller.runtime.metrics import PART_FAILURES
-from krake.controller.runtime.settings import ControllerConfig, SettingsError, endpoint_of, ssl_context_of
+from krake.controller.runtime.settings import ControllerConfig, SettingsError, endpoint_of, ssl_context_of, token_of
 from krake.lib.backoff import Backoff
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,12 @@ async def _live(name: str, build: Build, config: ControllerConfig) -> None:
     _listen_for_signals(stop, config.drain_timeout + GRACE)
     async with AsyncExitStack() as stack:
         try:
-            client = Client(endpoint_of(config), ssl_context=ssl_context_of(config.tls), user_agent=f"krake-{name}")
+            client = Client(
+                endpoint_of(config),
+                ssl_context=ssl_context_of(config.tls),
+                token=token_of(config),
+                user_agent=f"krake-{name}",
+            )
         except ValueError as error:
             raise SettingsError(f"api_endpoint: {error}") from None
         await stack.enter_async_context(client)
@@ -95,14 +100,16 @@ class Process:
         self._client = client
         self._stop = stop
         self._reached = False
+        self._trouble = ""
 
     def waiting_for(self) -> list[str]:
         """What must happen before the process is ready."""
         if self._stop.is_set():
             return ["the end"]
         if not self._reached:
-            return ["the API"]
-        return [each.kind.definition.plural for each in self._parts.informers if not each.synced.is_set()]
+            return [f"the API: {self._trouble}" if self._trouble else "the API"]
+        missing = [each for each in self._parts.informers if not each.synced.is_set()]
+        return [f"{each.kind.definition.plural}: {each.trouble}".removesuffix(": ") for each in missing]
 
     async def run(self, drain_timeout: float) -> None:
         """Start everything, and drain it once told to stop."""
@@ -144,6 +151,7 @@ class Process:
             except Unavailable as error:
                 failures += 1
                 delay = BACKOFF.delay(failures, random.random())
+                self._trouble = str(error)
                 log.warning("%s waits for the API, next look in %.1f s: %s", self.name, delay, error)
                 await asyncio.sleep(delay)
             except ApiError:

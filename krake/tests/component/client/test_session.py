@@ -126,7 +126,7 @@ async def test_what_is_sent_and_received() -> None:
         "DELETE /base/core/roles/r",
     ]
     for request in requests:
-        for header in ("User-Agent: krake-test", "Authorization: t0k", "X-Request-Id: id-1"):
+        for header in ("User-Agent: krake-test", "Authorization: Bearer t0k", "X-Request-Id: id-1"):
             assert header in request
     assert requests[1].endswith('{"metadata":{"labels":{"a":"b"}}}')
 
