@@ -8,7 +8,7 @@ from typing import Any
 
 from rok import __version__, flags, verbs
 from rok.flags import Flags
-from rok.kinds import applications, clusters
+from rok.kinds import applications, clusters, events
 from rok.output import Result, View
 from rok.verbs import Call
 
@@ -37,19 +37,29 @@ class Resource:
 
 
 @dataclass(frozen=True)
+class Single:
+    """A command that is about no kind; *view* shows what it answers."""
+
+    view: View
+    operation: Operation
+
+
+@dataclass(frozen=True)
 class Group:
-    """An API, and its kinds."""
+    """An API and its kinds, or commands that are about no kind."""
 
     name: str
     aliases: tuple[str, ...]
     summary: str
-    resources: tuple[Resource, ...]
+    resources: tuple[Resource, ...] = ()
+    commands: tuple[Single, ...] = ()
 
 
 LIST: Flags = (flags.ALL, *flags.COMMON)
 ONE: Flags = (flags.NAME, *flags.COMMON)
 
-TABLE = (
+TABLE: tuple[Group | Single, ...] = (
+    Single(events.VIEW, Operation("events", "show what happened, the latest last", events.FLAGS, events.list_events)),
     Group(
         "kubernetes",
         ("kube",),
@@ -133,7 +143,7 @@ class PrintCompletion(argparse.Action):
         parser.exit()
 
 
-def build_parser(table: Sequence[Group] = TABLE) -> argparse.ArgumentParser:
+def build_parser(table: Sequence[Group | Single] = TABLE) -> argparse.ArgumentParser:
     """Return the parser of the whole command line.
 
     What it reads has the attributes ``view`` and ``run`` beside those of the flags.
@@ -147,18 +157,29 @@ def build_parser(table: Sequence[Group] = TABLE) -> argparse.ArgumentParser:
         help="print a script that completes the commands of rok in this shell",
     )
     groups = parser.add_subparsers(dest="group", metavar="GROUP", required=True)
-    for group in table:
-        group_parser = _add(groups, group)
-        resources = group_parser.add_subparsers(dest="resource", metavar="RESOURCE", required=True)
-        for resource in group.resources:
-            resource_parser = _add(resources, resource)
-            operations = resource_parser.add_subparsers(dest="operation", metavar="OPERATION", required=True)
-            for operation in resource.operations:
-                leaf = operations.add_parser(operation.name, help=operation.summary, description=_sentence(operation.summary))
-                for each in operation.flags:
-                    each.add_to(leaf)
-                leaf.set_defaults(view=resource.view, run=operation.run)
+    for entry in table:
+        if isinstance(entry, Single):
+            _add_operation(groups, entry.operation, entry.view)
+        else:
+            _add_group(groups, entry)
     return parser
+
+
+def _add_group(groups: Any, group: Group) -> None:
+    inner = _add(groups, group).add_subparsers(dest="resource", metavar="RESOURCE", required=True)
+    for command in group.commands:
+        _add_operation(inner, command.operation, command.view)
+    for resource in group.resources:
+        operations = _add(inner, resource).add_subparsers(dest="operation", metavar="OPERATION", required=True)
+        for operation in resource.operations:
+            _add_operation(operations, operation, resource.view)
+
+
+def _add_operation(parsers: Any, operation: Operation, view: View) -> None:
+    leaf = parsers.add_parser(operation.name, help=operation.summary, description=_sentence(operation.summary))
+    for each in operation.flags:
+        each.add_to(leaf)
+    leaf.set_defaults(view=view, run=operation.run)
 
 
 def _add(parsers: Any, entry: Group | Resource) -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from krake.data import KINDS
 
-from rok.commands import TABLE, build_parser
+from rok.commands import TABLE, Single, build_parser
 from rok.errors import Misuse
 from rok.flags import Shutdown, separate
 
@@ -86,8 +86,43 @@ def test_aliases_are_the_same_commands() -> None:
     assert options("kubernetes application create") == options("kube app create")
 
 
+def test_events_has_its_options() -> None:
+    assert options("events") == {"-a", "--all", "--all-namespaces", *COMMON}
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "name"),
+    [
+        ("events", None, None),
+        ("events app", "Application", None),
+        ("events app echo-demo", "Application", "echo-demo"),
+        ("events -n red app echo-demo", "Application", "echo-demo"),
+        ("events -a Applications", "Application", None),
+        ("events global-metric heat -o json", "GlobalMetric", "heat"),
+        ("events metrics_providers x", "MetricsProvider", "x"),
+    ],
+)
+def test_events_are_of_everything_or_of_one_kind_or_object(line: str, kind: str | None, name: str | None) -> None:
+    args = parse(line)
+    assert (args.about_kind, args.about_name) == (kind, name)
+
+
+def test_events_of_what_does_not_exist_are_refused() -> None:
+    with pytest.raises(Misuse, match="there is no kind 'pod': choose application, cloud, cluster"):
+        parse("events pod x")
+
+
 def test_no_command_is_left_out_of_this_test() -> None:
-    assert {command.split(" ", 1)[1].replace("application", "app") for command in COMMANDS} == set(EXPECTED)
+    about_kinds = {" ".join(words[1:]) for words in map(str.split, COMMANDS) if len(words) == 3}
+    assert {command.replace("application", "app") for command in about_kinds} == set(EXPECTED)
+    assert {command for command in COMMANDS if len(command.split()) < 3} == {"events", "auth whoami", "auth can-i"}
+
+
+def test_permissions_are_asked_for_by_words() -> None:
+    assert options("auth can-i") == {"-a", "--all", "--all-namespaces", "--list", *COMMON}
+    assert options("auth whoami") == {"-o", "--output", "--config"}
+    args = parse("auth can-i get applications/status --all-namespaces")
+    assert (args.verb, args.kind, args.all) == ("get", "applications/status", True)
 
 
 def test_every_command_takes_config_and_output() -> None:
@@ -95,11 +130,16 @@ def test_every_command_takes_config_and_output() -> None:
 
 
 def test_the_routes_of_the_table_are_those_of_the_kinds() -> None:
-    for group in TABLE:
-        for resource in group.resources:
-            kind = KINDS[group.name, resource.view.kind].definition
-            route = resource.view.route
-            assert (route.api, route.plural, route.namespaced) == (kind.api, kind.plural, kind.namespaced)
+    views = [
+        view
+        for entry in TABLE
+        for view in ([entry.view] if isinstance(entry, Single) else [resource.view for resource in entry.resources])
+    ]
+    assert {view.kind for view in views} >= {"Application", "Cluster", "Event"}
+    for view in views:
+        route = view.route
+        kind = KINDS[route.api, view.kind].definition
+        assert (route.api, route.plural, route.namespaced) == (kind.api, kind.plural, kind.namespaced)
 
 
 @pytest.mark.parametrize(
