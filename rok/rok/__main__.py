@@ -1,6 +1,7 @@
 """Runs ``rok``.
 
-Exit status: 0 when the command was carried out, 1 when it failed, 2 when its words are wrong, 130 when it was interrupted.
+Exit status: 0 when the command was carried out, 1 when it failed or the answer is no, 2 when its words are wrong, 130 when it
+was interrupted.
 """
 
 import os
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
+
+    from rok.output import Result
 
 INTERRUPTED = 130
 
@@ -42,15 +45,14 @@ def run(argv: Sequence[str]) -> int:
 
         args = build_parser().parse_args(separate(argv))
         form = args.output
-        _carry_out(args)
+        return _carry_out(args)
     except (Failure, ApiError) as error:
         for line in describe(error, form):
             print(line, file=sys.stderr)
         return error.status if isinstance(error, Failure) else 1
-    return 0
 
 
-def _carry_out(args: "argparse.Namespace") -> None:
+def _carry_out(args: "argparse.Namespace") -> int:
     from rok.config import find_config
     from rok.output import show
     from rok.session import Session
@@ -58,8 +60,9 @@ def _carry_out(args: "argparse.Namespace") -> None:
 
     config = find_config(args.config, os.environ)
     with Session(config) as session:
-        result = args.run(Call(args.view, args, session, config.user))
+        result: Result = args.run(Call(args.view, args, session, config.user))
     show(result, args.view, args.output)
+    return result.status
 
 
 if __name__ == "__main__":

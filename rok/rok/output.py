@@ -42,10 +42,16 @@ class View:
 
 @dataclass(frozen=True)
 class Result:
-    """What a command answers: one object, several, or nothing."""
+    """What a command answers: one object, several, or nothing.
+
+    :param text: stands for the content where people read.
+    :param status: of the process.
+    """
 
     content: Object | Sequence[Object] | None
     detailed: bool = False
+    text: str | None = None
+    status: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,8 @@ def render(result: Result, view: View, form: str, screen: Screen) -> str:
     content = result.content
     if content is None:
         return ""
+    if form == "table" and result.text is not None:
+        return result.text
     if form == "json":
         return json.dumps(content, indent=2, sort_keys=True)
     if form == "yaml":

@@ -195,6 +195,21 @@ def act(route: Routed, namespace: str | None, name: str, action: str, body: Mapp
     return _asking("PUT", path) if body is None else _sending("PUT", path, body)
 
 
+def who_am_i() -> Request:
+    """Ask for the own name and roles."""
+    return _asking("GET", "/me")
+
+
+def list_rules() -> Request:
+    """Ask for all rules that allow something to the caller."""
+    return _asking("GET", "/authorize")
+
+
+def review(api: str, resource: str, verb: str, namespace: str | None = None) -> Request:
+    """Ask whether the caller may do something in a namespace, or in all."""
+    return _sending("POST", "/authorize", {"api": api, "resource": resource, "verb": verb, "namespace": namespace})
+
+
 _ERRORS: dict[int, type[ApiError]] = {
     400: Invalid,
     401: Unauthorized,
