@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from rok import __version__, flags, verbs
+from rok import __version__, authorization, flags, verbs
 from rok.flags import Flags
 from rok.kinds import applications, clusters, events
 from rok.output import Result, View
@@ -124,6 +124,21 @@ TABLE: tuple[Group | Single, ...] = (
                         partial(verbs.delete_object, goals=clusters.DELETE_GOALS),
                     ),
                 ),
+            ),
+        ),
+    ),
+    Group(
+        "auth",
+        (),
+        "who you are, and what you may do",
+        commands=(
+            Single(
+                authorization.USER,
+                Operation("whoami", "show your name and your roles", authorization.FLAGS, authorization.who_am_i),
+            ),
+            Single(
+                authorization.RULES,
+                Operation("can-i", "ask whether you may do something", authorization.ASK_FLAGS, authorization.can_i),
             ),
         ),
     ),
