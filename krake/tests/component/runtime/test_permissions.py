@@ -75,6 +75,7 @@ async def grant(http: Http, name: str, **rule: Any) -> None:
 async def test_a_missing_role_is_told_once_and_its_coming_is_noticed(
     serve_api: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     async with (
         serve_api() as admin,
         serve_api(authentication=static("ann"), authorization="RBAC") as strict,
