@@ -25,7 +25,7 @@ PATHS = frozenset({"/openapi.json", *_PAGE})
 """What is served here: for everybody, as it tells nothing of what is stored."""
 _SAFE = {
     # Nothing of another origin is loaded, asked or shown, and nothing that a description says can become a script.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

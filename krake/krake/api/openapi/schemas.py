@@ -158,9 +158,9 @@ def _of_text(cls: type) -> Schema:
 
 def _describe(cls: type[Record], use: Use) -> str:
     text = description_of(cls)
-    # The docstring of the check says what it refuses.
+    # The docstring of the check says what it refuses: "Refuse an empty range."
     if use is Use.WRITE and cls.problem is not Record.problem:
-        text += "\n\n" + (cls.problem.__doc__ or "").strip()
+        text += "\n\nRefused is " + (cls.problem.__doc__ or "").strip().removeprefix("Refuse ")
     return text
 
 
