@@ -2,32 +2,39 @@
 
 import asyncio
 import logging
-import signal
 import sys
 from collections.abc import Sequence
 
 import uvloop
 
 from krake import logs
-from krake.api.app import serve
+from krake.api.app import SHUTDOWN_LIMIT, serve
+from krake.api.operations import Stopping
 from krake.api.settings import ApiConfig
 from krake.api.stores import endpoints_of, open_store
 from krake.config import parse
+from krake.signals import stop_on_signals
 
 logger = logging.getLogger("krake.api")
 
 
+GRACE = 10.0
+"""Seconds from when all requests should have ended until a process that still hangs is ended the hard way."""
+
+
 async def run(config: ApiConfig) -> None:
-    """Serve until a signal comes."""
+    """Serve until a signal comes; then refuse to be ready, go on for a moment, and let what is under way come to its end."""
     stop = asyncio.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(each, stop.set)
-    async with open_store(config.etcd) as store, serve(config, store) as url:
+    stopping = Stopping()
+    stop_on_signals(stop, config.stop_delay + 2 * SHUTDOWN_LIMIT + GRACE)
+    async with open_store(config.etcd) as store, serve(config, store, stopping) as url:
         if warning := concern(config):
             logger.warning(warning)
         logger.info("Serving at %s on the etcd at %s.", url, ", ".join(endpoints_of(config.etcd)))
         await stop.wait()
-        logger.info("Stopping.")
+        logger.info("Stopping; requests are taken for another %g s.", config.stop_delay)
+        stopping.begun = True
+        await asyncio.sleep(config.stop_delay)
 
 
 def concern(config: ApiConfig) -> str | None:

@@ -1,4 +1,4 @@
-"""What every request passes: an id, limits, authentication, problem documents for all that goes wrong, and the books about it."""
+"""What every request passes: an id, limits, authentication, problem documents for all that goes wrong, and the books."""
 
 import logging
 import time
@@ -9,6 +9,7 @@ from marshmallow import ValidationError
 
 from krake.api.authentication import Authenticator, identify
 from krake.api.cross_origin import CrossOrigin
+from krake.api.openapi.handlers import PATHS
 from krake.api.operations import Operations
 from krake.api.operations.redaction import redact
 from krake.api.problem import Problem, of_http, of_store, of_validation
@@ -23,8 +24,8 @@ logger = logging.getLogger("krake.api")
 access = logging.getLogger("krake.api.access")
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
-PUBLIC = frozenset({"/livez", "/readyz", "/metrics"})
-"""Paths for probes, which have no users."""
+PUBLIC = frozenset({"/livez", "/readyz", "/metrics"}) | PATHS
+"""Paths for probes, which have no users, and for those who want to know how to become one."""
 _CLIENT_GONE = 499
 _AUTHENTICATION_OUTCOMES = {401: "refused", 503: "unavailable"}
 
@@ -123,7 +124,8 @@ class Gate:
         )
 
     async def _mark(self, request: web.Request, response: web.StreamResponse) -> None:
-        response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
+        # aiohttp refuses some requests by itself, before anything of ours sees them.
+        response.headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID) or request_id_of(request)
         self._cross_origin.mark(request, response)
         if self._operations.stopping.begun:
             # The next request of this client is for another process.

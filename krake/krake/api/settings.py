@@ -184,13 +184,16 @@ class ApiConfig(Record):
     """All keys of ``api.yaml``.
 
     *port* 0 picks a free one. *max_body_size* is in bytes. Reads are served for *max_staleness* seconds after the store was
-    last reached. *default_roles* and *default_role_bindings* are created at the start if they do not exist.
+    last reached. Told to stop, the API takes requests for another *stop_delay* seconds, so that load balancers, which see that
+    it is not ready any more, and clients can turn to another one. *default_roles* and *default_role_bindings* are created at
+    the start if they do not exist.
     """
 
     host: str = "localhost"
     port: int = field(default=8080, validate=check_port)
     max_body_size: int = field(default=1_048_576, validate=at_least(1))
     max_staleness: float = field(default=30.0, validate=at_least(1))
+    stop_delay: float = field(default=0.5, validate=at_least(0))
     etcd: EtcdSettings = field(factory=EtcdSettings)
     docs: DocsSettings = field(factory=DocsSettings)
     tls: TlsSettings = field(factory=TlsSettings)

@@ -75,8 +75,7 @@ class Watches:
 
     async def _prepare(self, collection: Collection, prefix: str, version: int | None) -> tuple[Entry, ...] | None:
         """Make sure that the cache has come as far as the watcher; return the state that it knows if the history is shorter."""
-        if not self._cache.readable:
-            raise unavailable("The store cannot be reached now; try again.")
+        self._cache.check()
         if version is None:
             return None
         if version > self._cache.revision and version > await self._store.revision():

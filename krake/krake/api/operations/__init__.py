@@ -1,4 +1,4 @@
-"""What keeps the API running well and tells how it is: figures, health, limits, the audit log, and connections that misbehave."""
+"""What keeps the API running well and tells how it is: figures, health, limits, the audit log, connections."""
 
 from krake.api.operations.assembly import Operations
 from krake.api.operations.audit import PERMISSION

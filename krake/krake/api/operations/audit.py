@@ -35,7 +35,11 @@ class Audit:
 
     def note(self, request: web.Request, status: int, seconds: float, response: web.StreamResponse | None) -> None:
         """Write the line of a request that is done with; there is no *response* if the client has gone before."""
-        if self.sink is not None and (self._reads or request.method not in _READS or status in _DECISIONS):
+        if self.sink is None:
+            return
+        # Probes have no users; they would bury everything.
+        reads = self._reads and bool(request[USER])
+        if reads or request.method not in _READS or status in _DECISIONS:
             location = "" if response is None else response.headers.get("Location", "")
             self.sink.write(_line(request, "end", status, location) | {"seconds": round(seconds, 6)})
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import LineTooLong
@@ -25,7 +26,9 @@ class Connection(web.RequestHandler):
     __slots__ = ("_figures", "_problem_base_url")
 
     def __init__(self, server: web.Server, figures: Figures, problem_base_url: str) -> None:
-        super().__init__(server, loop=asyncio.get_running_loop(), keepalive_timeout=IDLE_LIMIT, access_log=None)
+        # No access log of aiohttp: the gate writes one.
+        options: dict[str, Any] = {"keepalive_timeout": IDLE_LIMIT, "access_log": None}
+        super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self._figures = figures
         self._problem_base_url = problem_base_url
 

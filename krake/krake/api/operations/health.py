@@ -45,7 +45,7 @@ class Stopping:
 class Health:
     """Runs the checks.
 
-    :param informing: further checks by name that do not make the API unready: what they look at is needed by some requests only.
+    :param informing: further checks by name that do not make the API unready: what they look at is needed by some requests.
     """
 
     def __init__(self, store: Store, cache: Cache, stopping: Stopping, informing: Mapping[str, Check]) -> None:
