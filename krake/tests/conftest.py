@@ -8,4 +8,5 @@ pytest_plugins = [
     "fixtures.proxy",
     "fixtures.api",
     "fixtures.pki",
+    "fixtures.identity",
 ]
