@@ -23,6 +23,7 @@ from krake.api.operations import Health, Operations, Stopping
 from krake.api.operations.connection import Connection
 from krake.api.reader import Reader
 from krake.api.routes import add_routes, routes_of
+from krake.api.schema.upgrade import keep_up
 from krake.api.secrets.resealing import follow_keys
 from krake.api.secrets.source import make_source
 from krake.api.secrets.store import SealedStore
@@ -80,9 +81,13 @@ def make_app(
     add_routes(app.router, services, authorizer)
     add_description(app.router, ((kind, route) for kind in KINDS.values() for route in routes_of(kind, services)))
 
+    async def follow() -> None:
+        await keep_up(store)
+        await cache.run()
+
     async def follow_store(_: web.Application) -> AsyncIterator[None]:
         tasks = [
-            asyncio.create_task(cache.run()),
+            asyncio.create_task(follow()),
             asyncio.create_task(recorder.run(services.writer)),
             asyncio.create_task(follow_keys(sealed, vault)),
             asyncio.create_task(create_missing(defaults, cache, services.writer, services.now)),

@@ -16,7 +16,8 @@ from contextlib import aclosing
 from itertools import count
 
 from krake.api.items import Event, Item
-from krake.api.problem import gone, last_line
+from krake.api.problem import gone, last_line, unavailable
+from krake.api.schema import marks
 from krake.api.subscription import Subscription
 from krake.data.kinds import KINDS, Resource
 from krake.data.metadata import Key, WatchEventType
@@ -164,6 +165,9 @@ class Cache:
         """All changes up to this revision have been taken over; 0 before the first load."""
         self.store_revision = 0
         """How far the store itself was when it was asked last."""
+        self._marks: dict[str, bytes] = {}
+        self.concern: str | None = None
+        """Why the objects must not be used now although the store is there, or nothing."""
 
     def __getitem__(self, kind: type[Resource]) -> Collection:
         return self._collections[kind]
@@ -174,8 +178,13 @@ class Cache:
 
     @property
     def readable(self) -> bool:
-        """Whether the cache is loaded and the store was reached not too long ago."""
-        return self.revision > 0 and self.age <= self._max_staleness
+        """Whether the cache is loaded, the store was reached not too long ago, and its objects may be used."""
+        return self.revision > 0 and self.age <= self._max_staleness and self.concern is None
+
+    def check(self) -> None:
+        """Raise Problem 503 if what is here must not be used."""
+        if not self.readable:
+            raise unavailable(self.concern or "The store cannot be reached now; try again.")
 
     @property
     def age(self) -> float:
@@ -229,9 +238,11 @@ class Cache:
             snapshot = await list_all(self._store, collection.kind.definition.prefix, revision)
             pages[collection], revision = snapshot.entries, snapshot.revision
         assert revision is not None
+        self._marks = {entry.key: entry.value for entry in (await list_all(self._store, marks.PREFIX, revision)).entries}
         # Watchers resume from the version they know, unless the store was set back and has never had it.
         last = None if revision >= self.revision else last_line(gone(self.revision))
         self.close_subscriptions(last)
+        self._take_heed()
         for collection, entries in pages.items():
             collection.load(entries, revision)
         self._store_seen = time.monotonic()
@@ -244,8 +255,26 @@ class Cache:
             collection = self._by_prefix.get(f"/{api}/{plural}/")
             if collection is not None:
                 collection.apply(change)
+            elif change.key.startswith(marks.PREFIX):
+                self._mark(change)
         self._store_seen = time.monotonic()
         self._advance(batch.revision)
+
+    def _mark(self, change: Change) -> None:
+        if change.type is ChangeType.PUT:
+            self._marks[change.key] = change.entry.value
+        else:
+            self._marks.pop(change.key, None)
+        self._take_heed()
+
+    def _take_heed(self) -> None:
+        concern, self.concern = self.concern, marks.concern_of(self._marks)
+        if self.concern is not None and self.concern != concern:
+            # Half a state must not be acted upon.
+            self.close_subscriptions()
+            logger.error("Nothing is served: %s", self.concern)
+        elif self.concern is None and concern is not None:
+            logger.info("All is served again.")
 
     def _advance(self, revision: int) -> None:
         self.revision = revision

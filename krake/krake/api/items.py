@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from krake.api.schema.findings import read_object
+from krake.api.schema.migrations import migrate
 from krake.data.kinds import Resource
 from krake.data.metadata import Key, WatchEventType
 from krake.data.secrets import SEALED, has_secrets, redact, redact_sealed
@@ -98,9 +100,7 @@ class Item:
 
 def _rewrite(kind: type[Resource], entry: Entry) -> bytes:
     """Return the text of an object that another version of Krake has stored."""
-    data = json.loads(entry.value)
-    if not isinstance(data, dict):
-        raise ValueError("The stored value is not a JSON object.")
+    data = migrate(kind, kind.definition.key_of(entry.key), read_object(entry), 0)
     wire = with_version(encode(kind.restore(data).serialize()), entry.revision)
     assert wire is not None
     return wire

@@ -6,7 +6,7 @@ from itertools import islice
 
 from krake.api.cache import Cache, Collection
 from krake.api.items import Item
-from krake.api.problem import gone, not_found, unavailable
+from krake.api.problem import gone, not_found
 from krake.api.query import ListQuery, Page
 from krake.api.selector import Selector
 from krake.data.kinds import Kind, Resource, kind_of
@@ -26,8 +26,7 @@ class Reader:
 
     def check(self) -> None:
         """Refuse to read what may be too old."""
-        if not self._cache.readable:
-            raise unavailable("The store cannot be reached now; try again.")
+        self._cache.check()
 
     def get(self, kind: type[Resource], key: Key) -> Item:
         """Return an object.

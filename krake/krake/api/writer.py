@@ -50,6 +50,7 @@ class Writer:
 
         :raises Problem: there is one of that name.
         """
+        self._check()
         value = _encode(record)
         kind = type(record)
         store_key = kind.definition.store_key(record.key)
@@ -65,6 +66,7 @@ class Writer:
         :param named: the version that the request knows.
         :raises Problem: there is no such object, or other writers are always faster.
         """
+        self._check()
         store_key = kind.definition.store_key(key)
         async with self._turn(store_key):
             item = await self._read(kind, key, store_key, named)
@@ -85,6 +87,10 @@ class Writer:
                     # What the decision relies on has changed; it is looked up in the cache.
                     await self._cache.reach(await self._store.revision())
         raise outdated("Other writers keep changing the object; try again.")
+
+    def _check(self) -> None:
+        if self._cache.concern is not None:
+            raise unavailable(self._cache.concern)
 
     @asynccontextmanager
     async def _turn(self, store_key: str) -> AsyncIterator[None]:

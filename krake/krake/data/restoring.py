@@ -5,12 +5,12 @@ or not understood becomes the default of its field or, where there is none, the 
 """
 
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, TypeVar
 
-from krake.data.record import FieldInfo, Record, Text, alternatives, fields_of, once_per_class, parse_time
+from krake.data.record import FieldInfo, Record, Text, Typed, alternatives, fields_of, once_per_class, parse_time
 
 R = TypeVar("R", bound=Record)
 
@@ -100,3 +100,53 @@ def _empty(hint: Any) -> Any:
     if issubclass(first, Text) and not issubclass(first, str):
         return first.restore("")
     return first()
+
+
+def losses(cls: type[Record], data: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Yield the fields, as dotted paths, of a wire form that :func:`restore` would not take over.
+
+    An empty result says that nothing is lost if the restored record replaces *data*.
+    """
+    known = {info.name: info for info in fields_of(cls)}
+    allowed = known.keys() | ({"api", "kind"} if issubclass(cls, Typed) else set())
+    yield from (f"{path}{name}" for name in data if name not in allowed)
+    for name, info in known.items():
+        if data.get(name) is not None:
+            yield from _losses_of(info.type, data[name], f"{path}{name}")
+
+
+def _losses_of(hint: Any, value: Any, path: str) -> Iterator[str]:
+    if len(members := alternatives(hint)) > 1:
+        found = [list(_losses_of(member, value, path)) for member in members]
+        yield from min(found, key=len)
+        return
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (list, dict):
+        if not isinstance(value, origin):
+            yield path
+        elif arguments[-1] is not Any and arguments[-1] != dict[str, Any]:
+            inner = value.items() if origin is dict else enumerate(value)
+            for key, item in inner:
+                yield from _losses_of(arguments[-1], item, f"{path}.{key}" if origin is dict else f"{path}[{key}]")
+    elif issubclass(hint, Record):
+        yield from _losses_of_record(hint, value, path)
+    else:
+        try:
+            _decoder_of(hint)(value)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            yield path
+
+
+def _losses_of_record(cls: type[Record], value: Any, path: str) -> Iterator[str]:
+    if not isinstance(value, Mapping):
+        yield path
+        return
+    variants = getattr(cls, "variants", None)
+    if variants is None:
+        yield from losses(cls, value, f"{path}.")
+    elif (name := value.get("type")) not in variants:
+        yield f"{path}.type"
+    else:
+        yield from (f"{path}.{other}" for other in value if other not in ("type", name))
+        if value.get(name) is not None:
+            yield from _losses_of(variants[name], value[name], f"{path}.{name}")
