@@ -16,7 +16,7 @@ from krake.api.problem import Problem, of_http, of_store, of_validation
 from krake.api.requests import IDENTITY, REQUEST_ID, REQUEST_ID_HEADER, USER, request_id_of, route_of
 from krake.api.routes import check_hook_route
 from krake.lib import context
-from krake.ports.store import StoreError, Unavailable
+from krake.ports.store import Full, StoreError, Unavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -114,7 +114,7 @@ class Gate:
             case web.HTTPException():
                 return of_http(error)
             case StoreError():
-                if not isinstance(error, Unavailable):
+                if isinstance(error, Full) or not isinstance(error, Unavailable):
                     logger.error("Request %s failed in the store: %s", request[REQUEST_ID], error)
                 return of_store(error)
         path = redact(request.raw_path)

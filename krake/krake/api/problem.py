@@ -12,7 +12,7 @@ from marshmallow import ValidationError
 from krake.data.kinds import Kind
 from krake.data.metadata import Key
 from krake.data.schema import flatten_errors
-from krake.ports.store import Compacted, StoreError, TooLarge, Unavailable
+from krake.ports.store import Compacted, Full, StoreError, TooLarge, Unavailable
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}
@@ -160,6 +160,8 @@ def of_store(error: StoreError) -> Problem:
         return gone(error.revision)
     if isinstance(error, Unavailable) and error.outcome_unknown:
         return unavailable("The store did not confirm the write, which may have been applied; read the object to find out.")
+    if isinstance(error, Full):
+        return unavailable("The store is full. Objects can be read but not written until an administrator makes space in it.")
     if isinstance(error, Unavailable):
         return unavailable("The store cannot be reached now. Nothing was changed; try again.")
     return unavailable("The store refuses to serve Krake; the log of the API says why.")

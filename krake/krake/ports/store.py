@@ -135,6 +135,10 @@ class Unavailable(StoreError):
         """Whether a write may have been applied, or may yet be; read the entry to find out. False: surely not applied."""
 
 
+class Full(Unavailable):
+    """The store has no space for writes until somebody makes some; reads go on. Nothing was written."""
+
+
 class Denied(StoreError):
     """The store refuses this user, password, certificate or access."""
 

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from krake.adapters.etcd import rpc_pb2 as rpc
 from krake.adapters.etcd.errors import Failure, Remedy, diagnose
+from krake.adapters.etcd.metrics import measured
 from krake.lib.backoff import Backoff
 from krake.ports.store import Denied, Unavailable
 
@@ -162,7 +163,8 @@ class Connection:
         Raises Unavailable, Denied, OutOfRange, StoreError.
         """
         deadline = asyncio.get_running_loop().time() + (timeout or self.timeout)
-        return await self._call(procedure, request, deadline, write=False)
+        with measured(procedure.path):
+            return await self._call(procedure, request, deadline, write=False)
 
     async def write(self, procedure: Rpc[Answer], request: Message) -> Answer:
         """Call something that changes the store; repeated only where it was surely not applied.
@@ -173,7 +175,8 @@ class Connection:
         if not self.member.connected:
             # A call that fails while connecting cannot be told from one that was cut off. A read first makes it sure.
             await self._call(RANGE, PROBE, deadline, write=False)
-        return await self._call(procedure, request, deadline, write=True)
+        with measured(procedure.path):
+            return await self._call(procedure, request, deadline, write=True)
 
     async def _call(self, procedure: Rpc[Answer], request: Message, deadline: float, *, write: bool) -> Answer:
         now = asyncio.get_running_loop().time

@@ -5,7 +5,7 @@ from enum import Enum, auto
 
 from grpc import StatusCode
 
-from krake.ports.store import Denied, StoreError, TooLarge, Unavailable
+from krake.ports.store import Denied, Full, StoreError, TooLarge, Unavailable
 
 
 class Remedy(Enum):
@@ -70,7 +70,7 @@ def _recognise(details: str, said: str) -> Failure | None:
         return Failure(Denied(f"The store wants a valid user and password. {said}"), Remedy.LOG_IN)
     if _FULL in details:
         advice = "compact and defragment it, then disarm its alarm, or raise its quota"
-        return Failure(Unavailable(f"The store is full and takes no writes; {advice}. {said}"), Remedy.NONE)
+        return Failure(Full(f"The store is full and takes no writes; {advice}. {said}"), Remedy.NONE)
     if _NO_LEASE in details:
         return Failure(NoLease(f"The store knows no such lease (any more). {said}"), Remedy.NONE)
     return Failure(Unavailable(f"The store is overloaded. {said}"), Remedy.REPEAT) if _BUSY in details else None
