@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -11,8 +11,10 @@ from rok.errors import Failure, warn
 
 FILE_NAME = "rok.yaml"
 SYSTEM_FILE = Path("/etc/rok") / FILE_NAME
-KEYS = ("api_url", "user", "tls")
+KEYS = ("api_url", "user", "tls", "token", "token_file")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 TLS_KEYS = ("enabled", "client_ca", "client_cert", "client_key")
+TOKEN_VARIABLE = "ROK_TOKEN"
 
 
 @dataclass(frozen=True)
@@ -32,23 +34,30 @@ class Config:
     """The configuration.
 
     :param user: the default namespace.
+    :param token: the bearer token that tells who asks.
     :param source: the file it was read from.
     """
 
     api_url: str = "http://localhost:8080"
     user: str = "system:admin"
     tls: Tls | None = None
+    token: str | None = field(default=None, repr=False)
     source: Path | None = None
 
 
 def find_config(given: str | None, environ: Mapping[str, str]) -> Config:
-    """Return the configuration of the first file there is, or the defaults.
+    """Return the configuration of the first file there is, or the defaults; the variable ``ROK_TOKEN`` beats the file.
 
     :param given: path that the user named.
     :raises Failure: the named file is not there, or the file can not be used.
     """
     path = _find_file(given, environ)
-    return Config() if path is None else read_config(path)
+    config = Config() if path is None else read_config(path)
+    if token := environ.get(TOKEN_VARIABLE):
+        config = replace(config, token=_check_token(token, TOKEN_VARIABLE))
+    if config.token and config.tls is None and urlsplit(config.api_url).hostname not in LOOPBACK:
+        warn(f"the token is sent to {config.api_url} for everybody on the way to read: switch TLS on")
+    return config
 
 
 def _find_file(given: str | None, environ: Mapping[str, str]) -> Path | None:
@@ -87,6 +96,7 @@ def read_config(path: Path) -> Config:
         api_url=_with_scheme(_text(values, "api_url", path) or Config.api_url, tls is not None, path),
         user=_text(values, "user", path) or Config.user,
         tls=tls,
+        token=_read_token(values, path),
         source=path,
     )
 
@@ -124,6 +134,27 @@ def _read_tls(values: Mapping[str, Any], path: Path) -> Tls | None:
     return Tls(ca=_file(values, "client_ca", path), pair=pair)
 
 
+def _read_token(values: Mapping[str, Any], path: Path) -> str | None:
+    token, file = _text(values, "token", path), _file(values, "token_file", path)
+    if file is None:
+        return None if token is None else _check_token(token, f"{path}: token")
+    if token is not None:
+        raise Failure(f"{path}: there are both token and token_file: leave one of them out")
+    try:
+        return _check_token(Path(file).read_text(encoding="ascii").strip(), file)
+    except OSError as error:
+        raise Failure(f"can not read {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Failure(f"{file} does not hold a token: write nothing but the token into it") from None
+
+
+def _check_token(token: str, place: str) -> str:
+    """Return a token that can be sent; the message does not show one that can not."""
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise Failure(f"{place} does not hold a token: write nothing but the token into it")
+    return token
+
+
 def _file(values: Mapping[str, Any], key: str, path: Path) -> str | None:
     """Return the path of a file that the configuration names; a relative one starts where the configuration is, or here."""
     value = _text(values, key, path)
@@ -133,7 +164,8 @@ def _file(values: Mapping[str, Any], key: str, path: Path) -> str | None:
     for candidate in candidates:
         if candidate.is_file():
             return str(candidate)
-    raise Failure(f"{path}: tls.{key} names {value!r}, which is not there")
+    place = key if key in KEYS else f"tls.{key}"
+    raise Failure(f"{path}: {place} names {value!r}, which is not there")
 
 
 def _with_scheme(url: str, secure: bool, path: Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from krake.client.errors import ApiError
 
 HINTS = {
-    401: "Krake does not know who you are: check the client certificate in rok.yaml",
+    401: "Krake does not know who you are: check tls or the token in rok.yaml",
     403: "your roles do not allow this: ask who runs this Krake",
 }
 

@@ -13,6 +13,7 @@ from rok.cells import Object
 from rok.config import Config, Tls
 from rok.errors import Failure
 from rok.place import Place
+from rok.tls import hung_up, tls_failure, why_hung_up
 
 CONNECT_LIMIT = 5.0
 """Seconds for a connection to come about."""
@@ -39,6 +40,8 @@ class Session:
         self._http = requests.Session()
         self._http.headers["User-Agent"] = f"rok/{__version__}"
         self._tls = config.tls or Tls()
+        self._tls_enabled = config.tls is not None
+        self._token = config.token
 
     def __enter__(self) -> "Session":
         return self
@@ -140,11 +143,24 @@ class Session:
             # Given here and not to the session, where the environment (REQUESTS_CA_BUNDLE) would beat them.
             verify=self._tls.ca or True,
             cert=self._tls.pair,
+            # Without it, the environment (a .netrc file) would tell who asks.
+            auth=self._authorize,
         )
 
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
     def _unavailable(self, error: requests.RequestException, limit: float) -> ApiError:
-        if isinstance(error, requests.exceptions.SSLError):
+        if (reason := tls_failure(str(error))) is not None:
+            text = f"{reason.format(url=self._url)} in {self._where()}"
+        elif isinstance(error, requests.exceptions.SSLError):
             text = f"the TLS connection to {self._url} failed ({_cause(error)}): check tls in {self._where()}"
+        elif hung_up(str(error)):
+            text = (
+                f"Krake at {self._url} hung up: {why_hung_up(self._tls_enabled, self._tls.pair is not None)} in {self._where()}"
+            )
         elif isinstance(error, requests.exceptions.ReadTimeout):
             text = f"Krake at {self._url} did not answer within {limit:g} s: look whether it is well, then try again"
         elif isinstance(error, requests.ConnectionError):

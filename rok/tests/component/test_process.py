@@ -156,7 +156,7 @@ async def test_a_plain_server_behind_tls_settings(rok: Rok) -> None:
         rok.use(url.replace("http:", "https:"), tls={"enabled": True})
         done = await rok("kube app list")
     assert (done.status, done.err.count("\n")) == (1, 1)
-    assert "check tls in rok.yaml" in done.err
+    assert "does not speak TLS" in done.err
 
 
 async def test_ctrl_c(rok: Rok) -> None:

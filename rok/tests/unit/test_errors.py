@@ -48,7 +48,7 @@ def test_json_shows_the_whole_problem() -> None:
     assert text == json.dumps(dict(error.problem), indent=2, sort_keys=True)
 
 
-@pytest.mark.parametrize(("status", "hint"), [(401, "check the client certificate"), (403, "ask who runs this Krake")])
+@pytest.mark.parametrize(("status", "hint"), [(401, "check tls or the token"), (403, "ask who runs this Krake")])
 def test_who_may_not_learns_what_to_do(status: int, hint: str) -> None:
     assert hint in next(describe(refused(status, detail="No."), "table"))
 
