@@ -1,23 +1,28 @@
 """``python3 -m krake.api``: serves the API until it is told to stop by SIGTERM or SIGINT."""
 
 import asyncio
+import contextlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import uvloop
 
 from krake import logs
 from krake.api.app import SHUTDOWN_LIMIT, serve
 from krake.api.operations import Stopping
+from krake.api.schema.upgrade import check_schema
 from krake.api.settings import ApiConfig
 from krake.api.stores import endpoints_of, open_store
 from krake.config import parse
+from krake.ports.store import Store, StoreError
 from krake.signals import stop_on_signals
 
 logger = logging.getLogger("krake.api")
 
-
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_FIRST_LOOK = 2.0
+"""Seconds that the store has to say whose it is before the API serves."""
 GRACE = 10.0
 """Seconds from when all requests should have ended until a process that still hangs is ended the hard way."""
 
@@ -27,26 +32,42 @@ async def run(config: ApiConfig) -> None:
     stop = asyncio.Event()
     stopping = Stopping()
     stop_on_signals(stop, config.stop_delay + 2 * SHUTDOWN_LIMIT + GRACE)
-    async with open_store(config.etcd) as store, serve(config, store, stopping) as url:
-        if warning := concern(config):
-            logger.warning(warning)
-        logger.info("Serving at %s on the etcd at %s.", url, ", ".join(endpoints_of(config.etcd)))
-        await stop.wait()
-        logger.info("Stopping; requests are taken for another %g s.", config.stop_delay)
-        stopping.begun = True
-        await asyncio.sleep(config.stop_delay)
+    async with open_store(config.etcd) as store:
+        await refuse_newer(store)
+        async with serve(config, store, stopping) as url:
+            for concern in concerns(config):
+                logger.warning(concern)
+            logger.info("Serving at %s on the etcd at %s.", url, ", ".join(endpoints_of(config.etcd)))
+            await stop.wait()
+            logger.info("Stopping; requests are taken for another %g s.", config.stop_delay)
+            stopping.begun = True
+            await asyncio.sleep(config.stop_delay)
 
 
-def concern(config: ApiConfig) -> str | None:
-    """What an administrator should know about who may use this API, or nothing."""
-    strategy = config.authentication.strategy
-    open_to_all = strategy.static.enabled or config.authentication.allow_anonymous
+def concerns(config: ApiConfig) -> Iterator[str]:
+    """What an administrator should know about who may use this API, and how."""
+    authentication, strategy = config.authentication, config.authentication.strategy
     by_token = any(way.enabled for way in (strategy.tokens, strategy.oidc, strategy.keystone, strategy.keycloak))
-    if not (open_to_all or by_token or (config.tls.enabled and config.tls.client_ca)):
-        return "Nobody can use this API: no way of authentication is configured (see the section 'authentication')."
-    if open_to_all and config.authorization == "always-allow":
-        return "Everybody who reaches this API may do everything."
-    return None
+    by_certificate = config.tls.enabled and bool(config.tls.client_ca)
+    if not (by_token or by_certificate or strategy.static.enabled or authentication.allow_anonymous):
+        yield "Nobody can use this API: no way of authentication is configured (see the section 'authentication')."
+    if strategy.static.enabled:
+        yield f"Everybody who reaches this API is taken for {strategy.static.name} (authentication.strategy.static)."
+    if authentication.allow_anonymous:
+        yield "Everybody who reaches this API is let in, known or not (authentication.allow_anonymous)."
+    if config.authorization == "always-allow":
+        yield "Everybody who is let in may do everything (authorization: always-allow)."
+    if config.secrets.allow_plain and not (config.secrets.key_file or config.secrets.keys):
+        yield "Secrets are stored as they are (secrets.allow_plain)."
+    if not config.tls.enabled and config.host not in _LOOPBACK:
+        yield "Whoever can listen on the network can read tokens and secrets (tls.enabled is off)."
+
+
+async def refuse_newer(store: Store) -> None:
+    """Raise ValueError if the store belongs to a newer version of Krake; a store that cannot be reached will say so later."""
+    with contextlib.suppress(StoreError, TimeoutError):
+        async with asyncio.timeout(_FIRST_LOOK):
+            await check_schema(store)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

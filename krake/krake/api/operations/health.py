@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 
 from krake.api.cache import Cache
+from krake.lib.finding import Finding
 from krake.ports.store import Store, StoreError
 
 _LIMIT = 3.0
@@ -18,21 +18,6 @@ Check = Callable[[], Awaitable[str]]
 
 class Failing(Exception):
     """A check fails; the message says why, and holds nothing that outsiders must not know."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What came out of a check. Those that are not *required* only inform."""
-
-    name: str
-    passed: bool
-    message: str
-    required: bool = True
-
-    @property
-    def line(self) -> str:
-        mark = "+" if self.passed else "-" if self.required else "!"
-        return f"[{mark}]{self.name} {'ok' if self.passed else 'failed' if self.required else 'warning'}: {self.message}"
 
 
 class Stopping:
@@ -81,6 +66,8 @@ class Health:
     async def _check_cache(self) -> str:
         if self._cache.revision == 0:
             raise Failing("The cache has not been loaded from the store yet.")
+        if self._cache.concern is not None:
+            raise Failing(self._cache.concern)
         return f"at revision {self._cache.revision}"
 
     async def _check_lag(self) -> str:

@@ -22,7 +22,7 @@ _MOST_FINDINGS = 20
 _RETRY = Backoff(initial=0.5, ceiling=10.0)
 
 
-class NewerSchema(Exception):
+class NewerSchema(ValueError):
     """The store belongs to a newer version of Krake."""
 
 
@@ -30,7 +30,7 @@ async def check_schema(store: Store) -> None:
     """Refuse a store of a newer version of Krake.
 
     :raises NewerSchema: it is one; the message says what to do.
-    :raises ValueError: it does not tell.
+    :raises ValueError: it does not tell its schema.
     """
     entry = await store.get(SCHEMA)
     version = read_schema(None if entry is None else entry.value)
@@ -70,7 +70,7 @@ async def keep_up(store: Store) -> None:
             if await store.get(RESTORE) is None:
                 _report(await upgrade(store))
             return
-        except (NewerSchema, ValueError) as error:
+        except ValueError as error:
             logger.critical("%s", error)
             return
         except StoreError as error:
