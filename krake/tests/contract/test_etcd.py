@@ -1,8 +1,6 @@
 """What only etcd has: TLS, users, members, and a process of our own."""
 
 import asyncio
-import datetime
-import ipaddress
 import os
 import signal
 import sys
@@ -13,50 +11,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from fixtures.store_history import LIMIT, Follower, Writers, check_history, paused
+from testpki.directory import ETCD_CLIENT, ETCD_SERVER, Directory
 
 from krake.adapters.etcd import EtcdStore, Login, Tls
 from krake.ports.store import Denied, StoreError, Unavailable
 from krake.up.etcd import EtcdError, EtcdProcess, find_etcd
 from krake.up.process import free_port, stop, tethered
-
-
-class Authority:
-    """A certificate authority of this test."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-        self._write("ca", self._build(self._name, self._key, ca=True), self._key)
-
-    def issue(self, name: str) -> None:
-        """Write `<name>.crt` and `<name>.key`, good for server and client on 127.0.0.1."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self._write(name, self._build(subject, key, ca=False), key)
-
-    def _build(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, ca: bool) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.UTC)
-        loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        return (
-            x509.CertificateBuilder(self._name, subject, key.public_key(), x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([loopback]), critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-
-    def _write(self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
-        encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-        (self.directory / f"{name}.crt").write_bytes(certificate.public_bytes(encoding))
-        pem = key.private_bytes(encoding, form, serialization.NoEncryption())
-        (self.directory / f"{name}.key").write_bytes(pem)
 
 
 @asynccontextmanager
@@ -81,34 +42,34 @@ class TestTls:
     @pytest.fixture
     async def endpoint(self, tmp_path: Path) -> AsyncIterator[str]:
         """An etcd that shows a certificate and wants one."""
-        authority = Authority(tmp_path)
-        authority.issue("server")
-        authority.issue("client")
+        pki = Directory(tmp_path)
+        server = pki.etcd(ETCD_SERVER)
+        pki.etcd(ETCD_CLIENT)
         endpoint = f"https://127.0.0.1:{free_port()}"
         async with running(
             f"--data-dir={tmp_path / 'data'}",
             f"--listen-client-urls={endpoint}",
             f"--advertise-client-urls={endpoint}",
             "--listen-peer-urls=http://127.0.0.1:0",
-            f"--cert-file={tmp_path / 'server.crt'}",
-            f"--key-file={tmp_path / 'server.key'}",
-            f"--trusted-ca-file={tmp_path / 'ca.crt'}",
+            f"--cert-file={server.certificate}",
+            f"--key-file={server.key}",
+            f"--trusted-ca-file={tmp_path / 'etcd-ca.pem'}",
             "--client-cert-auth",
         ):
             yield endpoint
 
     async def test_both_sides_are_checked(self, endpoint: str, tmp_path: Path) -> None:
-        ca = tmp_path / "ca.crt"
-        tls = Tls.load(ca, tmp_path / "client.crt", tmp_path / "client.key")
+        tls = Tls.load(tmp_path / "etcd-ca.pem", *Directory(tmp_path).files(ETCD_CLIENT))
         async with EtcdStore([endpoint], tls=tls, timeout=LIMIT) as store:
             revision = await store.create("/a", b"1")
             async with asyncio.timeout(LIMIT), aclosing(store.watch("/", revision - 1)) as batches:
                 assert (await anext(batches)).revision == revision
-        Authority(tmp_path).issue("stranger")
-        other = Tls.load(tmp_path / "ca.crt", tmp_path / "stranger.crt", tmp_path / "stranger.key")
+        strangers = Directory(tmp_path / "strangers")
+        stranger = strangers.etcd(ETCD_CLIENT)
+        other = Tls.load(strangers.folder / "etcd-ca.pem", *stranger)
         untrusting, foreign = Tls(other.ca, tls.certificate, tls.key), Tls(tls.ca, other.certificate, other.key)
-        for stranger in (untrusting, foreign, Tls(tls.ca), Tls(), None):
-            async with EtcdStore([endpoint], tls=stranger, timeout=1.0) as store:
+        for different in (untrusting, foreign, Tls(tls.ca), Tls(), None):
+            async with EtcdStore([endpoint], tls=different, timeout=1.0) as store:
                 with pytest.raises(Unavailable):
                     await store.get("/a")
 
