@@ -6,16 +6,17 @@ from dataclasses import asdict
 
 from aiohttp import web
 
-from krake import __version__
+from krake import __version__, exposition
 from krake.api.authorization import roles_of
 from krake.api.cache import Cache
 from krake.api.handlers import answer
 from krake.api.operations.figures import Figures
-from krake.api.operations.health import Finding, Health
+from krake.api.operations.health import Health
 from krake.api.problem import CONTENT_TYPE, RETRY_AFTER, Problem, Title
 from krake.api.query import is_set
 from krake.api.reader import Reader
 from krake.api.requests import USER
+from krake.lib.finding import Finding, render
 
 
 class ServiceHandlers:
@@ -58,7 +59,7 @@ class ServiceHandlers:
         """``GET /readyz``: the cache is loaded, and the store answers now; with ``?verbose``, what was found in detail."""
         verbose = is_set(request.query, "verbose")
         findings = await self._health.examine(informing=verbose)
-        failing = [each for each in findings if each.required and not each.passed]
+        failing = [each for each in findings if each.fatal]
         if verbose:
             return _verbose(request, findings, ready=not failing)
         if failing:
@@ -67,7 +68,7 @@ class ServiceHandlers:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """``GET /metrics``."""
-        return web.Response(body=self._figures.expose(), content_type="text/plain", charset="utf-8")
+        return web.Response(body=self._figures.expose(), headers={"Content-Type": exposition.CONTENT_TYPE})
 
 
 def _unready(failing: Sequence[Finding]) -> Problem:
@@ -78,10 +79,9 @@ def _unready(failing: Sequence[Finding]) -> Problem:
 def _verbose(request: web.Request, findings: Sequence[Finding], *, ready: bool) -> web.Response:
     status = 200 if ready else 503
     if "json" not in request.headers.get("Accept", ""):
-        text = "".join(f"{each.line}\n" for each in findings)
-        return web.Response(text=f"{text}{'ready' if ready else 'not ready'}\n", status=status)
+        return web.Response(text=render(findings), status=status)
     checks = [asdict(each) for each in findings]
     if ready:
         return web.json_response({"status": "ready", "checks": checks})
-    document = _unready([each for each in findings if each.required and not each.passed]).document("")
+    document = _unready([each for each in findings if each.fatal]).document("")
     return web.json_response(document | {"checks": checks}, status=status, headers=RETRY_AFTER, content_type=CONTENT_TYPE)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from yarl import URL
 
 from krake.client import wire
 from krake.client.errors import ApiError, Unavailable
+from krake.client.metrics import SECONDS
 from krake.data.kinds import Listing, Resource
 from krake.data.metadata import Key, WatchEventType
 from krake.data.record import Record
@@ -191,16 +193,22 @@ class Client:
             raise RuntimeError("The client is closed; use it inside `async with`.")
         token = _current(self._token)
         headers = {**request.headers, "X-Request-Id": context.request_id.get() or uuid.uuid4().hex}
-        return await self._session.request(
-            request.method,
-            URL(request.url(self.url), encoded=True),
-            data=request.body,
-            headers=headers if token is None else {**headers, "Authorization": f"Bearer {token}"},
-            timeout=limits,
-            # With another context than before, aiohttp takes another connection.
-            ssl=_current(self._ssl) or True,
-            allow_redirects=False,
-        )
+        started, code = time.perf_counter(), ""
+        try:
+            response = await self._session.request(
+                request.method,
+                URL(request.url(self.url), encoded=True),
+                data=request.body,
+                headers=headers if token is None else {**headers, "Authorization": f"Bearer {token}"},
+                timeout=limits,
+                # With another context than before, aiohttp takes another connection.
+                ssl=_current(self._ssl) or True,
+                allow_redirects=False,
+            )
+            code = str(response.status)
+        finally:
+            SECONDS.labels(request.method, code).observe(time.perf_counter() - started)
+        return response
 
     async def _call(self, request: wire.Request) -> Any:
         try:

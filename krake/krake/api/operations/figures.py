@@ -1,13 +1,12 @@
 """What the API counts about itself, for Prometheus. What is said in docs/admin/monitoring.md is all there is."""
 
-import platform
 from collections.abc import Callable, Iterator
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from krake import __version__
+from krake import exposition
 from krake.api.cache import Cache
 from krake.api.operations.sink import Sink
 
@@ -70,7 +69,7 @@ class Figures:
 
     def expose(self) -> bytes:
         """Return all figures in the text format of Prometheus, those of the process and the adapters as well."""
-        return generate_latest(self._registry) + generate_latest(REGISTRY)
+        return generate_latest(self._registry) + exposition.expose()
 
 
 class _State(Collector):
@@ -83,9 +82,6 @@ class _State(Collector):
 
     def collect(self) -> Iterator[Metric]:
         cache = self._cache
-        build = GaugeMetricFamily("krake_build_info", "Always 1; the labels tell what runs.", labels=["version", "python"])
-        build.add_metric([__version__, platform.python_version()], 1)
-        yield build
         yield GaugeMetricFamily("krake_api_requests_in_flight", "Requests being served, watches too.", value=self._in_flight())
         watchers = GaugeMetricFamily("krake_api_watchers", "Open watches.", labels=["kind"])
         objects = GaugeMetricFamily("krake_api_objects", "Objects in the cache.", labels=["kind"])

@@ -71,6 +71,7 @@ class Controller(Generic[K]):
         self._silent_until: dict[str, float] = {}
         backlog = self._queue.backlog
         metrics.QUEUE_DEPTH.labels(name).set_function(lambda: backlog.ready)
+        metrics.QUEUE_OLDEST.labels(name).set_function(lambda: self._queue.oldest)
         metrics.QUEUE_DELAYED.labels(name).set_function(lambda: backlog.delayed)
         metrics.RECONCILE_ACTIVE.labels(name).set_function(lambda: len(backlog.active))
 
@@ -135,6 +136,7 @@ class Controller(Generic[K]):
 
     def _failed(self, key: K, error: Exception) -> str:
         outcome = _outcome_of(error)
+        metrics.RECONCILE_RETRIES.labels(self.name).inc()
         delay = self._queue.postpone(key) if outcome == "unavailable" else self._queue.retry(key)
         said = f"{type(error).__name__}: {error}"
         known, self._last_error[key] = self._last_error.get(key), said

@@ -3,11 +3,14 @@
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from krake import exposition
 from krake.controller.runtime.settings import SettingsError
+from krake.lib.finding import Finding, render
 
 log = logging.getLogger(__name__)
 
@@ -15,24 +18,30 @@ HOST = "127.0.0.1"
 
 
 @asynccontextmanager
-async def serve_health(port: int, waiting_for: Callable[[], list[str]]) -> AsyncIterator[int]:
+async def serve_health(
+    port: int, waiting_for: Callable[[], list[str]], examine: Callable[[], list[Finding]]
+) -> AsyncIterator[int]:
     """Serve ``/livez``, ``/readyz`` and ``/metrics``; yields the port.
 
     :param waiting_for: names what must happen before the process is ready.
+    :param examine: tells everything in detail, for ``/readyz?verbose``.
     :raises SettingsError: the port is taken.
     """
 
     async def live(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
-    async def ready(_: web.Request) -> web.Response:
+    async def ready(request: web.Request) -> web.Response:
         missing = waiting_for()
-        return web.json_response(
-            {"status": "waiting" if missing else "ok", "waiting_for": missing}, status=503 if missing else 200
-        )
+        if "verbose" in request.query and "json" not in request.headers.get("Accept", ""):
+            return web.Response(text=render(examine()), status=503 if missing else 200)
+        document: dict[str, Any] = {"status": "waiting" if missing else "ok", "waiting_for": missing}
+        if "verbose" in request.query:
+            document["checks"] = [asdict(finding) for finding in examine()]
+        return web.json_response(document, status=503 if missing else 200)
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=exposition.expose(), headers={"Content-Type": exposition.CONTENT_TYPE})
 
     app = web.Application()
     app.add_routes([web.get("/livez", live), web.get("/readyz", ready), web.get("/metrics", metrics)])

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from krake.client import Client
 from krake.client.errors import ApiError, Forbidden, Gone, Unauthorized
-from krake.controller.runtime.metrics import INFORMER_CONNECTED, INFORMER_OBJECTS
+from krake.controller.runtime.metrics import INFORMER_AGE, INFORMER_CONNECTED, INFORMER_OBJECTS
 from krake.controller.runtime.view import Transition, View, version_of
 from krake.data.kinds import Resource
 from krake.data.metadata import Key
@@ -52,6 +52,8 @@ class Informer(Generic[R]):
         self._moved = asyncio.Condition()
         self._failures = 0
         self._labels = (kind.definition.api, kind.definition.plural)
+        self._heard = float("-inf")
+        INFORMER_AGE.labels(*self._labels).set_function(lambda: self.age)
 
     def __repr__(self) -> str:
         return f"<Informer of {self.kind.definition.plural}>"
@@ -65,6 +67,11 @@ class Informer(Generic[R]):
     def version(self) -> int:
         """Everything up to this version of the store is seen."""
         return self._view.version
+
+    @property
+    def age(self) -> float:
+        """How many seconds ago the API told something last; infinite before the first time."""
+        return time.monotonic() - self._heard
 
     def get(self, key: Key) -> R | None:
         """The object of a key; ``None`` if there is none."""
@@ -171,6 +178,7 @@ class Informer(Generic[R]):
                 await self._notify()
 
     def _tell(self, transitions: list[Transition[R]]) -> None:
+        self._heard = time.monotonic()
         INFORMER_OBJECTS.labels(*self._labels).set(len(self.objects))
         for transition in transitions:
             for handler in self._handlers:

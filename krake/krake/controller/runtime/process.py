@@ -2,10 +2,7 @@
 
 import asyncio
 import logging
-import os
 import random
-import signal
-import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
@@ -20,6 +17,8 @@ from krake.controller.runtime.informer import Informer
 from krake.controller.runtime.metrics import PART_FAILURES
 from krake.controller.runtime.settings import ControllerConfig, SettingsError, endpoint_of, ssl_context_of, token_of
 from krake.lib.backoff import Backoff
+from krake.lib.finding import Finding
+from krake.signals import stop_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ def run_process(name: str, build: Build, config: ControllerConfig) -> int:
 
 async def _live(name: str, build: Build, config: ControllerConfig) -> None:
     stop = asyncio.Event()
-    _listen_for_signals(stop, config.drain_timeout + GRACE)
+    stop_on_signals(stop, config.drain_timeout + GRACE)
     async with AsyncExitStack() as stack:
         try:
             client = Client(
@@ -85,7 +84,7 @@ async def serve(name: str, parts: Parts, client: Client, config: ControllerConfi
     """Run *parts* until *stop* is set, then drain them."""
     process = Process(name, parts, client, stop)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(serve_health(config.health_port, process.waiting_for))
+        await stack.enter_async_context(serve_health(config.health_port, process.waiting_for, process.examine))
         for resource in parts.resources:
             await stack.enter_async_context(resource)
         await process.run(config.drain_timeout)
@@ -110,6 +109,22 @@ class Process:
             return [f"the API: {self._trouble}" if self._trouble else "the API"]
         missing = [each for each in self._parts.informers if not each.synced.is_set()]
         return [f"{each.kind.definition.plural}: {each.trouble}".removesuffix(": ") for each in missing]
+
+    def examine(self) -> list[Finding]:
+        """Look at everything that the work needs."""
+        stopping, reached = self._stop.is_set(), self._reached
+        found = [
+            Finding("stopping", not stopping, f"The process is {'' if stopping else 'not '}stopping."),
+            Finding("api", reached, "It has answered." if reached else self._trouble or "It has not answered yet."),
+        ]
+        for informer in self._parts.informers:
+            plural, count = informer.kind.definition.plural, len(informer.objects)
+            listed = informer.synced.is_set()
+            found.append(Finding(plural, listed, f"{count} are known." if listed else informer.trouble or "Not listed yet."))
+            if listed and not informer.connected:
+                trouble = informer.trouble or "The watch is interrupted."
+                found.append(Finding(plural, False, f"{trouble} They are as {informer.age:.0f} s ago.", required=False))
+        return found
 
     async def run(self, drain_timeout: float) -> None:
         """Start everything, and drain it once told to stop."""
@@ -182,24 +197,3 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _listen_for_signals(stop: asyncio.Event, patience: float) -> None:
-    def receive(number: signal.Signals) -> None:
-        if stop.is_set():
-            log.warning("Stopped at once by a second signal.")
-            _end(128 + number)
-        stop.set()
-        # Even a thread that hangs, or an event loop that does, must not keep the process from ending.
-        watchdog = threading.Timer(patience, _end, [1])
-        watchdog.daemon = True
-        watchdog.start()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, receive, number)
-
-
-def _end(status: int) -> None:
-    logging.shutdown()
-    os._exit(status)

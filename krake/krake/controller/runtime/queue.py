@@ -41,6 +41,10 @@ class Backlog(Generic[K]):
         """How many keys a worker could take now."""
         return len(self._ready)
 
+    def oldest(self, now: float) -> float:
+        """How many seconds the key that is handed out next has waited; 0 if there is none."""
+        return now - self._waiting[self._ready[0]] if self._ready else 0.0
+
     @property
     def delayed(self) -> int:
         """How many keys wait for their time."""
@@ -145,6 +149,11 @@ class Queue(Generic[K]):
         delay = self._backoff.delay(BLAMELESS, random.random())
         self.add(key, delay)
         return delay
+
+    @property
+    def oldest(self) -> float:
+        """How many seconds the key that is handed out next has waited."""
+        return self.backlog.oldest(_now()) if self.backlog.ready else 0.0
 
     def succeed(self, key: K) -> None:
         """Forget the failures of a key."""
