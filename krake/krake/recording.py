@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from prometheus_client import Counter
 
@@ -20,6 +21,9 @@ EVENTS = Counter("krake_events", "Events told, by what became of them: written, 
 TIME_LIMIT = 15.0
 """Seconds that the writing of one event may take."""
 BACKOFF = Backoff(0.5, 15.0)
+LAST_WORDS = 2.0
+"""Seconds in which a process that ends may still write its events."""
+_LAST_PAUSE = 0.1
 
 
 class Later(Exception):
@@ -36,6 +40,8 @@ class Recording:
     def __init__(self, correlator: Correlator | None = None) -> None:
         self._correlator = correlator or Correlator()
         self._added = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
 
     def add(self, event: Event) -> None:
         """Have an event written, soon. Returns at once."""
@@ -43,39 +49,52 @@ class Recording:
         self._count_dropped()
         self._added.set()
 
-    async def run(self, write: Write) -> None:
-        """Write what is added, until cancelled.
+    def start(self, write: Write) -> None:
+        """Begin to write what is added.
 
         :param write: raises `Later` to be asked again, and `Refused` to give up an event; so does whatever else it raises,
             with a line in the log.
         """
+        self._task = asyncio.create_task(self._run(write), name="recording")
+
+    async def close(self) -> None:
+        """Write what waits still, for a short while."""
+        if self._task is None:
+            return
+        self._stopping.set()
+        self._added.set()
+        _, late = await asyncio.wait({self._task}, timeout=LAST_WORDS)
+        if late:
+            log.warning("Not all events were written in time.")
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _run(self, write: Write) -> None:
         failures = 0
-        while True:
-            event = await self._next()
+        while (event := await self._next()) is not None:
             if await self._attempt(write, event):
                 failures = 0
-            else:
-                failures += 1
-                await asyncio.sleep(BACKOFF.delay(failures, random.random()))
+                continue
+            failures += 1
+            await self._pause(BACKOFF.delay(failures, random.random()))
 
-    async def flush(self, write: Write, limit: float) -> None:
-        """Write all that waits, for *limit* seconds at most."""
-        deadline = _now() + limit
-        try:
-            async with asyncio.timeout_at(deadline):
-                while (event := self._correlator.take(float("inf"))) is not None and await self._attempt(write, event):
-                    pass
-        except TimeoutError:
-            log.warning("%d events were not written in time.", len(self._correlator))
+    async def _pause(self, delay: float) -> None:
+        if self._stopping.is_set():
+            await asyncio.sleep(min(delay, _LAST_PAUSE))
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._stopping.wait()
 
-    async def _next(self) -> Event:
-        while (event := self._correlator.take(_now())) is None:
+    async def _next(self) -> Event | None:
+        """Wait for the next event that is due; ``None`` if there will be none."""
+        while (event := self._correlator.take(float("inf") if self._stopping.is_set() else _now())) is None:
+            if self._stopping.is_set():
+                return None
             self._added.clear()
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout_at(self._correlator.next_due()):
                     await self._added.wait()
-            except TimeoutError:
-                continue
         return event
 
     async def _attempt(self, write: Write, event: Event) -> bool:

@@ -88,11 +88,12 @@ def make_app(
     async def follow_store(_: web.Application) -> AsyncIterator[None]:
         tasks = [
             asyncio.create_task(follow()),
-            asyncio.create_task(recorder.run(services.writer)),
             asyncio.create_task(follow_keys(sealed, vault)),
             asyncio.create_task(create_missing(defaults, cache, services.writer, services.now)),
         ]
+        recorder.start(services.writer)
         yield
+        await recorder.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -93,9 +93,13 @@ class Recorder:
         for said in tell(old, outcome):
             self._recording.add(make_event(Regarding.of(outcome.record), said, COMPONENT, self._now()))
 
-    async def run(self, writer: Writer) -> None:
-        """Write what is told, until cancelled."""
-        await self._recording.run(partial(self._write, writer))
+    def start(self, writer: Writer) -> None:
+        """Begin to write what is told."""
+        self._recording.start(partial(self._write, writer))
+
+    async def close(self) -> None:
+        """Write what is left, for a short while; the cache must work until then."""
+        await self._recording.close()
 
     async def _write(self, writer: Writer, event: Event) -> None:
         def add(item: Item) -> Outcome:

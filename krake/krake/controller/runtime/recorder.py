@@ -1,6 +1,5 @@
 """Tells people what happened to objects, as events."""
 
-import asyncio
 import contextlib
 import logging
 from datetime import UTC, datetime
@@ -16,8 +15,6 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 """So often an event is tried to be added to an equal one that others write at the same time."""
-LAST_WORDS = 2.0
-"""Seconds in which a process that ends may still write its events."""
 
 
 class Recorder:
@@ -32,18 +29,14 @@ class Recorder:
         self._client = client
         self._component = component
         self._recording = Recording()
-        self._task: asyncio.Task[None] | None = None
         self._forbidden = False
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._recording.run(self._write), name="recorder")
+        self._recording.start(self._write)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        await self._recording.flush(self._write, LAST_WORDS)
+        await self._recording.close()
 
     def record(self, subject: Resource | ResourceRef, *said: Said) -> None:
         """Tell what happened to an object. Returns at once, and never fails."""
