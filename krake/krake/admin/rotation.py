@@ -29,18 +29,19 @@ def stage_key(path: Path) -> None:
     print(f"Added the key {new.id} to {path}. Copy the file to all machines with an API, then rotate without --stage.")
 
 
-async def rotate(path: Path, etcd: EtcdSettings, wait: float, *, drop_old: bool) -> bool:
-    """Seal everything with a new key, and say what is done; false if there are secrets that cannot be unsealed.
+async def rotate(path: Path, etcd: EtcdSettings, wait: float, *, anew: bool, drop_old: bool) -> bool:
+    """Seal everything with the first key, and say what is done; false if there are secrets that cannot be unsealed.
 
     :param wait: seconds that running APIs get to take notice of the new key.
+    :param anew: put a new key first, unless there was no end to the rotation before.
     """
     before = read_keys(path)
-    ring = begin_rotation(before, make_key(datetime.now(UTC).date()))
+    ring = begin_rotation(before, make_key(datetime.now(UTC).date())) if anew else before
     async with open_store(etcd) as store:
         await store.ping()  # A key that nothing is sealed with afterwards would only be in the way.
         if ring != before:
             replace_keys(path, ring)
-        print(f"{'Carrying on: s' if ring == before else 'S'}ealing all secrets with the key {ring.keys[0].id}.")
+        print(f"{'Carrying on: s' if anew and ring == before else 'S'}ealing all secrets with the key {ring.keys[0].id}.")
         vault = Vault(KeySource(str(path), ring))
         await _seal_all(store, vault, wait)
         ring = end_rotation(ring)

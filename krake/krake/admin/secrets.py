@@ -10,6 +10,7 @@ from pathlib import Path
 from krake.admin.store import ToolError, explained, read_config
 from krake.admin.store import add_arguments as add_store_arguments
 from krake.api.secrets.keyfile import create_key_file, make_key, sole_user_of
+from krake.api.settings import ApiConfig
 
 HELP = "make and rotate the keys that seal secrets"
 DESCRIPTION = (
@@ -37,16 +38,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         description="Put a new key first in the file, and seal every secret in the store with it, beside running APIs. What was"
         " interrupted is carried on by the same command. Where APIs run on several machines, begin with --stage.",
     )
-    rotate.add_argument("--key-file", type=Path, metavar="FILE", help="(otherwise secrets.key_file of the configuration)")
     rotate.add_argument(
         "--stage",
         action="store_true",
         help="only add the new key to the file, so that it can be copied to other machines; rotate uses it when run again",
     )
-    rotate.add_argument("--drop-old", action="store_true", help="then remove the keys that nothing is sealed with any more")
-    rotate.add_argument("--wait", type=float, default=_WAIT, metavar="SECONDS", help=argparse.SUPPRESS)
-    add_store_arguments(rotate)
+    rotate.add_argument(
+        "--drop-old", action="store_true", help="then remove the keys that nothing is sealed with, as drop-old does"
+    )
     rotate.set_defaults(command=_rotate)
+    drop = commands.add_parser(
+        "drop-old",
+        help="remove the keys that nothing is sealed with any more",
+        description="Seal every secret in the store with the first key of the file, and remove those that nothing is sealed"
+        " with then. Where APIs run on several machines, all of them must have the file as it is after the rotation.",
+    )
+    drop.set_defaults(command=_drop_old)
+    for each in (rotate, drop):
+        each.add_argument("--key-file", type=Path, metavar="FILE", help="(otherwise secrets.key_file of the configuration)")
+        each.add_argument("--wait", type=float, default=_WAIT, metavar="SECONDS", help=argparse.SUPPRESS)
+        add_store_arguments(each)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -78,16 +89,32 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _rotate(options: argparse.Namespace) -> int:
-    from krake.admin.rotation import rotate, stage_key
+    if not options.stage:
+        return _seal_all(options, anew=True, drop_old=options.drop_old)
+    from krake.admin.rotation import stage_key
+
+    path = _key_file(options, read_config(options))
+    with sole_user_of(path):
+        stage_key(path)
+    return 0
+
+
+def _drop_old(options: argparse.Namespace) -> int:
+    return _seal_all(options, anew=False, drop_old=True)
+
+
+def _seal_all(options: argparse.Namespace, *, anew: bool, drop_old: bool) -> int:
+    from krake.admin.rotation import rotate
 
     config = read_config(options)
+    path = _key_file(options, config)
+    with sole_user_of(path):
+        if asyncio.run(rotate(path, config.etcd, options.wait, anew=anew, drop_old=drop_old)):
+            return 0
+    raise ToolError("The secrets named above can not be unsealed; they were left as they are.")
+
+
+def _key_file(options: argparse.Namespace, config: ApiConfig) -> Path:
     if not (options.key_file or config.secrets.key_file):
         raise ToolError("Which keys? Give --key-file, or set secrets.key_file in the configuration of the API.")
-    path = Path(options.key_file or config.secrets.key_file).resolve()
-    with sole_user_of(path):
-        if options.stage:
-            stage_key(path)
-            return 0
-        if asyncio.run(rotate(path, config.etcd, options.wait, drop_old=options.drop_old)):
-            return 0
-        raise ToolError("The secrets named above can not be unsealed; they were left as they are.")
+    return Path(options.key_file or config.secrets.key_file).resolve()
