@@ -16,7 +16,11 @@ _SPACE = r"[ \t]*+"
 _OPERAND = r"([^ \t,()=!]++)"
 _COMPARED = r"([^ \t,()=!<>]++)"
 _LISTED = rf"\({_SPACE}([^ \t,()=!]++(?:{_SPACE},{_SPACE}[^ \t,()=!]++)*+)[ \t,]*+\)"
-_OR_EQUAL = rf"{_SPACE}than{_SPACE}or{_SPACE}equal"
+_IS = rf"(?:is[ \t]{_SPACE})?"
+_TO = rf"(?:{_SPACE}to)?"
+_THAN = rf"{_SPACE}than"
+_OR_EQUAL = rf"{_THAN}{_SPACE}or{_SPACE}equal{_TO}"
+_LESS = r"(?:lesser|less)"
 
 _LABEL_FORMS = {
     "is_not": rf"(?:!=|is{_SPACE}not[ \t]){_SPACE}{_OPERAND}",
@@ -25,13 +29,14 @@ _LABEL_FORMS = {
     "not_in": rf"not{_SPACE}in{_SPACE}{_LISTED}",
 }
 _METRIC_FORMS = {
-    "is_not": rf"(?:!=|is{_SPACE}not[ \t]){_SPACE}{_COMPARED}",
-    "is_": rf"(?:==|=|is){_SPACE}{_COMPARED}",
-    "greater_or_equal": rf"(?:>=|=>|gte|greater{_OR_EQUAL}){_SPACE}{_COMPARED}",
-    "greater": rf"(?:>|gt|greater{_SPACE}than){_SPACE}{_COMPARED}",
-    "lesser_or_equal": rf"(?:<=|=<|lte|lesser{_OR_EQUAL}){_SPACE}{_COMPARED}",
-    "lesser": rf"(?:<|lt|lesser{_SPACE}than){_SPACE}{_COMPARED}",
+    "is_not": rf"(?:!=|{_IS}not{_SPACE}equal{_TO}|is{_SPACE}not[ \t]){_SPACE}{_COMPARED}",
+    "is_": rf"(?:==|=|{_IS}equal{_SPACE}to|equals|is){_SPACE}{_COMPARED}",
+    "greater_or_equal": rf"(?:>=|=>|gte|{_IS}greater{_OR_EQUAL}){_SPACE}{_COMPARED}",
+    "greater": rf"(?:>|gt|{_IS}greater{_THAN}){_SPACE}{_COMPARED}",
+    "lesser_or_equal": rf"(?:<=|=<|lte|{_IS}{_LESS}{_OR_EQUAL}){_SPACE}{_COMPARED}",
+    "lesser": rf"(?:<|lt|{_IS}{_LESS}{_THAN}){_SPACE}{_COMPARED}",
 }
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def _compile(operand: str, forms: Mapping[str, str]) -> dict[str, re.Pattern[str]]:
@@ -75,17 +80,23 @@ class Constraint:
         raise NotImplementedError
 
 
-def _parse(language: Mapping[str, re.Pattern[str]], text: str, problem: str) -> tuple[str, str, tuple[str, ...]]:
+def _parse(
+    language: Mapping[str, re.Pattern[str]], check: Callable[[str], str | None], text: str, problem: str
+) -> tuple[str, str, tuple[str, ...]]:
     found = ((operation, match) for operation, form in language.items() if (match := form.fullmatch(text)))
     operation, match = next(found, ("", None))
     if match is None:
         raise ValueError(problem)
     key, listed = match.groups()
     values = tuple(value.strip(" \t") for value in listed.split(","))
-    for message in [label_key_problem(key), *map(label_value_problem, values)]:
+    for message in [label_key_problem(key), *map(check, values)]:
         if message is not None:
             raise ValueError(message)
     return key, operation, values
+
+
+def _number_problem(text: str) -> str | None:
+    return None if _NUMBER.fullmatch(text) else f"Invalid metric constraint: {text!r} is not a number"
 
 
 class LabelConstraint(Constraint):
@@ -97,7 +108,7 @@ class LabelConstraint(Constraint):
 
         :raises ValueError: *text* is not of the language; the message is for the author of the text.
         """
-        key, operation, values = _parse(_LABEL_LANGUAGE, text, "Invalid label constraint")
+        key, operation, values = _parse(_LABEL_LANGUAGE, label_value_problem, text, "Invalid label constraint")
         return cls(key=key, operation=operation, values=values, text=text)
 
     def match(self, labels: Mapping[str, str]) -> bool:
@@ -135,19 +146,15 @@ class MetricConstraint(Constraint):
 
         :raises ValueError: *text* is not of the language; the message is for the author of the text.
         """
-        key, operation, values = _parse(_METRIC_LANGUAGE, text, "Invalid metric constraint")
+        key, operation, values = _parse(_METRIC_LANGUAGE, _number_problem, text, "Invalid metric constraint")
         return cls(key=key, operation=operation, values=values, text=text)
 
     def match(self, metrics: Mapping[str, float]) -> bool:
-        """Whether *metrics* (value by name) satisfy the constraint; an absent or not comparable one satisfies none."""
+        """Whether *metrics* (value by name) satisfy the constraint; an absent one satisfies none."""
         value = metrics.get(self.key)
         if value is None or self.operation not in _COMPARISONS:
             return False
-        try:
-            bound = float(self.values[0])
-        except ValueError:
-            return False
-        return _COMPARISONS[self.operation][1](value, bound)
+        return _COMPARISONS[self.operation][1](value, float(self.values[0]))
 
     def describe(self) -> str:
         """Return the canonical form."""

@@ -1,10 +1,15 @@
 """The kinds of the API ``core``: roles and metrics."""
 
+from collections import Counter
+
+from marshmallow import ValidationError
+
 from krake.data.kinds import Resource, resource
 from krake.data.metadata import Metadata, Verb
 from krake.data.names import check_url
 from krake.data.polymorphic import Polymorphic
 from krake.data.record import Record, field
+from krake.data.rules import rule
 
 
 class RoleRule(Record):
@@ -48,7 +53,7 @@ class MetricSpec(Record):
     ``allowed_values`` lists the only values that are valid; an empty list allows the whole range.
     """
 
-    allowed_values: list[int] = field(factory=list)
+    allowed_values: list[int | float] = field(factory=list)
     min: float = field(example=0.0)
     max: float = field(example=1.0)
     provider: MetricSpecProvider
@@ -137,3 +142,11 @@ class MetricRef(Record):
     name: str
     weight: float
     namespaced: bool = False
+
+
+@rule({"uniqueItems": True})
+def check_metrics(metrics: list[MetricRef]) -> None:
+    """Refuse to rank by the same metric twice."""
+    counts = Counter((metric.namespaced, metric.name) for metric in metrics)
+    if repeated := sorted(name for (_, name), count in counts.items() if count > 1):
+        raise ValidationError(f"Named more than once: {', '.join(repeated)}.")

@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from krake.data.core import MetricRef
+from krake.data.core import MetricRef, check_metrics
 from krake.data.kinds import Resource, resource
 from krake.data.metadata import Metadata, Reason, ResourceRef
 from krake.data.names import check_url
@@ -93,7 +93,7 @@ class OpenstackSpec(Record):
 
     url: str = field(validate=check_url, example="https://keystone.example:5000/v3")
     auth: OpenstackAuthMethod
-    metrics: list[MetricRef] = field(factory=list)
+    metrics: list[MetricRef] = field(factory=list, validate=check_metrics)
     infrastructure_provider: InfrastructureProviderRef
 
 

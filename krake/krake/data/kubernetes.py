@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Any
 
 from krake.data.constraints import LabelConstraint, MetricConstraint
-from krake.data.core import MetricRef
+from krake.data.core import MetricRef, check_metrics
 from krake.data.credentials import rewrite_kubeconfig, rewrite_manifest
 from krake.data.infrastructure import CloudBinding
 from krake.data.kinds import Resource, resource
@@ -213,7 +213,7 @@ class ClusterSpec(Record):
     tosca: dict[str, Any] = field(factory=dict, validate=check_cluster_tosca)
     custom_resources: list[str] = field(factory=list)
     constraints: ClusterCloudConstraints
-    metrics: list[MetricRef] = field(factory=list)
+    metrics: list[MetricRef] = field(factory=list, validate=check_metrics)
     inherit_metrics: bool = False
     backoff: int = field(default=1, validate=at_least(0))
     backoff_delay: int = field(default=1, validate=at_least(0))

@@ -3,7 +3,7 @@
 from enum import Enum
 
 from krake.data.constraints import LabelConstraint
-from krake.data.core import MetricRef
+from krake.data.core import MetricRef, check_metrics
 from krake.data.kinds import Resource, resource
 from krake.data.metadata import Metadata, Reason, ResourceRef, Status
 from krake.data.names import check_url
@@ -52,7 +52,7 @@ class ProjectSpec(Record):
     url: str = field(validate=check_url, example="https://keystone.example:5000/v3")
     auth: AuthMethod
     template: str
-    metrics: list[MetricRef] = field(factory=list)
+    metrics: list[MetricRef] = field(factory=list, validate=check_metrics)
 
 
 class ProjectState(Enum):
@@ -95,7 +95,7 @@ class MagnumClusterSpec(Record):
 
     master_count: int | None = field(default=None, immutable=True)
     node_count: int | None = field(default=None, example=3)
-    metrics: list[MetricRef] = field(factory=list)
+    metrics: list[MetricRef] = field(factory=list, validate=check_metrics)
     constraints: MagnumClusterConstraints | None = None
 
 

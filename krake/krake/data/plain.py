@@ -79,7 +79,10 @@ def _polymorphic_reader(cls: type[Polymorphic], purpose: Purpose) -> Read:
 
 def _reader_of(hint: Any, purpose: Purpose) -> Read:
     # Of several alternatives the first that takes a value counts; whether one would, only the schemas know.
-    hint = alternatives(hint)[0]
+    members = alternatives(hint)
+    if members == (int, float):
+        return _read_whole_or_not
+    hint = members[0]
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is list:
         return _list_reader(_reader_of(arguments[0], purpose))
@@ -120,6 +123,13 @@ def _member(enum: type[Enum], value: Any) -> Enum:
         return enum[_expect(str, value)]
     except KeyError:
         raise Doubtful from None
+
+
+def _read_whole_or_not(value: Any) -> int | float:
+    number = _read_number(value)
+    if type(value) is int:
+        return value
+    return int(number) if number.is_integer() else number
 
 
 def _read_number(value: Any) -> float:

@@ -185,6 +185,18 @@ def test_admitted(kind: type[Record], body: dict[str, Any]) -> None:
             "spec.tosca",
             "Invalid TOSCA template content. The output `kubeconfig` is missing.",
         ),
+        (
+            Application,
+            application(constraints={"cluster": {"metrics": ["load > high"]}}),
+            "spec.constraints.cluster.metrics[0]",
+            "Invalid metric constraint: 'high' is not a number",
+        ),
+        (
+            Cluster,
+            cluster(metrics=[{"name": "a", "weight": 1}, {"name": "a", "weight": 2}]),
+            "spec.metrics",
+            "Named more than once: a.",
+        ),
         (GlobalMetric, metric(min=1), "spec", "The minimum must be lower than the maximum."),
         (GlobalMetric, metric(max="inf"), "spec.max", "Special numeric values (nan or infinity) are not permitted."),
         (

@@ -140,7 +140,7 @@ def test_any_metric_beats_none() -> None:
         ),
         ("too much load", {"metrics": ["load < 0.5"]}, {"readings": {"load": (0.7, 9.0)}}, "metric", "load < 0.5; load is 0.7"),
         ("no metric", {"metrics": ["load < 0.5"]}, {}, "metric", "no value of it"),
-        ("no number", {"metrics": ["load is high"]}, {"readings": {"load": (0.7, 9.0)}}, "metric", "load is high; load is 0.7"),
+        ("not equal", {"metrics": ["load is 0.8"]}, {"readings": {"load": (0.7, 9.0)}}, "metric", "load is 0.8; load is 0.7"),
         ("the first rule counts", {"labels": ["zone is a"]}, {"state": ClusterState.FAILED}, "state", "FAILED"),
     ],
 )

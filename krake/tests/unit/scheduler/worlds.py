@@ -110,7 +110,7 @@ def apps(draw: st.DrawFn) -> Application:
         age=draw(st.sampled_from([None, 0, 59, 61, -3600, 1e6])),
         labels=draw(st.lists(st.sampled_from(["zone is a", "zone in (a, b)", "zone is not b", "rack is 1"]), max_size=1)),
         custom_resources=draw(st.lists(st.sampled_from(RESOURCES), max_size=1)),
-        metrics=draw(st.lists(st.sampled_from(["load > 0.5", "latency <= 0.9", "load is high", "cost < 1"]), max_size=1)),
+        metrics=draw(st.lists(st.sampled_from(["load > 0.5", "latency <= 0.9", "load is 0.7", "cost < 1"]), max_size=1)),
         migration=draw(st.sampled_from([True, True, False])),
         migration_timeout=draw(st.sampled_from([0, 0, int(NOW.timestamp()) + 30, 10**30])),
     )
