@@ -12,7 +12,7 @@ import jwt
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
-from fixtures.identity import Impostor
+from fixtures.identity import Impostor, StartProvider
 from fixtures.proxy import Proxy
 from realidentity.keystone import Keystone as RealKeystone
 from realidentity.provider import Provider
@@ -216,3 +216,18 @@ async def test_after_the_end_nobody_is_asked(keystone: RealKeystone) -> None:
         service = Keystone(connection, keystone.endpoint)
     with pytest.raises(Unavailable):
         await service.identify("some")
+
+
+async def test_keys_that_a_provider_changes(connection: Web, start_provider: StartProvider) -> None:
+    provider = start_provider()
+    service = OpenIdProvider(connection, provider.issuer, "krake", refresh_interval=0.1)
+    old = provider.issue_token(signed=True)
+    assert (await service.identify(old)).name == "alice"
+    provider.close()
+    provider.start()
+    new = provider.issue_token(signed=True)
+    await asyncio.sleep(0.1)  # Keys are not looked for more often.
+    assert (await service.identify(new)).name == "alice"
+    with pytest.raises(Rejected, match="does not publish") as caught:
+        await service.identify(old)
+    assert caught.value.final

@@ -47,8 +47,6 @@ class OpenIdProvider:
         algorithm, key_id = header.get("alg"), header.get("kid")
         if not isinstance(algorithm, str) or algorithm not in ASYMMETRIC:
             raise _rejected("it is not signed by a public-key algorithm")
-        if "crit" in header:
-            raise _rejected("its header demands what is not known here")
         key = await self._keys.find(algorithm, key_id)
         if key is None:
             raise _rejected("it is signed by a key that the provider does not publish")

@@ -43,7 +43,9 @@ class TokenFile:
     def __init__(self, file: str) -> None:
         self._file = file
         if wrong := self._parse()[1]:
-            raise ValueError(f"file: Line {wrong[0]} of '{file}' is not NAME SHA256-OF-TOKEN, or has the token of another user.")
+            raise ValueError(
+                f"file: Line {wrong[0]} of '{file}' is not NAME SHA256-OF-TOKEN, or has the token of another user."
+            )
         self._names = Renewed([file], self._read)
 
     async def identify(self, token: str) -> User:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
+from marshmallow import ValidationError
+
 from krake.adapters.identity import Keycloak, Keystone, OpenIdProvider, TokenFile, Web
 from krake.api.authentication.bearer import Bearer, TokenWay
 from krake.api.authentication.certificates import Certificates
@@ -13,6 +15,7 @@ from krake.api.authentication.verified import Verified, ask
 from krake.api.problem import Title
 from krake.api.settings import AuthenticationSettings, StrategySettings
 from krake.api.tls import ServerTls
+from krake.data.names import check_url
 from krake.ports.identity import IdentityService
 
 
@@ -32,6 +35,10 @@ def _find_provider(strategy: StrategySettings, web: Web) -> IdentityService:
     for key in ("issuer", "audience", "username_claim"):
         if not getattr(oidc, key):
             raise ValueError(f"{key}: It must not be empty.")
+    try:
+        check_url(oidc.issuer)
+    except ValidationError as error:
+        raise ValueError(f"issuer: {error.messages[0]}") from None
     return OpenIdProvider(
         web,
         oidc.issuer,
