@@ -7,7 +7,14 @@ from collections.abc import Sequence
 
 from krake import __version__
 
-COMMANDS = {"up": "krake.up.command", "token": "krake.admin.tokens", "secrets": "krake.admin.secrets"}
+COMMANDS = {
+    "up": "krake.up.command",
+    "token": "krake.admin.tokens",
+    "secrets": "krake.admin.secrets",
+    "backup": "krake.admin.backup",
+    "restore": "krake.admin.restore",
+    "repair": "krake.admin.repair",
+}
 """The module of each command: has ``HELP``, ``DESCRIPTION``, ``add_arguments(parser)`` and ``run(options) -> exit status``.
 
 Modules import what takes long inside of ``run``.

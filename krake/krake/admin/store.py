@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from krake.api.secrets.source import make_source
+from krake.api.secrets.store import SealedStore
+from krake.api.secrets.vault import Vault
 from krake.api.settings import ApiConfig
 from krake.config import ConfigError, read
-from krake.ports.store import Denied, StoreError, Unavailable
+from krake.ports.store import Denied, Store, StoreError, Unavailable
 
 OPTIONS = {
     "db_host": ("etcd.host", "HOST", "address of etcd"),
@@ -50,6 +53,16 @@ def read_config(options: argparse.Namespace, environ: Mapping[str, str] = os.env
     try:
         return read(ApiConfig, "api.yaml", options.config, given, environ)
     except ConfigError as error:
+        raise ToolError(str(error)) from None
+
+
+def sealed_by(config: ApiConfig, store: Store) -> Store:
+    """Return the store that seals and unseals with the keys of the API; *store* itself if there are none."""
+    if not (config.secrets.key_file or config.secrets.keys):
+        return store
+    try:
+        return SealedStore(store, Vault(make_source(config.secrets)))
+    except ValueError as error:
         raise ToolError(str(error)) from None
 
 

@@ -76,6 +76,7 @@ class Writer:
                 outcome = decide(item)
                 if outcome.record is item.record and not outcome.removed:
                     return item
+                self._check()
                 try:
                     return await self._write(item, outcome)
                 except Conflict as conflict:

@@ -59,7 +59,7 @@ async def _bootstrap(options: argparse.Namespace) -> int:
         async with open_store(config.etcd) as store:
             sealed, refused = _sealed(config, store, drafts)
             faults += refused
-            plan = await _write(sealed, drafts, faults, force=options.force, now=now)
+            plan = await _write(sealed, drafts, faults, force=options.force, now=now, ttl=config.events.ttl)
     if plan.faults:
         _report_faults(plan.faults)
         return 1
@@ -100,11 +100,11 @@ def _sealed(config: ApiConfig, store: Store, drafts: Sequence[Draft]) -> tuple[S
         return store, [Fault(each.document, str(each), f"It holds secrets. {error}") for each in secret]
 
 
-async def _write(store: Store, drafts: Sequence[Draft], faults: list[Fault], *, force: bool, now: datetime) -> Plan:
+async def _write(store: Store, drafts: Sequence[Draft], faults: list[Fault], *, force: bool, now: datetime, ttl: int) -> Plan:
     for _ in range(_ATTEMPTS):
         keys = [each.record.definition.store_key(each.record.key) for each in drafts]
         entries = await asyncio.gather(*(store.get(key) for key in dict.fromkeys(keys)))
-        plan = make_plan(drafts, {entry.key: entry for entry in entries if entry}, force=force, now=now)
+        plan = make_plan(drafts, {entry.key: entry for entry in entries if entry}, force=force, now=now, ttl=ttl)
         plan.faults += faults
         if plan.faults or not plan.operations:
             return plan

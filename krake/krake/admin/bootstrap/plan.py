@@ -26,18 +26,21 @@ class Plan:
     faults: list[Fault] = field(default_factory=list)
 
 
-def make_plan(drafts: Sequence[Draft], stored: Mapping[str, Entry], *, force: bool, now: datetime) -> Plan:
+def make_plan(drafts: Sequence[Draft], stored: Mapping[str, Entry], *, force: bool, now: datetime, ttl: int) -> Plan:
     """Say what is to be written.
 
     :param stored: the entries that are there, by key.
     :param force: replace objects that are there; they stay the same objects, with their uid and time of creation.
+    :param ttl: seconds for which transient objects are kept.
     """
     plan = Plan()
     for each in drafts:
         key = each.record.definition.store_key(each.record.key)
         entry = stored.get(key)
         if entry is None:
-            plan.operations.append(Create(key, encode(each.record.serialize())))
+            plan.operations.append(
+                Create(key, encode(each.record.serialize()), ttl if each.record.definition.transient else None)
+            )
             plan.added.append(each)
         elif not force:
             plan.faults.append(Fault(each.document, str(each), PRESENT))
