@@ -1,9 +1,11 @@
 """The story of the README, typed as a user types it, on a simulated and on a real Kubernetes."""
 
+import json
 import re
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures.kubernetes import RealClusters
@@ -147,3 +149,36 @@ def test_application_moves_by_labels(krake: RunningKrake) -> None:
     krake.rok("kube", "app", "delete", "echo-demo", "--wait", "deleted")
     for name in ("sim-1", "sim-2"):
         krake.rok("kube", "cluster", "delete", name, "--wait", "deleted")
+
+
+def test_events_tell_the_story(krake: RunningKrake) -> None:
+    def told(*about: str, uid: str) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = krake.rok_json("events", *about)
+        return [event for event in events if event["regarding"]["uid"] == uid]
+
+    def reasons(*about: str, uid: str) -> list[str]:
+        return [event["reason"] for event in told(*about, uid=uid)]
+
+    cluster = json.loads(krake.rok("kube", "cluster", "register", "-k", krake.kubeconfigs[0], "-o", "json").stdout)
+    krake.rok("kube", "app", "create", "-f", ECHO_DEMO, "echo-demo", "--wait", "running")
+    uid = krake.rok_json("kube", "app", "get", "echo-demo")["metadata"]["uid"]
+    wait_for("the events", lambda: reasons("app", "echo-demo", uid=uid) == ["Scheduled", "Created", "Running"])
+    assert reasons("cluster", "sim-1", uid=cluster["metadata"]["uid"]) == ["Online"]
+    first = told("app", uid=uid)[0]
+    assert (first["message"], first["component"]) == ("Bound to Cluster system:admin/sim-1.", "api")
+
+    krake.rok("kube", "app", "delete", "echo-demo", "--wait", "deleted")
+    story = ["Scheduled", "Created", "Running", "DeletionRequested", "Deleting", "Deleted"]
+    wait_for("the end of the story", lambda: reasons("app", "echo-demo", uid=uid) == story)
+    header, *lines = cells(krake.rok("events", "app", "echo-demo").stdout)
+    assert header == ["last", "type", "reason", "object", "count", "component", "message"]
+    assert lines[-1][1:6] == ["Normal", "Deleted", "application/echo-demo", "1", "kubernetes-application"]
+
+    krake.rok("kube", "app", "create", "-f", ECHO_DEMO, "-L", "location is nowhere", "echo-demo")
+    again = krake.rok_json("kube", "app", "get", "echo-demo")["metadata"]["uid"]
+    wait_for("the refusal", lambda: reasons(uid=again) == ["FailedScheduling"])
+    (refusal,) = told(uid=again)
+    assert refusal["type"] == "Warning"
+    assert "sim-1: " in refusal["message"]
+    krake.rok("kube", "app", "delete", "echo-demo", "--wait", "deleted")
+    krake.rok("kube", "cluster", "delete", "sim-1", "--wait", "deleted")
