@@ -7,6 +7,7 @@ pytest_plugins = [
     "fixtures.up",
     "fixtures.proxy",
     "fixtures.api",
+    "fixtures.api_process",
     "fixtures.pki",
     "fixtures.identity",
 ]

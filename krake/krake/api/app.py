@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import select
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +22,7 @@ from krake.api.handlers import Services
 from krake.api.openapi.handlers import add_description
 from krake.api.operations import Health, Operations, Stopping
 from krake.api.operations.connection import Connection
+from krake.api.operations.health import check_identity, check_secrets
 from krake.api.reader import Reader
 from krake.api.routes import add_routes, routes_of
 from krake.api.schema.upgrade import keep_up
@@ -40,6 +42,7 @@ SHUTDOWN_LIMIT = 10.0
 """Seconds that requests under way have to end when the server stops."""
 _LAST_REQUESTS = 0.2
 """Seconds that requests which are on their way when the server stops have to arrive."""
+_TURNS_OF_CALLERS = 1000
 OPERATIONS = web.AppKey("operations", Operations)
 
 
@@ -75,7 +78,8 @@ def make_app(
     identity_services = Web(config.authentication.timeout)
     chain = make_chain(config.authentication, identity_services, tls)
     Gate(chain, operations, cross_origin, config.docs.problem_base_url).install(app)
-    health = Health(store, cache, operations.stopping, {})
+    informing = {"identity": check_identity(identity_services), "secrets": check_secrets(vault)}
+    health = Health(store, cache, operations.stopping, informing)
     ServiceHandlers(cache, reader, operations.figures, health).add_routes(app.router)
     ReviewHandlers(authorizer, reader).add_routes(app.router)
     add_routes(app.router, services, authorizer)
@@ -137,9 +141,19 @@ async def serve(config: ApiConfig, store: Store, stopping: Stopping | None = Non
         async with _listen(config, runner, tls) as (host, port):
             yield f"{'http' if tls is None else 'https'}://{f'[{host}]' if ':' in host else host}:{port}"
         if app[OPERATIONS].stopping.begun:
-            await asyncio.sleep(_LAST_REQUESTS)
+            await _drain(app)
     finally:
         await runner.cleanup()
+
+
+async def _drain(app: web.Application) -> None:
+    """End the watches, and let all other requests come to their end. (aiohttp would not read the rest of their bodies.)"""
+    await asyncio.sleep(_LAST_REQUESTS)
+    await app.shutdown()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SHUTDOWN_LIMIT):
+            while app[OPERATIONS].figures.in_flight:  # noqa: ASYNC110 - a moment more or less means nothing now
+                await asyncio.sleep(0.02)
 
 
 @contextlib.asynccontextmanager
@@ -157,5 +171,17 @@ async def _listen(config: ApiConfig, runner: web.AppRunner, tls: ServerTls | Non
     try:
         host, port, *_ = server.sockets[0].getsockname()
         yield host, port
+        # Who has connected already, and is not accepted yet, would be cut off.
+        for _ in range(_TURNS_OF_CALLERS):
+            if not _has_callers(server):
+                break
+            await asyncio.sleep(0)
     finally:
         server.close()
+
+
+def _has_callers(server: asyncio.Server) -> bool:
+    waiting = select.poll()
+    for each in server.sockets:
+        waiting.register(each.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from marshmallow import ValidationError
 
 from krake.api.authentication import Authenticator, identify
@@ -130,5 +130,6 @@ class Gate:
         if self._operations.stopping.begun:
             # The next request of this client is for another process.
             response.force_close()
+            response.headers[hdrs.CONNECTION] = "close"
         if not isinstance(response, web.Response):
             self._operations.audit.note_opened(request, response.status)

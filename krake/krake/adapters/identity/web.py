@@ -73,6 +73,8 @@ class Web:
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
+        self.troubles: dict[str, str] = {}
+        """Why services could not answer when they were asked last, by their names."""
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -96,6 +98,15 @@ class Web:
 
         :raises Unavailable: there is no answer in time, or one that is too large.
         """
+        try:
+            reply = await self._request(service, method, url, trusted, **options)
+        except Unavailable as failure:
+            self.troubles[service] = str(failure)
+            raise
+        self.troubles.pop(service, None)
+        return reply
+
+    async def _request(self, service: str, method: str, url: str, trusted: ssl.SSLContext, **options: Any) -> Reply:
         if self._session is None:
             raise Unavailable(f"{service} is not asked any more: Krake stops.")
         try:

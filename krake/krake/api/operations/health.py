@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+from krake.adapters.identity import Web
 from krake.api.cache import Cache
+from krake.api.secrets.vault import Vault
 from krake.lib.finding import Finding
 from krake.ports.store import Store, StoreError
 
@@ -81,6 +83,31 @@ class Health:
         if unreadable:
             raise Failing(f"{unreadable} entries of the store are left out because they are no objects; the log names them.")
         return "all are readable"
+
+
+def check_identity(services: Web) -> Check:
+    """Return the check of the services that know users. They are not asked for its sake: their last answers count."""
+
+    async def check() -> str:
+        if services.troubles:
+            raise Failing(" ".join(services.troubles[name] for name in sorted(services.troubles)))
+        return "all services have answered when they were asked last"
+
+    return check
+
+
+def check_secrets(vault: Vault) -> Check:
+    """Return the check of the keys that seal secrets. Their names are for the log only."""
+
+    async def check() -> str:
+        if vault.missing or vault.broken:
+            raise Failing(
+                f"{len(vault.missing)} keys are missing and {len(vault.broken)} objects cannot be opened with theirs; the log"
+                " names them."
+            )
+        return "all that were read could be opened"
+
+    return check
 
 
 async def _run(name: str, check: Check, required: bool) -> Finding:
