@@ -117,16 +117,21 @@ class Keystone:
     def close(self) -> None:
         self.process.stop()
 
-    def issue_token(self, user: str = ADMIN, password: str = PASSWORD) -> str:
-        """Return a new token of a user of the default domain."""
-        name = {"name": user, "domain": {"id": "default"}, "password": password}
+    def issue_token(self, user: str = ADMIN, password: str = PASSWORD, *, domain: str = "Default") -> str:
+        """Return a new token of a user."""
+        name = {"name": user, "domain": {"name": domain}, "password": password}
         scope = {"project": {"name": "admin", "domain": {"id": "default"}}} if user == ADMIN else "unscoped"
         body = {"auth": {"identity": {"methods": ["password"], "password": {"user": name}}, "scope": scope}}
         return str(self._call("POST", "/auth/tokens", body)[1]["X-Subject-Token"])
 
-    def create_user(self, name: str, password: str) -> str:
+    def create_domain(self, name: str) -> str:
+        """Return the id of a new domain."""
+        document, _ = self._call("POST", "/domains", {"domain": {"name": name}}, {"X-Auth-Token": self.issue_token()})
+        return str(document["domain"]["id"])
+
+    def create_user(self, name: str, password: str, *, domain_id: str = "default") -> str:
         """Return the id of a new user."""
-        body = {"user": {"name": name, "password": password, "domain_id": "default"}}
+        body = {"user": {"name": name, "password": password, "domain_id": domain_id}}
         document, _ = self._call("POST", "/users", body, {"X-Auth-Token": self.issue_token()})
         return str(document["user"]["id"])
 

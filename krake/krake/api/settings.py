@@ -53,10 +53,14 @@ class TlsSettings(Record):
 
 
 class KeystoneSettings(Record):
-    """Users are known by OpenStack Keystone; *ca* is a PEM file to verify it by, if not by the system's."""
+    """Users are known by OpenStack Keystone; *ca* is a PEM file to verify it by, if not by the system's.
+
+    :param domain: name or id of the one whose users are known. If empty, users of the same name in several are one to Krake.
+    """
 
     enabled: bool = False
     endpoint: str = field(default="http://localhost:5000/v3", validate=check_url)
+    domain: str = ""
     ca: str = ""
 
 

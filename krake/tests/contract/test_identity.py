@@ -211,6 +211,20 @@ async def test_a_real_service_that_hangs_and_comes_back(
         assert (await service.identify(token)).name == "carol"
 
 
+async def test_users_of_other_domains_of_a_keystone(connection: Web, keystone: RealKeystone) -> None:
+    other = keystone.create_domain("other")
+    keystone.create_user("carol", "hers", domain_id=other)
+    namesake = keystone.issue_token("carol", "hers", domain="other")
+    ours = keystone.issue_token("carol", "carol")
+    for domain in ("Default", "default"):
+        service = Keystone(connection, keystone.endpoint, domain=domain)
+        assert (await service.identify(ours)).name == "carol"
+        with pytest.raises(Rejected, match="another domain"):
+            await service.identify(namesake)
+    assert (await Keystone(connection, keystone.endpoint, domain=other).identify(namesake)).name == "carol"
+    assert (await Keystone(connection, keystone.endpoint).identify(namesake)).name == "carol"
+
+
 async def test_after_the_end_nobody_is_asked(keystone: RealKeystone) -> None:
     async with Web(TIMEOUT) as connection:
         service = Keystone(connection, keystone.endpoint)

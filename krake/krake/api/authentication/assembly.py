@@ -50,7 +50,8 @@ def _find_provider(strategy: StrategySettings, web: Web) -> IdentityService:
 
 
 def _find_keystone(strategy: StrategySettings, web: Web) -> IdentityService:
-    return Keystone(web, strategy.keystone.endpoint, strategy.keystone.ca)
+    keystone = strategy.keystone
+    return Keystone(web, keystone.endpoint, domain=keystone.domain, ca=keystone.ca)
 
 
 def _find_keycloak(strategy: StrategySettings, web: Web) -> IdentityService:

@@ -52,7 +52,7 @@ def test_authorities_that_can_not_be_used(tmp_path: Path, content: str | None) -
     if content is not None:
         file.write_text(content)
     with pytest.raises(ValueError, match=r"^ca: .*ca\.pem"):
-        Keystone(Web(1), "https://keystone.example/v3", str(file))
+        Keystone(Web(1), "https://keystone.example/v3", ca=str(file))
     with pytest.raises(ValueError, match=r"^ca: .*ca\.pem"):
         Keycloak(Web(1), "https://keycloak.example", "krake", ca=str(file))
 
