@@ -158,4 +158,5 @@ def retry(app: Application, body: None, situation: Situation) -> Application:
 
 def _check_token(expected: str | None, given: str | None) -> None:
     if not expected or not given or not hmac.compare_digest(expected.encode(), given.encode()):
-        raise Problem(401, "No token has been provided or the provided one is invalid.")
+        challenge = {"WWW-Authenticate": "Hook-Token"}
+        raise Problem(401, "No token has been provided or the provided one is invalid.", headers=challenge)

@@ -96,7 +96,8 @@ class Handlers:
         body = await read_object(request)
 
         def decide(item: Item) -> Outcome:
-            return self._replace(request, item, lifecycle.read_body(item.record, item.decode, body))
+            whole = lifecycle.keep_bookkeeping(item.record, body)
+            return self._replace(request, item, lifecycle.read_body(item.record, item.decode, whole))
 
         # What is wrong whatever is stored is said before the object is looked for.
         self._check_unless_stored(key, body)

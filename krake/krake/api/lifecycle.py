@@ -80,6 +80,18 @@ def read_body(stored: R, decode: Callable[[], dict[str, Any]], body: dict[str, A
         return replace(stored, **{name: error.valid_data[name] for name in names})
 
 
+def keep_bookkeeping(stored: Resource, body: dict[str, Any]) -> dict[str, Any]:
+    """Return a body that is to replace *stored*, with its finalizers and owners if the body does not speak of them.
+
+    They are what controllers remember by. A client that writes an object from a file of its own knows nothing of them.
+    """
+    metadata = body.get("metadata")
+    if not isinstance(metadata, dict):
+        return body
+    kept = stored.metadata.serialize()
+    return {**body, "metadata": {name: kept[name] for name in ("finalizers", "owners")} | metadata}
+
+
 def update(stored: R, body: R, now: datetime) -> Outcome:
     """Replace what a client may change.
 
