@@ -19,7 +19,7 @@ from krake.data.record import Record, fields_of
 MERGE_PATCH = "application/merge-patch+json"
 
 _FLAG = {"type": "boolean", "default": False}
-_VERSION = {"type": "string", "pattern": "^[0-9]{1,19}$"}
+_VERSION = {"type": "string", "pattern": "^[0-9]{0,19}$"}
 _ONLY_VERSION: Schema = {
     "type": "object",
     "properties": {
@@ -64,7 +64,6 @@ PARAMETERS: dict[str, Any] = {
     for name, words in (("namespace", "Of the objects."), ("name", "Of the object."))
 }
 _OF_LISTS = ("watch", "heartbeat", "bookmarks", "resource_version", "label_selector", "limit", "continue")
-_ON_OBJECTS = {"read": "read", "update": "update", "patch": "patch", "delete": "delete"}
 
 
 class Operations:
@@ -101,13 +100,13 @@ class Operations:
         }
 
     def _operation_id(self, route: Route) -> str:
-        singular = self._definition.singular
         if route.operation == "list_or_watch":
-            return f"list_all_{singular}s" if route.permission.everywhere else f"list_{singular}s"
-        verb, _, subresource = route.operation.partition("_")
-        if route.operation in self._definition.actions:
-            verb, subresource = "update", route.operation
-        return f"{verb}_{singular}_{subresource}" if subresource else f"{verb}_{singular}"
+            return (
+                f"list_all_{self._definition.singular}s"
+                if route.permission.everywhere
+                else f"list_{self._definition.singular}s"
+            )
+        return self._name(f"update_{route.operation}" if route.operation in self._definition.actions else route.operation)
 
     def _list(self) -> dict[str, Any]:
         envelope = self._envelope()
@@ -211,11 +210,14 @@ class Operations:
         parameters = {"name": "$response.body#/metadata/name"}
         if self._definition.namespaced:
             parameters["namespace"] = "$response.body#/metadata/namespace"
-        singular = self._definition.singular
-        return {
-            operation: {"operationId": f"{operation}_{singular}", "parameters": parameters}
-            for operation in ("read", "update", "patch", "delete")
-        }
+        subresources = [f"update_{name}" for name in self._definition.actions]
+        subresources += ["update_status", "patch_status"] if self._definition.has_status else []
+        names = {each: self._name(each) for each in ("read", "update", "patch", "delete", *subresources)}
+        return {each: {"operationId": name, "parameters": parameters} for each, name in names.items()}
+
+    def _name(self, operation: str) -> str:
+        verb, _, subresource = operation.partition("_")
+        return "_".join(filter(None, (verb, self._definition.singular, subresource)))
 
 
 def _permission_needed(route: Route) -> str:

@@ -7,7 +7,6 @@ from enum import Enum, auto
 from typing import Any
 
 from krake.api.openapi.words import description_of, parameters_of
-from krake.data.metadata import Metadata
 from krake.data.polymorphic import Polymorphic
 from krake.data.purpose import Purpose
 from krake.data.record import FieldInfo, Record, Text, Typed, alternatives, encoder_of, fields_of
@@ -23,6 +22,7 @@ _SCALARS: Mapping[Any, Schema] = {
     datetime: {"type": "string", "format": "date-time"},
     Any: {},
 }
+VERSION_PATTERN = "^[0-9]{1,19}$"
 
 
 class Use(Enum):
@@ -33,7 +33,7 @@ class Use(Enum):
     WRITE = auto()
     """The body of a request: fields with a default may be left out, and rules are told."""
     PATCH = auto()
-    """A merge patch: any field may be left out, and ``null`` takes a value away."""
+    """A merge patch: any field may be left out, and ``null`` takes a value away, unless it is required."""
 
     @property
     def suffix(self) -> str:
@@ -102,7 +102,9 @@ class Schemas:
         schema = self._typed(info.type, use)
         if use is not Use.READ and isinstance(info.flags.validate, Rule):
             schema = _merge(schema, info.flags.validate.keywords)
-        if info.nullable or use is Use.PATCH:
+        if use is not Use.READ and _is_known_version(info):
+            schema = {**schema, "pattern": VERSION_PATTERN}
+        if info.nullable or (use is Use.PATCH and not info.required):
             schema = _nullable(schema)
         if words:
             schema = {**schema, "description": words}
@@ -137,10 +139,13 @@ class Schemas:
 def shown_fields(cls: type[Record], use: Use) -> Iterator[FieldInfo]:
     """Yield the fields of a record that have a meaning for a use."""
     for info in fields_of(cls):
-        # The one thing of the server's that a request may name is the version that it knows.
-        known_version = cls is Metadata and info.name == "resource_version"
-        if use is Use.READ or known_version or not Purpose.CREATE.leaves_out(info):
+        if use is Use.READ or _is_known_version(info) or not Purpose.CREATE.leaves_out(info):
             yield info
+
+
+def _is_known_version(info: FieldInfo) -> bool:
+    """Whether a field is the one thing of the server's that a request may name."""
+    return info.name == "resource_version"
 
 
 def default_of(info: FieldInfo) -> Any:
