@@ -126,10 +126,9 @@ def _member(enum: type[Enum], value: Any) -> Enum:
 
 
 def _read_whole_or_not(value: Any) -> int | float:
-    number = _read_number(value)
-    if type(value) is int:
-        return value
-    return int(number) if number.is_integer() else number
+    _read_number(value)
+    number: int | float = value
+    return number
 
 
 def _read_number(value: Any) -> float:

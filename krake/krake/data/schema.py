@@ -4,6 +4,7 @@ One schema is made for each record class and :class:`Purpose`. The texts of the 
 beyond doubt does not get here: :mod:`krake.data.plain` reads it faster.
 """
 
+import re
 import typing
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -18,6 +19,8 @@ from krake.data.purpose import Purpose as Purpose
 from krake.data.record import FieldInfo, Record, Text, Typed, alternatives, fields_of, once_per_class
 
 R = TypeVar("R", bound=Record)
+
+_WHOLE = re.compile(r"[+-]?\d+")
 
 
 def load(cls: type[R], data: Any, purpose: Purpose) -> R:
@@ -123,7 +126,9 @@ def _field_of(info: FieldInfo, purpose: Purpose) -> fields.Field[Any]:
 
 
 def _typed_field(hint: Any, purpose: Purpose, options: dict[str, Any]) -> fields.Field[Any]:
-    if len(members := alternatives(hint)) > 1:
+    if (members := alternatives(hint)) == (int, float):
+        return _Number(**options)
+    if len(members) > 1:
         return _Union([_typed_field(member, purpose, {}) for member in members], **options)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is list:
@@ -147,6 +152,15 @@ class _Integer(fields.Integer):
         if isinstance(value, float) and not value.is_integer():
             raise self.make_error("invalid", input=value)
         return super()._validated(value)
+
+
+class _Number(fields.Float):
+    """Numbers of which those that are written without a fraction stay whole."""
+
+    def _validated(self, value: Any) -> int | float:
+        number = super()._validated(value)
+        whole = isinstance(value, int) or (isinstance(value, str) and _WHOLE.fullmatch(value.strip()))
+        return int(value) if whole else number
 
 
 class _DateTime(fields.Field[datetime]):
