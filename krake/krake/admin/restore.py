@@ -113,7 +113,8 @@ async def _mark(store: Store, archive: Archive, *, force: bool) -> None:
         return
     if mark is not None and not force:
         raise ToolError("A restore of another file was interrupted; carry that on, or replace all that is there by --force.")
-    present = sum([len((await list_all(store, kind.definition.prefix)).entries) for kind in KINDS.values()])
+    lasting = [kind.definition.prefix for kind in KINDS.values() if not kind.definition.transient]
+    present = sum([len((await list_all(store, prefix)).entries) for prefix in lasting])
     if present and not force:
         raise ToolError(f"There are {present} objects in the store; --force replaces them all.")
     try:
