@@ -2,11 +2,14 @@
 
 import platform
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, disable_created_metrics, generate_latest
 
 from krake import __version__
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+# The times at which counters began would double their number, and nobody asks for them.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _BUILD = Gauge("krake_build_info", "Always 1; the labels tell what runs.", ["version", "python"])
 _BUILD.labels(__version__, platform.python_version()).set(1)
