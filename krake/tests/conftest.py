@@ -9,5 +9,6 @@ pytest_plugins = [
     "fixtures.api",
     "fixtures.api_process",
     "fixtures.pki",
+    "fixtures.tools",
     "fixtures.identity",
 ]
