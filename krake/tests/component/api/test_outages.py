@@ -41,6 +41,11 @@ async def test_writes_fail_honestly_and_reads_go_on_for_a_while(
             assert "127.0.0.1" not in refused.detail
             assert (await http.get(f"{ROLES}/sample")).json == created
             assert (await http.get("/readyz")).status == 503
+            verbose = await http("GET", "/readyz?verbose", headers={"Accept": "text/plain"})
+            assert (verbose.status, "[-]store failed: The store does not answer." in verbose.text) == (503, True)
+            assert (
+                "store: The store does not answer." in (await http("GET", "/readyz?verbose", headers={"Accept": "json"})).detail
+            )
             assert (await http.get("/livez")).status == 200
             await until_status(http, f"{ROLES}/sample", 503)
             for path in (ROLES, "/core/metrics?watch", "/me"):

@@ -4,9 +4,11 @@ import logging
 
 import pytest
 from fixtures.api import Http, Serve
+from fixtures.polling import until
 from fixtures.samples import path_of, sample
 
 from krake import __version__
+from krake.adapters.etcd import EtcdStore
 from krake.data.core import Role
 
 ROLES = path_of(Role)
@@ -114,3 +116,37 @@ async def test_all_origins_but_without_credentials(serve_api: Serve) -> None:
             answer = await http(method, ROLES, headers={"Origin": ORIGIN, "Access-Control-Request-Method": "GET"})
             assert answer.headers["Access-Control-Allow-Origin"] == "*"
             assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+async def test_readiness_in_detail(http: Http) -> None:
+    text = (await http("GET", "/readyz?verbose", headers={"Accept": "*/*"})).text
+    lines = text.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        *(f"[+]{name}" for name in ("stopping", "store", "cache", "lag", "objects", "identity", "secrets")),
+        "ready",
+    ]
+    answer = await http("GET", "/readyz?verbose", headers={"Accept": "application/json"})
+    assert answer.json["status"] == "ready"
+    assert all(check["passed"] for check in answer.json["checks"])
+
+
+async def test_entries_that_are_no_objects_only_warn(http: Http, etcd_store: EtcdStore) -> None:
+    await etcd_store.create(f"{Role.definition.prefix}broken", b"{")
+    await until(lambda: exposes(http, 'krake_api_unreadable_objects{kind="Role"} 1.0'))
+    answer = await http("GET", "/readyz?verbose", headers={"Accept": "text/plain"})
+    assert answer.status == 200
+    assert "[!]objects warning: 1 entries" in answer.text
+    (entry,) = (await etcd_store.list(Role.definition.prefix)).entries
+    await etcd_store.delete(entry.key, entry.revision)
+    await until(lambda: exposes(http, 'krake_api_unreadable_objects{kind="Role"} 0.0'))
+
+
+async def exposes(http: Http, line: str) -> bool:
+    return line in (await http.get("/metrics")).text
+
+
+async def test_values_of_unknown_parameters_are_not_logged(http: Http, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "krake.api"):
+        await http.get(f"{ROLES}/missing?token=s3cret")
+    assert "token=…" in caplog.text
+    assert "s3cret" not in caplog.text
