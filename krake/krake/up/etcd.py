@@ -26,7 +26,6 @@ _SETTINGS = {
     # A watcher may be away for an hour before it has to list anew.
     "ETCD_AUTO_COMPACTION_MODE": "periodic",
     "ETCD_AUTO_COMPACTION_RETENTION": "1h",
-    "ETCD_QUOTA_BACKEND_BYTES": str(4 * 2**30),
     # Fewer log entries in memory than by default; there is no slow second member that could want them.
     "ETCD_SNAPSHOT_COUNT": "10000",
     "ETCD_LOG_LEVEL": "warn",
@@ -63,14 +62,16 @@ def last_complaint(log: str) -> str:
 class EtcdProcess:
     """One etcd, its data and its log (`etcd.log`) in a directory; dies with this process."""
 
-    def __init__(self, data_dir: Path, *, client_port: int = 0, unsafe_no_fsync: bool = False) -> None:
-        """`client_port` 0 picks a free one, which then stays.
+    def __init__(self, data_dir: Path, *, client_port: int = 0, unsafe_no_fsync: bool = False, quota: int = 4 * 2**30) -> None:
+        """`client_port` 0 picks a free one, which then stays. With more than `quota` bytes, history included, etcd is full.
 
         Without fsync etcd is faster and keeps confirmed writes in memory only: any end but `stop` loses them. For tests.
         """
         self.data_dir = data_dir
         self.client_port = client_port
-        self._settings = _SETTINGS | ({"ETCD_UNSAFE_NO_FSYNC": "true"} if unsafe_no_fsync else {})
+        self._settings = _SETTINGS | {"ETCD_QUOTA_BACKEND_BYTES": str(quota)}
+        if unsafe_no_fsync:
+            self._settings["ETCD_UNSAFE_NO_FSYNC"] = "true"
         self._process: asyncio.subprocess.Process | None = None
         self._log_start = 0
 

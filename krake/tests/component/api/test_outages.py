@@ -4,10 +4,14 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 from fixtures.api import Http, Serve, wait_until_ready
+from fixtures.proxy import Proxy
 from fixtures.samples import path_of, sample
 
 from krake.adapters.etcd import EtcdStore
@@ -87,6 +91,77 @@ async def test_a_store_that_hangs(serve_api: Serve, store: EtcdStore, etcd_proce
             os.kill(etcd_process.pid, signal.SIGCONT)
         await wait_until_ready(http.url)
         assert (await http.get("/livez")).status == 200
+
+
+@pytest.fixture
+async def small_etcd(tmp_path: Path) -> AsyncIterator[EtcdProcess]:
+    """An etcd with space for some changes only."""
+    async with EtcdProcess(tmp_path / "small", quota=2**21) as process:
+        yield process
+
+
+async def test_a_store_that_is_full(serve_api: Serve, small_etcd: EtcdProcess, caplog: pytest.LogCaptureFixture) -> None:
+    store = EtcdStore([small_etcd.endpoint], timeout=2)
+    async with store, serve_api(store) as http, http.watch(ROLES, heartbeat="0") as lines:
+        rules = [{"api": "x", "resources": ["y" * 150_000], "namespaces": [], "verbs": []}]
+        answer = await http.post(ROLES, {"metadata": {"name": "large"}, "rules": rules})
+        changes = 0
+        async with asyncio.timeout(60):
+            while answer.status < 300:
+                last = answer.json
+                assert (await lines.next())[1] == last
+                changes += 1
+                answer = await http.patch(f"{ROLES}/large", {"metadata": {"labels": {"change": str(changes)}}})
+        assert changes > 3
+        assert (answer.status, answer.json["title"]) == (503, "STORE_UNAVAILABLE")
+        assert answer.detail.startswith("The store is full.")
+        assert "compact and defragment it, then disarm its alarm" in caplog.text
+        assert (await http.post(ROLES, sample(Role))).status == 503
+        assert (await http.delete(f"{ROLES}/large")).status == 503
+        # Whoever reads is not concerned.
+        assert (await http.get("/readyz")).status == 200
+        assert (await http.get(ROLES)).json["items"] == [last]
+        async with http.watch(ROLES, resource_version="0") as past:
+            assert await past.next() == ("ADDED", last)
+        await maintain(small_etcd, "kv/compaction", {"revision": str(await store.revision()), "physical": True})
+        await maintain(small_etcd, "maintenance/defragment", {})
+        await maintain(small_etcd, "maintenance/alarm", {"action": "DEACTIVATE", "alarm": "NOSPACE"})
+        created = await http.post(ROLES, sample(Role))
+        assert created.status == 201
+        assert await lines.next() == ("ADDED", created.json)
+
+
+async def maintain(etcd: EtcdProcess, action: str, body: dict[str, Any]) -> None:
+    """Do what an administrator of etcd would do with etcdctl."""
+    async with aiohttp.ClientSession() as session, session.post(f"{etcd.endpoint}/v3/{action}", json=body) as response:
+        assert response.status == 200, await response.text()
+
+
+async def test_history_that_is_forgotten_while_the_store_cannot_be_reached(
+    serve_api: Serve, etcd: EtcdProcess, etcd_store: EtcdStore, start_proxy: Callable[[int], Awaitable[Proxy]]
+) -> None:
+    proxy = await start_proxy(etcd.client_port)
+    async with EtcdStore([proxy.url], timeout=2) as store, serve_api(store) as http, serve_api(etcd_store) as other:
+        first = (await http.post(ROLES, sample(Role, "first"))).json
+        async with http.watch(ROLES, resource_version="0") as lines:
+            assert await lines.next() == ("ADDED", first)
+            await proxy.refuse()
+            second = (await other.post(ROLES, sample(Role, "second"))).json
+            assert (await other.delete(f"{ROLES}/first", force="True")).status == 200
+            await etcd_store.compact(await etcd_store.revision())
+            await proxy.resume()
+            # The API cannot tell this watcher what has happened meanwhile, so it ends the watch.
+            while line := await lines.next_line():
+                assert line == b"\n"
+        await wait_until_ready(http.url)
+        assert [item["metadata"]["name"] for item in (await http.get(ROLES)).json["items"]] == ["second"]
+        gone = await http.get(ROLES, watch="", resource_version=first["metadata"]["resource_version"])
+        assert (gone.status, gone.json["title"]) == (410, "RESOURCE_VERSION_GONE")
+        listed = (await http.get(ROLES)).json["metadata"]["resource_version"]
+        async with http.watch(ROLES, resource_version=listed) as lines:
+            changed = await other.patch(f"{ROLES}/second", {"metadata": {"labels": {"a": "b"}}})
+            assert await lines.next() == ("MODIFIED", changed.json)
+        assert second["metadata"]["uid"] == changed.json["metadata"]["uid"]
 
 
 async def test_the_server_starts_before_its_store(serve_api: Serve, store: EtcdStore, etcd_process: EtcdProcess) -> None:
