@@ -221,6 +221,9 @@ class Client:
     def _unavailable(self, request: wire.Request, error: Exception, limit: float | None) -> Unavailable:
         if isinstance(error, TimeoutError) and limit is not None:
             detail = f"The API at {self.url} did not answer within {limit:g} s."
+        elif isinstance(error, aiohttp.ServerDisconnectedError) and self._ssl is not None:
+            # That is all that most servers let know then.
+            detail = f"The API at {self.url} hung up; if it is well, it does not accept the certificate that it is shown."
         else:
             detail = f"The API at {self.url} cannot be reached: {error or type(error).__name__}."
         unsent = isinstance(error, aiohttp.ClientConnectorError)

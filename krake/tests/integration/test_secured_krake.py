@@ -55,6 +55,9 @@ async def test_a_user_of_one_namespace_and_all_controllers_do_their_work(krake: 
     await krake.rok("ann", *app, "update", "echo-demo", "-L", "location=SK", *wait, namespace=TEAM)
     assert await placed() == "sim-2"
 
+    events = await krake.rok_json("system:admin", "events", namespace=TEAM)
+    assert {"Application", "Cluster"} <= {event["regarding"]["kind"] for event in events}
+
     # Neither others nor elsewhere.
     assert "403" in await krake.rok("bob", *app, "list", namespace=TEAM, status=1)
     assert "403" in await krake.rok("ann", *app, "list", namespace="team-b", status=1)

@@ -15,7 +15,7 @@ from testpki.directory import API_SERVER, Directory
 from krake.adapters.etcd import EtcdStore
 from krake.api.app import serve
 from krake.client import ApiError, Client
-from krake.client.errors import Forbidden, Unauthorized
+from krake.client.errors import Forbidden, Unauthorized, Unavailable
 from krake.controller.runtime import ControllerConfig
 from krake.controller.runtime.settings import endpoint_of, ssl_context_of, token_of
 from krake.data.core import Role
@@ -71,6 +71,15 @@ async def test_a_changed_certificate_is_shown_without_a_restart(
             await client.list(Role)
         use("system:gc")
         await until_it_works(lambda: client.list(Role))
+
+
+async def test_a_certificate_that_the_api_does_not_accept(etcd_store: EtcdStore, shared_pki: Directory, tmp_path: Path) -> None:
+    certificate, key = Directory(tmp_path).make("system:gc")
+    tls = {"enabled": True, "client_ca": str(shared_pki.folder / "ca.pem")}
+    tls |= {"client_cert": str(certificate), "client_key": str(key)}
+    async with secured(etcd_store, shared_pki) as url, client_of(api_endpoint=url, tls=tls) as client:
+        with pytest.raises(Unavailable, match="does not accept the certificate that it is shown"):
+            await client.ping()
 
 
 async def test_a_changed_token_is_shown_without_a_restart(etcd_store: EtcdStore, shared_pki: Directory, tmp_path: Path) -> None:
