@@ -21,6 +21,8 @@ EVENTS = Counter("krake_events", "Events told, by what became of them: written, 
 TIME_LIMIT = 15.0
 """Seconds that the writing of one event may take."""
 BACKOFF = Backoff(0.5, 15.0)
+REST = 3.0
+"""After each event, for so many times as long as it took to write it."""
 LAST_WORDS = 2.0
 """Seconds in which a process that ends may still write its events."""
 _LAST_PAUSE = 0.1
@@ -38,7 +40,7 @@ class Recording:
     """Events on their way to be written, one after the other; what can not be written now is kept, as long as there is room."""
 
     def __init__(self, correlator: Correlator | None = None) -> None:
-        self._correlator = correlator or Correlator()
+        self._correlator = Correlator() if correlator is None else correlator
         self._added = asyncio.Event()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -72,19 +74,23 @@ class Recording:
     async def _run(self, write: Write) -> None:
         failures = 0
         while (event := await self._next()) is not None:
+            began = _now()
             if await self._attempt(write, event):
                 failures = 0
-                continue
-            failures += 1
-            await self._pause(BACKOFF.delay(failures, random.random()))
+                # When much happens at once, that has precedence over telling of it.
+                await self._rest(REST * (_now() - began), at_least=0.0)
+            else:
+                failures += 1
+                await self._rest(BACKOFF.delay(failures, random.random()), at_least=_LAST_PAUSE)
 
-    async def _pause(self, delay: float) -> None:
+    async def _rest(self, delay: float, *, at_least: float) -> None:
+        """Wait, but no longer than *at_least* as soon as the process ends."""
+        if not self._stopping.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._stopping.wait()
         if self._stopping.is_set():
-            await asyncio.sleep(min(delay, _LAST_PAUSE))
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(delay):
-                await self._stopping.wait()
+            await asyncio.sleep(at_least)
 
     async def _next(self) -> Event | None:
         """Wait for the next event that is due; ``None`` if there will be none."""

@@ -11,7 +11,7 @@ from krake.data.metadata import Key
 WINDOW = 30.0
 BURST = 25
 REFILL = 30.0
-CAPACITY = 1000
+CAPACITY = 4096
 SPAM = "spam"
 OVERFLOW = "overflow"
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from krake.client import AlreadyExists, Client, Conflict, Forbidden, NotFound, Unavailable
+from krake.data.correlation import Correlator
 from krake.data.events import Event, Regarding, Said, combine, make_event
 from krake.data.kinds import Resource
 from krake.data.metadata import ResourceRef
@@ -23,12 +24,13 @@ class Recorder:
     Equal events of all processes are one object, whose name follows from what is said; whoever comes later adds to its count.
 
     :param component: that says so.
+    :param correlator: gathers what waits to be written.
     """
 
-    def __init__(self, client: Client, component: str) -> None:
+    def __init__(self, client: Client, component: str, correlator: Correlator | None = None) -> None:
         self._client = client
         self._component = component
-        self._recording = Recording()
+        self._recording = Recording(correlator)
         self._forbidden = False
 
     async def __aenter__(self) -> Self:

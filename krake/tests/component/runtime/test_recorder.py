@@ -15,7 +15,7 @@ from krake.client import Client
 from krake.controller.runtime import Recorder
 from krake.data import Key
 from krake.data.core import Role
-from krake.data.correlation import CAPACITY
+from krake.data.correlation import Correlator
 from krake.data.events import Event, EventType, normal, warning
 from krake.data.kubernetes import Application
 from krake.data.metadata import WatchEventType
@@ -23,6 +23,8 @@ from krake.recording import EVENTS
 
 StartProxy = Callable[[int], Awaitable[Proxy]]
 LIMIT = 20.0
+CAPACITY = 200
+"""Events that a recorder keeps while it can not write."""
 
 
 def app(name: str = "demo", uid: str = "u1") -> Application:
@@ -123,7 +125,8 @@ async def test_nothing_is_lost_while_the_api_is_away_unless_it_is_too_much(
 ) -> None:
     proxy = await start_proxy(int(http.url.rsplit(":", 1)[1]))
     overflow = fates("overflow")
-    async with Client(proxy.url) as cut_off, Recorder(cut_off, "tester") as recorder:
+    correlator = Correlator(capacity=CAPACITY)
+    async with Client(proxy.url) as cut_off, Recorder(cut_off, "tester", correlator) as recorder:
         await proxy.refuse()
         for number in range(CAPACITY + 200):
             recorder.record(app(f"app-{number}"), normal("Created", ""))
