@@ -4,6 +4,7 @@ from collections import Counter
 
 from marshmallow import ValidationError
 
+from krake.data.credentials import rewrite_url
 from krake.data.kinds import Resource, resource
 from krake.data.metadata import Metadata, Verb
 from krake.data.names import check_url
@@ -87,14 +88,14 @@ class MetricsProviderSpec(Polymorphic):
 class PrometheusSpec(Record):
     """A Prometheus server."""
 
-    url: str = field(validate=check_url, example="https://prometheus.example:9090")
+    url: str = field(secret=rewrite_url, validate=check_url, example="https://prometheus.example:9090")
 
 
 @MetricsProviderSpec.variant("influx")
 class InfluxSpec(Record):
     """An InfluxDB 2 server."""
 
-    url: str = field(validate=check_url)
+    url: str = field(secret=rewrite_url, validate=check_url)
     token: str = field(secret=True)
     org: str
     bucket: str
@@ -107,7 +108,7 @@ class KafkaSpec(Record):
     comparison_column: str
     value_column: str
     table: str
-    url: str = field(validate=check_url)
+    url: str = field(secret=rewrite_url, validate=check_url)
 
 
 @MetricsProviderSpec.variant("static")

@@ -2,20 +2,33 @@
 
 from typing import Any
 
-from krake.data.secrets import Place, Visit, rewrite_items, rewrite_values, rewrite_whole
+from krake.data.secrets import MARK, SEALED, Place, Rewrite, Visit, rewrite_items, rewrite_values, rewrite_whole
 
 _SHOWN_OF_USER = frozenset({"username"})
 _APPLIED_BEFORE = "kubectl.kubernetes.io/last-applied-configuration"
 """kubectl writes the whole object, its data included, into this annotation."""
 
 
+def rewrite_url(url: Any, place: Place, visit: Visit) -> Any:
+    """A URL in which somebody's name or password stands. What should be a URL but is no text is a secret as well."""
+    shown = isinstance(url, str) and url != MARK and not url.startswith(SEALED) and "@" not in url.partition("?")[0]
+    return url if shown else rewrite_whole(url, place, visit)
+
+
 def rewrite_kubeconfig(kubeconfig: Any, place: Place, visit: Visit) -> Any:
     """What a user logs in with, but not the name: so that one can see where the cluster is, and who asks there."""
-    if not isinstance(kubeconfig, dict) or kubeconfig.get("users") is None:
-        return kubeconfig
-    users = kubeconfig["users"]
-    new = rewrite_items(users, place.key("users"), visit, lambda index, entry: _name_of(entry), _rewrite_user_entry)
-    return kubeconfig if new is users else {**kubeconfig, "users": new}
+    kubeconfig = _rewrite_key(kubeconfig, "users", place, visit, _rewrite_users)
+    return _rewrite_key(kubeconfig, "clusters", place, visit, _rewrite_clusters)
+
+
+def _rewrite_users(users: Any, place: Place, visit: Visit) -> Any:
+    return rewrite_items(users, place, visit, lambda index, entry: _name_of(entry), _rewrite_user_entry)
+
+
+def _rewrite_clusters(clusters: Any, place: Place, visit: Visit) -> Any:
+    if not isinstance(clusters, list):
+        return clusters
+    return rewrite_items(clusters, place, visit, lambda index, entry: _name_of(entry), _rewrite_cluster_entry)
 
 
 def _name_of(entry: Any) -> str:
@@ -26,6 +39,16 @@ def _rewrite_user_entry(entry: Any, place: Place, visit: Visit) -> Any:
     if not isinstance(entry, dict):
         return rewrite_whole(entry, place, visit)
     return _rewrite_key(entry, "user", place, visit, _rewrite_user)
+
+
+def _rewrite_cluster_entry(entry: Any, place: Place, visit: Visit) -> Any:
+    return _rewrite_key(entry, "cluster", place, visit, _rewrite_addresses)
+
+
+def _rewrite_addresses(cluster: Any, place: Place, visit: Visit) -> Any:
+    for key in ("server", "proxy-url"):
+        cluster = _rewrite_key(cluster, key, place, visit, rewrite_url)
+    return cluster
 
 
 def _rewrite_user(user: Any, place: Place, visit: Visit) -> Any:
@@ -78,7 +101,7 @@ def _rewrite_annotations(annotations: Any, place: Place, visit: Visit) -> Any:
     return _rewrite_key(annotations, _APPLIED_BEFORE, place, visit, rewrite_whole)
 
 
-def _rewrite_key(value: Any, key: str, place: Place, visit: Visit, rewrite: Any) -> Any:
+def _rewrite_key(value: Any, key: str, place: Place, visit: Visit, rewrite: Rewrite) -> Any:
     if not isinstance(value, dict) or value.get(key) is None:
         return value
     new = rewrite(value[key], place.key(key), visit)

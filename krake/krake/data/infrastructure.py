@@ -3,6 +3,7 @@
 from enum import Enum
 
 from krake.data.core import MetricRef, check_metrics
+from krake.data.credentials import rewrite_url
 from krake.data.kinds import Resource, resource
 from krake.data.metadata import Metadata, Reason, ResourceRef
 from krake.data.names import check_url
@@ -18,7 +19,7 @@ class InfrastructureProviderSpec(Polymorphic):
 class ImSpec(Record):
     """An Infrastructure Manager; it knows its users by a token or by name and password."""
 
-    url: str = field(validate=check_url, example="https://im.example:8800")
+    url: str = field(secret=rewrite_url, validate=check_url, example="https://im.example:8800")
     username: str | None = None
     password: str | None = field(default=None, secret=True)
     token: str | None = field(default=None, secret=True, example="a-token")
@@ -91,7 +92,7 @@ class CloudSpec(Polymorphic):
 class OpenstackSpec(Record):
     """An OpenStack cloud; *url* is that of its identity service."""
 
-    url: str = field(validate=check_url, example="https://keystone.example:5000/v3")
+    url: str = field(secret=rewrite_url, validate=check_url, example="https://keystone.example:5000/v3")
     auth: OpenstackAuthMethod
     metrics: list[MetricRef] = field(factory=list, validate=check_metrics)
     infrastructure_provider: InfrastructureProviderRef

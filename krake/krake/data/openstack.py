@@ -4,6 +4,7 @@ from enum import Enum
 
 from krake.data.constraints import LabelConstraint
 from krake.data.core import MetricRef, check_metrics
+from krake.data.credentials import rewrite_url
 from krake.data.kinds import Resource, resource
 from krake.data.metadata import Metadata, Reason, ResourceRef, Status
 from krake.data.names import check_url
@@ -49,7 +50,7 @@ class ApplicationCredential(Record):
 class ProjectSpec(Record):
     """How to reach a project; *template* is the id of the Magnum cluster template to use in it."""
 
-    url: str = field(validate=check_url, example="https://keystone.example:5000/v3")
+    url: str = field(secret=rewrite_url, validate=check_url, example="https://keystone.example:5000/v3")
     auth: AuthMethod
     template: str
     metrics: list[MetricRef] = field(factory=list, validate=check_metrics)

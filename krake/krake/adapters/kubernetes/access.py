@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from krake.data.secrets import MARK
 from krake.ports.cluster import Unreachable
 
 
@@ -73,6 +74,11 @@ def _read(kubeconfig: Mapping[str, Any]) -> Access:
     context = _named(kubeconfig["contexts"], kubeconfig["current-context"], "context")
     cluster = _named(kubeconfig["clusters"], context["cluster"], "cluster")
     user = _named(kubeconfig.get("users") or [], context.get("user"), "user")
+    if MARK in user.values():
+        raise Unreachable(
+            "The API does not show the secrets of the kubeconfig to this controller: its user needs the permission to get"
+            " clusters/secrets, or the API lacks the key that has sealed them."
+        )
     parts = urlsplit(cluster["server"])
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("server is not an http or https URL")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from krake.data import KINDS, Resource
+from krake.data.infrastructure import InfrastructureProvider
 from krake.data.kubernetes import Application, ApplicationSpec, Cluster, ClusterSpec
 from krake.data.schema import flatten_errors
 from krake.data.secrets import MARK, SEALED, has_secrets, marked_fields, redact, restore_marked, secrets_of
@@ -67,6 +68,17 @@ def test_anything_may_be_asked_for(kind: type[Resource], junk: Any) -> None:
         assert redact(kind, {name: junk}) == {name: junk}
         assert redact(kind, {name: {"manifest": junk}})
         assert redact(kind, {name: {"kubeconfig": {"users": junk}, "type": "im", "im": junk}})
+
+
+def test_an_address_is_shown_unless_somebody_logs_in_by_it() -> None:
+    im = {"url": "https://im.example:8800/x?a=b@c", "token": "t0k"}
+    assert redact(InfrastructureProvider, {"spec": {"type": "im", "im": im}})["spec"]["im"] == {**im, "token": MARK}
+    im["url"] = "https://ann:p4ss@im.example:8800"
+    assert redact(InfrastructureProvider, {"spec": {"type": "im", "im": im}})["spec"]["im"] == {"url": MARK, "token": MARK}
+    cluster = {"server": "https://ann:p4ss@here", "proxy-url": "socks5://ann:p4ss@there", "tls-server-name": "x"}
+    kubeconfig = {**KUBECONFIG, "clusters": [{"name": "demo", "cluster": cluster}]}
+    shown = redact(ClusterSpec, {"kubeconfig": kubeconfig})["kubeconfig"]["clusters"][0]["cluster"]
+    assert shown == {"server": MARK, "proxy-url": MARK, "tls-server-name": "x"}
 
 
 def test_a_kubeconfig_shows_where_its_cluster_is() -> None:

@@ -15,6 +15,7 @@ from krake.controller.kubernetes.application.desired import (
     defined_types,
     recorded_identity,
 )
+from krake.data.secrets import MARK
 from krake.ports.cluster import OWNER_LABEL, ObjectType
 
 CLUSTER_WIDE = {"Namespace", "CustomResourceDefinition", "ClusterRole"}
@@ -81,6 +82,7 @@ def test_what_others_need_comes_first() -> None:
 @pytest.mark.parametrize(
     ("manifest", "said"),
     [
+        ([{**config_map(), "kind": "Secret", "data": {"a": MARK}}], "permission to get applications/secrets"),
         ([config_map(), config_map()], "ConfigMap default/settings is declared twice"),
         ([{**config_map(), "metadata": {"name": "x", "namespace": 7}}], "metadata.namespace of ConfigMap x is not a text"),
         ([{**config_map(), "metadata": {"name": "x", "labels": ["a"]}}], "The labels of an object must be a mapping"),

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass, field, replace
 
+from fixtures.samples import sample
 from hypothesis import given
 from hypothesis import strategies as st
 
 from krake.controller.runtime.view import Transition, View
 from krake.data import Key, Listing, Metadata
 from krake.data.core import Role
+from krake.data.kubernetes import Cluster
 from krake.data.metadata import WatchEventType
+from krake.data.secrets import redact
 
 ADDED, MODIFIED, DELETED, BOOKMARK = WatchEventType
 
@@ -61,6 +64,16 @@ def test_a_new_list_tells_what_is_gone_and_what_changed_and_nothing_else() -> No
     view.replace(listing(3, same, old, gone))
     new = role("old", 5)
     assert view.replace(listing(6, same, new)) == [Transition(gone, None), Transition(old, new)]
+
+
+def test_a_new_list_tells_what_shows_its_secrets_by_now() -> None:
+    view: View[Cluster] = View()
+    metadata = Metadata(name="c", namespace="ns", resource_version="7", uid="1")
+    plain = replace(Cluster.restore(sample(Cluster)), metadata=metadata)
+    hidden = Cluster.restore(redact(Cluster, plain.serialize()))
+    view.replace(Listing([hidden], "7"))
+    assert view.replace(Listing([hidden], "8")) == []
+    assert view.replace(Listing([plain], "9")) == [Transition(hidden, plain)]
 
 
 def test_a_list_of_an_older_state_is_taken_over_too() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from krake.data.kubernetes import Application
 from krake.data.metadata import ReasonCode
+from krake.data.secrets import marked_fields
 from krake.ports.cluster import OWNER_LABEL, Identity, Object, ObjectType
 
 APPLICATION_ANNOTATION = "krake.cloud/application"
@@ -55,8 +56,13 @@ class Declared:
 def declare(app: Application, is_namespaced: Callable[[ObjectType], bool], default_namespace: str) -> list[Declared]:
     """Return what should be there, in the order of creation.
 
-    :raises InvalidManifest: an object is declared twice, or is none.
+    :raises InvalidManifest: an object is declared twice, or is none, or its secrets are not shown.
     """
+    if hidden := marked_fields(app.spec):
+        raise InvalidManifest(
+            f"The API does not show {hidden[0]} to this controller: its user needs the permission to get applications/secrets, or"
+            " the API lacks the key that has sealed it."
+        )
     declared = [_declare_one(app, item, is_namespaced, default_namespace) for item in app.spec.manifest]
     seen: set[Identity] = set()
     for each in declared:
