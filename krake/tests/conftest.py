@@ -11,4 +11,5 @@ pytest_plugins = [
     "fixtures.pki",
     "fixtures.tools",
     "fixtures.identity",
+    "fixtures.fuzzing",
 ]

@@ -36,9 +36,12 @@ class Connection(web.RequestHandler):
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """Answer what is malformed; only its sender needs to hear of it."""
-        if status != HTTPStatus.BAD_REQUEST:
+        if isinstance(exc, UnicodeEncodeError) and hdrs.EXPECT in request.headers:
+            # aiohttp stumbles when it repeats an unknown `Expect` that is no text.
+            problem = Problem(417, "The server cannot meet what the header 'Expect' asks for.")
+        elif status != HTTPStatus.BAD_REQUEST:
             return super().handle_error(request, status, exc, message)
-        if isinstance(exc, LineTooLong):
+        elif isinstance(exc, LineTooLong):
             problem = Problem(431, "The first line of the request, or one of its headers, is too long.")
         else:
             said = " ".join((message or "").split("\n", 1)[0].split()).rstrip(":.")
@@ -49,6 +52,11 @@ class Connection(web.RequestHandler):
         response.headers[hdrs.CONNECTION] = "close"
         response.force_close()
         return response
+
+    def log_exception(self, *args: Any, **options: Any) -> None:
+        """Log what went wrong here; a body that can not be read after the answer to it is its sender's business."""
+        if not isinstance(options.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **options)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
