@@ -125,16 +125,18 @@ async def test_a_store_that_is_full(serve_api: Serve, small_etcd: EtcdProcess, c
             assert await past.next() == ("ADDED", last)
         await maintain(small_etcd, "kv/compaction", {"revision": str(await store.revision()), "physical": True})
         await maintain(small_etcd, "maintenance/defragment", {})
-        await maintain(small_etcd, "maintenance/alarm", {"action": "DEACTIVATE", "alarm": "NOSPACE"})
+        for alarm in (await maintain(small_etcd, "maintenance/alarm", {"action": "GET"}))["alarms"]:
+            await maintain(small_etcd, "maintenance/alarm", {**alarm, "action": "DEACTIVATE"})
         created = await http.post(ROLES, sample(Role))
         assert created.status == 201
         assert await lines.next() == ("ADDED", created.json)
 
 
-async def maintain(etcd: EtcdProcess, action: str, body: dict[str, Any]) -> None:
+async def maintain(etcd: EtcdProcess, action: str, body: dict[str, Any]) -> Any:
     """Do what an administrator of etcd would do with etcdctl."""
     async with aiohttp.ClientSession() as session, session.post(f"{etcd.endpoint}/v3/{action}", json=body) as response:
         assert response.status == 200, await response.text()
+        return await response.json()
 
 
 async def test_history_that_is_forgotten_while_the_store_cannot_be_reached(
