@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from krake.api.secrets.keyfile import create_key_file
+from krake.api.secrets.keys import KEY_SIZE, Key
 from krake.up.etcd import EtcdProcess
 from krake.up.parts import CommandPart, answers
 from krake.up.process import free_port
@@ -30,10 +32,12 @@ class Api:
 async def running_api(directory: Path) -> AsyncIterator[Api]:
     """Run an etcd, with fsync, and an API on it, with one user who may do everything."""
     async with EtcdProcess(directory / "etcd") as etcd:
-        port = free_port()
+        port, key_file = free_port(), directory / "secrets.keys"
+        create_key_file(key_file, Key("bench", bytes(KEY_SIZE)))
         command = [sys.executable, "-m", "krake.api", "--config", os.devnull, "--host", "127.0.0.1", "--port", str(port)]
         command += ["--etcd-port", str(etcd.client_port), "--authorization", "always-allow"]
         command += ["--authentication-strategy-static-enabled", "--authentication-strategy-static-name", "system:admin"]
+        command += ["--secrets-key-file", str(key_file)]
         part = CommandPart(command, ready=answers(f"http://127.0.0.1:{port}/readyz"), print_line=_ignore)
         await part.start()
         try:
