@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from itertools import count
 
-from krake.api.items import Event, Item
+from krake.api.items import Event, Item, read_item
 from krake.api.problem import gone, last_line, unavailable
 from krake.api.schema import marks
 from krake.api.subscription import Subscription
@@ -103,7 +103,7 @@ class Collection:
         return Event(WatchEventType.ADDED if previous is None else WatchEventType.MODIFIED, item, previous)
 
     def _read(self, entry: Entry) -> Item | None:
-        item = _read(self.kind, entry)
+        item = read_item(self.kind, entry)
         if item is None:
             self.unreadable.add(entry.key)
         return item
@@ -124,7 +124,7 @@ class Collection:
         them again.
         """
         events: list[Event] = []
-        gone = {entry.key: item for entry in past if (item := _read(self.kind, entry))}
+        gone = {entry.key: item for entry in past if (item := read_item(self.kind, entry))}
         for item in self.select(prefix):
             previous = gone.pop(item.store_key, None)
             if previous is not None and previous.created_revision != item.created_revision:
@@ -136,14 +136,6 @@ class Collection:
                 events.append(Event(WatchEventType.MODIFIED, item, previous))
         removed = [Event(WatchEventType.DELETED, item.at(revision), item) for item in gone.values()]
         return removed + sorted(events, key=lambda event: event.revision)
-
-
-def _read(kind: type[Resource], entry: Entry) -> Item | None:
-    try:
-        return Item.of(kind, entry)
-    except (ValueError, RecursionError) as error:
-        logger.error("The entry %s of the store is left out because it is not an object: %s", entry.key, error)
-        return None
 
 
 class Cache:

@@ -1,6 +1,7 @@
 """Objects as the cache keeps them: in their wire form, decoded only if someone looks inside."""
 
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,6 +12,8 @@ from krake.data.kinds import Resource
 from krake.data.metadata import Key, WatchEventType
 from krake.data.secrets import SEALED, has_secrets, redact, redact_sealed
 from krake.ports.store import Entry
+
+logger = logging.getLogger(__name__)
 
 _SEALED = SEALED.encode()
 _VERSION = re.compile(rb'"generation": \d+, "resource_version": (null|"\d+")\}')
@@ -53,6 +56,8 @@ class Item:
         wire = with_version(entry.value, entry.revision)
         if wire is None:
             wire = _rewrite(kind, entry)
+        elif not _looks_whole(entry.value):
+            read_object(entry)
         return cls(kind, entry.key, entry.revision, entry.created_revision, wire)
 
     @property
@@ -96,6 +101,20 @@ class Item:
     def at(self, revision: int) -> "Item":
         """Return the same object under another version, as the event of its deletion shows it."""
         return Item(self.kind, self.store_key, revision, self.created_revision, with_version(self.wire, revision) or self.wire)
+
+
+def _looks_whole(value: bytes) -> bool:
+    """Whether a text is that of a whole object, as far as a glance tells: one that was cut off is not, whatever it holds."""
+    return value.startswith(b"{") and value.endswith(b"}") and value.count(b"{") == value.count(b"}")
+
+
+def read_item(kind: type[Resource], entry: Entry) -> Item | None:
+    """Return the object of a store entry, or nothing if it is none: it is left out, and must not harm others."""
+    try:
+        return Item.of(kind, entry)
+    except (ValueError, RecursionError) as error:
+        logger.error("The entry %s of the store is left out because it is not an object: %s", entry.key, error)
+        return None
 
 
 def _rewrite(kind: type[Resource], entry: Entry) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from krake.api.cache import Cache, Collection
-from krake.api.items import Item
+from krake.api.items import Item, read_item
 from krake.api.problem import gone, not_found
 from krake.api.query import ListQuery, Page
 from krake.api.selector import Selector
@@ -93,7 +93,7 @@ class Reader:
                 snapshot = await self._store.list(prefix, limit=_PAST_PAGE, after=after, revision=page.revision)
             except Compacted:
                 raise gone(page.revision) from None
-            items = (Item.of(collection.kind, entry) for entry in snapshot.entries)
+            items = (item for entry in snapshot.entries if (item := read_item(collection.kind, entry)))
             shown += _select(items, query.selector)
             if query.limit is not None and len(shown) > query.limit:
                 return shown[: query.limit], True

@@ -9,9 +9,9 @@ from dataclasses import replace
 from weakref import WeakValueDictionary
 
 from krake.api.cache import Cache
-from krake.api.items import Item, encode
+from krake.api.items import Item, encode, read_item
 from krake.api.lifecycle import Outcome
-from krake.api.problem import Problem, already_exists, not_found, outdated, unavailable
+from krake.api.problem import Problem, already_exists, not_found, outdated, refused, unavailable
 from krake.data.kinds import Resource
 from krake.data.metadata import Key
 from krake.lib.backoff import Backoff
@@ -83,7 +83,7 @@ class Writer:
                     lost = conflict
                 await asyncio.sleep(_REPETITION.delay(failures, random.random()))
                 if lost.key == store_key:
-                    item = None if lost.current is None else Item.of(kind, lost.current)
+                    item = None if lost.current is None else _read_item(kind, lost.current)
                 else:
                     # What the decision relies on has changed; it is looked up in the cache.
                     await self._cache.reach(await self._store.revision())
@@ -113,7 +113,7 @@ class Writer:
             return item
         # Another process may have written what has not come here yet.
         entry = await self._store.get(store_key)
-        return None if entry is None else Item.of(kind, entry)
+        return None if entry is None else _read_item(kind, entry)
 
     async def _write(self, item: Item, outcome: Outcome) -> Item:
         value = _encode(outcome.record)
@@ -131,6 +131,13 @@ class Writer:
         if not await self._cache.reach(written.revision):
             logger.warning("The cache lags behind: it has not seen revision %d in time.", written.revision)
         return Item.of(kind, written)
+
+
+def _read_item(kind: type[Resource], entry: Entry) -> Item:
+    item = read_item(kind, entry)
+    if item is None:
+        raise refused(409, "What is stored under this name is no object. An administrator can look at it by 'krake repair'.")
+    return item
 
 
 def _encode(record: Resource) -> bytes:
