@@ -9,7 +9,7 @@ from aiohttp import web
 from krake.api.cache import Cache, Collection, list_all
 from krake.api.items import Event, encode
 from krake.api.operations.limits import Limits
-from krake.api.problem import gone, gone_from_sight, last_line, unavailable
+from krake.api.problem import Problem, gone, gone_from_sight, last_line, unavailable
 from krake.api.query import ListQuery
 from krake.api.subscription import Subscription
 from krake.data.kinds import Kind, Resource
@@ -18,6 +18,7 @@ from krake.ports.store import Compacted, Entry, Store
 CONTENT_TYPE = "application/x-ndjson"
 
 _SEEN_ANEW = last_line(gone_from_sight())
+_NOT_ALLOWED = last_line(Problem(403, "The roles that allowed this watch do not allow it any more."))
 
 
 class Watches:
@@ -39,11 +40,13 @@ class Watches:
         prefix: str,
         query: ListQuery,
         sees_secrets: Callable[[], bool] = lambda: False,
+        may_watch: Callable[[], bool] = lambda: True,
     ) -> web.StreamResponse:
         """Answer a request with the changes of the objects below *prefix*, until either side ends it.
 
         :param sees_secrets: whether the watcher may see secrets now; when that changes, the watch ends, and its client is told
             to list anew: the list shows the objects as they are to be seen from then on.
+        :param may_watch: whether the watcher may still watch; when not, the watch ends, and nothing more is told.
         :raises Problem: 410 the changes since the version asked for are not known (any more); 429 there are too many.
         """
         collection = self._cache[kind]
@@ -67,6 +70,9 @@ class Watches:
             # Who has gone without a word is no error.
             with _heartbeat(subscription, query.heartbeat, bookmark), suppress(ConnectionResetError):
                 while lines := await subscription.take():
+                    if not may_watch():
+                        await response.write(_NOT_ALLOWED)
+                        break
                     if sees_secrets() is not secrets:
                         await response.write(_SEEN_ANEW)
                         break
