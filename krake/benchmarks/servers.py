@@ -37,7 +37,7 @@ async def running_api(directory: Path) -> AsyncIterator[Api]:
         command = [sys.executable, "-m", "krake.api", "--config", os.devnull, "--host", "127.0.0.1", "--port", str(port)]
         command += ["--etcd-port", str(etcd.client_port), "--authorization", "always-allow"]
         command += ["--authentication-strategy-static-enabled", "--authentication-strategy-static-name", "system:admin"]
-        command += ["--secrets-key-file", str(key_file)]
+        command += ["--secrets-key-file", str(key_file), "--rate-per-second", "0"]
         part = CommandPart(command, ready=answers(f"http://127.0.0.1:{port}/readyz"), print_line=_ignore)
         await part.start()
         try:
