@@ -19,10 +19,11 @@ from krake.api.body import check_patch_type, merge_patch, read_object
 from krake.api.cache import Cache
 from krake.api.items import Item, encode
 from krake.api.lifecycle import Outcome
+from krake.api.operations import PERMISSION
 from krake.api.problem import of_fields
 from krake.api.query import ListQuery, is_set
 from krake.api.reader import Reader
-from krake.api.requests import IDENTITY, PERMISSION, USER
+from krake.api.requests import IDENTITY, USER
 from krake.api.subscription import Subscription
 from krake.api.watch import Watches, registered
 from krake.api.writer import Writer
@@ -72,7 +73,8 @@ class Handlers:
         query = ListQuery.of(request.query, prefix)
         if query.watch and request.method == "GET":
             sees_secrets = partial(self._sees_secrets, request, namespace)
-            may_watch = partial(self._services.authorizer.allows, request[USER], request[PERMISSION]._replace(namespace=namespace))
+            permission = request[PERMISSION]._replace(namespace=namespace)
+            may_watch = partial(self._services.authorizer.allows, request[USER], permission)
             return await self._services.watches.stream(request, self._kind, prefix, query, sees_secrets, may_watch)
         secrets = self._sees_secrets(request, namespace)
         return answer(await self._services.reader.collect(self._kind, prefix, query, secrets=secrets))

@@ -171,3 +171,20 @@ async def test_roles_of_the_configuration(serve_api: Serve) -> None:
     with pytest.raises(ValueError, match=r"default_roles\[0\].rules: Missing"):
         async with serve_api(default_roles=[{"metadata": {"name": "root"}}]):
             pass
+
+
+@pytest.mark.parametrize("servers", ["one", "two"])
+async def test_a_watch_ends_when_its_roles_do(serve_api: Serve, servers: str) -> None:
+    async with serve_api() as admin:
+        await grant(admin, "reader", api="core", resources=["metrics"], namespaces=["ns"], verbs=["list"])
+        await grant(admin, "keeper", api="core", resources=["rolebindings", "metrics"], verbs=["create", "update"])
+        async with serve_api(authentication=static("ann"), authorization="RBAC") as ann:
+            other = ann if servers == "one" else admin
+            async with ann.watch(path_of(Metric), heartbeat="0") as lines:
+                await other.post(path_of(Metric), sample(Metric))
+                assert (await lines.next())[0] == "ADDED"
+                assert (await other.patch("/core/rolebindings/reader", {"users": []})).status == 200
+                assert (await other.post(path_of(Metric), sample(Metric, "hidden"))).status == 201
+                kind, problem = await lines.next()
+                assert (kind, problem["status"]) == ("ERROR", 403)
+                assert await lines.next_line() == b""
