@@ -12,7 +12,7 @@ import difflib
 import os
 import sys
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from pathlib import Path
@@ -59,20 +59,28 @@ class Values:
 
 
 def parse(
-    cls: type[R], file_name: str, description: str, argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None
+    cls: type[R],
+    file_name: str,
+    description: str,
+    argv: Sequence[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    verify: Callable[[R], None] = lambda config: None,
 ) -> R:
     """Return the configuration of a component; on a mistake, say what is wrong and exit with status 1 (2 for a wrong option).
 
     With ``--check``, say that nothing is wrong and exit with status 0.
 
     :param file_name: of the file that is looked for in the working directory, then in ``/etc/krake``. No file is no mistake.
+    :param verify: asked by ``--check``, too; raises ValueError or OSError for what the component would not start with.
     """
     parser = _parser(cls, file_name, description)
     options = vars(parser.parse_args(argv))
     path, check = options.pop("config"), options.pop("check")
     try:
         config = read(cls, file_name, path, options, os.environ if environ is None else environ)
-    except ConfigError as error:
+        if check:
+            verify(config)
+    except (ConfigError, ValueError, OSError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     if check:

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 import uvloop
 
 from krake import logs
-from krake.api.app import SHUTDOWN_LIMIT, serve
+from krake.api.app import SHUTDOWN_LIMIT, make_app, serve
 from krake.api.operations import Stopping
 from krake.api.schema.upgrade import check_schema
 from krake.api.settings import ApiConfig
 from krake.api.stores import endpoints_of, open_store
+from krake.api.tls import ServerTls
 from krake.config import parse
 from krake.ports.store import Store, StoreError
 from krake.signals import stop_on_signals
@@ -70,9 +71,20 @@ async def refuse_newer(store: Store) -> None:
             await check_schema(store)
 
 
+def verify(config: ApiConfig) -> None:
+    """Raise ValueError or OSError for what the API would not start with."""
+    logs.configure(config.log)
+    asyncio.run(_assemble(config))
+
+
+async def _assemble(config: ApiConfig) -> None:
+    async with open_store(config.etcd) as store:
+        make_app(config, store, ServerTls(config.tls) if config.tls.enabled else None)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Start the API; returns the exit status."""
-    config = parse(ApiConfig, "api.yaml", "The API of Krake.", argv)
+    config = parse(ApiConfig, "api.yaml", "The API of Krake.", argv, verify=verify)
     try:
         logs.configure(config.log)
         uvloop.run(run(config))
