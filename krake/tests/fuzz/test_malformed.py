@@ -58,7 +58,8 @@ QUERIES = rb"""
 limit=0 limit=-1 limit=1e9 limit=%D9%A3 limit=1&limit=2 continue=%00 continue=W10 continue=WzEsIi8iXQ
 label_selector=(( label_selector=a+in+(
 label_selector=%FF label_selector=%00 blocking=never blocking=%00 force=%zz heartbeat=-1 heartbeat=x resource_version=-1
-resource_version=99999999999999999999 user=%00 user=%FF &&&=& watch=false&heartbeat=0 %00=%00 verbose=%FF
+resource_version=99999999999999999999 user=%00 user=%FF &&&=& watch=false&heartbeat=0
+watch watch=1&heartbeat=1&bookmarks=1 watch&resource_version=1 watch&label_selector=a %00=%00 verbose=%FF
 """.split()
 QUERIES += [b"limit=" + b"9" * 50, b"limit=\xff", b"continue=" + b"A" * 5_000, b"label_selector=" + b"a," * 3_000, b"a" * 8_000]
 HEADERS = rb"""
