@@ -14,7 +14,7 @@ from aiohttp import web
 from krake.api import lifecycle
 from krake.api.actions import Action, Situation
 from krake.api.admission import prepare_deletion
-from krake.api.authorization import Authorizer, Escalation, Permission
+from krake.api.authorization import Authorizer, Escalation, Permission, check_finalizers
 from krake.api.body import check_patch_type, merge_patch, read_object
 from krake.api.cache import Cache
 from krake.api.items import Item, encode
@@ -167,6 +167,7 @@ class Handlers:
     def _replace(self, request: web.Request, item: Item, body: Resource) -> Outcome:
         outcome = lifecycle.update(item.record, body, self._services.now())
         self._services.escalation.check(request[USER], item.record, outcome.record)
+        check_finalizers(self._services.authorizer, request[USER], item.record, outcome.record)
         return outcome
 
     async def _change(

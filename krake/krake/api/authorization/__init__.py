@@ -10,6 +10,7 @@ from krake.api.authorization.authorizers import (
     roles_of,
 )
 from krake.api.authorization.escalation import Escalation
+from krake.api.authorization.finalizers import check_finalizers
 from krake.api.authorization.rules import Permission, allows, covers
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "RoleBased",
     "Verdict",
     "allows",
+    "check_finalizers",
     "covers",
     "make_authorizer",
     "roles_of",
