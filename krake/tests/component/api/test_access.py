@@ -188,3 +188,31 @@ async def test_a_watch_ends_when_its_roles_do(serve_api: Serve, servers: str) ->
                 kind, problem = await lines.next()
                 assert (kind, problem["status"]) == ("ERROR", 403)
                 assert await lines.next_line() == b""
+
+
+OURS = ["kubernetes_resources_deletion", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "allowed"),
+    [
+        ([{"resources": ["applications"], "verbs": ["update"]}], False),
+        ([{"resources": ["applications"], "verbs": ["update", "delete"]}], True),
+        ([{"resources": ["applications"], "verbs": ["update"]}, {"resources": ["applications/status"]}], True),
+        ([{"resources": ["applications"], "verbs": ["update"]}, {"resources": ["applications/finalizers"]}], True),
+        ([{"resources": ["applications"], "verbs": ["update"]}, {"resources": ["clusters/status"]}], False),
+    ],
+)
+async def test_finalizers_of_krake_are_not_for_everybody(serve_api: Serve, rules: list[dict[str, Any]], allowed: bool) -> None:
+    path = path_of(Application, "sample")
+    async with serve_api() as admin:
+        await admin.post(path_of(Application), sample(Application, finalizers=OURS))
+        for number, rule in enumerate(rules):
+            await grant(admin, f"r{number}", **({"api": "kubernetes", "namespaces": ["ns"], "verbs": ["update"]} | rule))
+    async with serve_api(authentication=static("ann"), authorization="RBAC") as ann:
+        assert (await ann.patch(path, {"metadata": {"labels": {"a": "b"}}})).status == 200
+        assert (await ann.patch(path, {"metadata": {"finalizers": [*OURS, "more"]}})).status == 200
+        assert (await ann.patch(path, {"metadata": {"finalizers": [OURS[0]]}})).status == 200
+        answer = await ann.patch(path, {"metadata": {"finalizers": []}})
+        assert answer.status == (200 if allowed else 403)
+        assert allowed or "may not take the finalizer 'kubernetes_resources_deletion'" in answer.detail
