@@ -121,6 +121,7 @@ async def test_what_others_change_or_delete_is_put_right(world: World, any_targe
         await eventually(lambda: any_target.get(DEPLOYMENT, "echo"), lambda obj: obj and obj["spec"]["replicas"] == 2, 5)
         await eventually(lambda: any_target.get(SERVICE, "echo"), bool, 5)
         await world.until(lambda app: app.status.state is State.RUNNING and app.status.services)
+        await eventually(world.told, lambda reasons: "DriftCorrected" in reasons)
 
 
 async def test_once_all_is_as_declared_nothing_is_written_any_more(world: World, any_target: Target) -> None:
@@ -143,6 +144,7 @@ async def test_once_all_is_as_declared_nothing_is_written_any_more(world: World,
             assert found is not None
             assert known is not None
             assert found["metadata"]["resourceVersion"] == known["metadata"]["resourceVersion"]
+    assert await world.told() == ["Scheduled", "Created", "Running"]
 
 
 def _name(item: dict[str, str]) -> tuple[ObjectType, str]:

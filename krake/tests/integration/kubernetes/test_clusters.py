@@ -3,11 +3,12 @@
 import asyncio
 import socket
 import time
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 from integration.kubernetes.conftest import Targets, in_namespace
-from integration.kubernetes.world import Target, World, clusters, eventually
+from integration.kubernetes.world import DEADLINE, NAMESPACE, Target, World, clusters, eventually
 
 from krake.data import Key
 from krake.data.kubernetes import Cluster, ClusterState
@@ -77,9 +78,14 @@ async def test_a_short_interruption_is_not_an_outage(world: World, target: Targe
             target.control.cut_connections()
             await asyncio.sleep(0.1)  # lets the cut be noticed; nothing is waited for
         target.control.set_node_count(2)
-        cluster = await eventually(lambda: world.cluster(target.name), lambda seen: len(seen.status.nodes) == 2)
-        assert cluster.status.state is State.ONLINE
-        assert int(cluster.metadata.resource_version or 0) == int(version or 0) + 1
+        written = []
+        changes = world.client.watch(Cluster, NAMESPACE, resource_version=version)
+        async with asyncio.timeout(DEADLINE), aclosing(changes):
+            async for change in changes:
+                written.append(change.object.status)
+                if len(change.object.status.nodes) == 2:
+                    break
+        assert [status.state for status in written] == [State.ONLINE]
 
 
 async def test_refused_credentials_are_told_in_the_cluster_s_words(world: World, target: Target) -> None:

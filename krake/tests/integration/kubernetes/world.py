@@ -15,6 +15,7 @@ from krake.controller.kubernetes.cluster.controller import ClusterController
 from krake.controller.runtime import ControllerConfig, Parts
 from krake.controller.runtime.process import serve
 from krake.data import Key, Metadata, ResourceRef
+from krake.data.events import Event
 from krake.data.kubernetes import (
     Application,
     ApplicationSpec,
@@ -171,6 +172,11 @@ class World:
 
     async def until_state(self, state: ApplicationState, name: str = "app", deadline: float = DEADLINE) -> Application:
         return await self.until(lambda app: app.status.state is state, name, deadline)
+
+    async def told(self, name: str = "app") -> list[str]:
+        """The reasons of the events of an application, or of any other object of this name, by time."""
+        events = (await self.client.list(Event, NAMESPACE)).items
+        return [event.reason for event in sorted(events, key=lambda each: each.first) if event.regarding.name == name]
 
     async def delete(self, name: str = "app") -> None:
         await self.client.delete(Application, Key(NAMESPACE, name))
