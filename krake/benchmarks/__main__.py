@@ -12,9 +12,16 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import fleet, reads, watches, writes
+from benchmarks import fleet, processes, reads, roles, watches, writes
 
-MEASUREMENTS = {"reads": reads.measure, "writes": writes.measure, "watches": watches.measure, "fleet": fleet.measure}
+MEASUREMENTS = {
+    "reads": reads.measure,
+    "writes": writes.measure,
+    "processes": processes.measure,
+    "roles": roles.measure,
+    "watches": watches.measure,
+    "fleet": fleet.measure,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -94,7 +94,8 @@ class HttpConnection(asyncio.Protocol):
 
 def http_request(method: str, path: str, body: bytes = b"") -> bytes:
     """Return the bytes of a request."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", f"Content-Length: {len(body)}"]
+    kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 

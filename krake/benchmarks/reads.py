@@ -10,6 +10,7 @@ from benchmarks.servers import bare_server, running_api
 APPLICATIONS = 1000
 CONNECTIONS = 8
 ROUNDS = 7
+TIERS = 10
 
 
 async def measure(directory: Path) -> AsyncIterator[Row]:
@@ -18,12 +19,19 @@ async def measure(directory: Path) -> AsyncIterator[Row]:
         connections = [await HttpConnection.open(api.port) for _ in range(CONNECTIONS)]
 
         async def create(task: int, number: int) -> None:
-            await connections[task].send(http_request("POST", COLLECTION, application_bytes(f"app-{number:04}")))
+            await connections[task].send(
+                http_request("POST", COLLECTION, application_bytes(f"app-{number:04}", tier=f"t{number % TIERS}"))
+            )
 
         await run_tasks(CONNECTIONS, APPLICATIONS, create)
         for what, path, operations in (
             ("GET of one application", f"{COLLECTION}/app-0500", 4000),
             (f"list of {APPLICATIONS:,} applications", COLLECTION, 150),
+            (
+                f"list of {APPLICATIONS // TIERS} out of {APPLICATIONS:,} by a selector",
+                f"{COLLECTION}?label_selector=tier%3Dt7",
+                300,
+            ),
         ):
             request = http_request("GET", path)
             body = (await connections[0].send(request)).split(b"\r\n\r\n", 1)[1]

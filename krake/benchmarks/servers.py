@@ -31,19 +31,26 @@ class Api:
 @contextlib.asynccontextmanager
 async def running_api(directory: Path) -> AsyncIterator[Api]:
     """Run an etcd, with fsync, and an API on it, with one user who may do everything."""
-    async with EtcdProcess(directory / "etcd") as etcd:
-        port, key_file = free_port(), directory / "secrets.keys"
+    async with EtcdProcess(directory / "etcd") as etcd, api_on(etcd) as api:
+        yield api
+
+
+@contextlib.asynccontextmanager
+async def api_on(etcd: EtcdProcess, user: str = "system:admin", authorization: str = "always-allow") -> AsyncIterator[Api]:
+    """Run an API on an etcd; everybody is *user*."""
+    port, key_file = free_port(), etcd.data_dir / "secrets.keys"
+    if not key_file.exists():
         create_key_file(key_file, Key("bench", bytes(KEY_SIZE)))
-        command = [sys.executable, "-m", "krake.api", "--config", os.devnull, "--host", "127.0.0.1", "--port", str(port)]
-        command += ["--etcd-port", str(etcd.client_port), "--authorization", "always-allow"]
-        command += ["--authentication-strategy-static-enabled", "--authentication-strategy-static-name", "system:admin"]
-        command += ["--secrets-key-file", str(key_file), "--rate-per-second", "0"]
-        part = CommandPart(command, ready=answers(f"http://127.0.0.1:{port}/readyz"), print_line=_ignore)
-        await part.start()
-        try:
-            yield Api(port, etcd, part.pid)
-        finally:
-            await part.stop()
+    command = [sys.executable, "-m", "krake.api", "--config", os.devnull, "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--etcd-port", str(etcd.client_port), "--authorization", authorization]
+    command += ["--authentication-strategy-static-enabled", "--authentication-strategy-static-name", user]
+    command += ["--secrets-key-file", str(key_file), "--rate-per-second", "0"]
+    part = CommandPart(command, ready=answers(f"http://127.0.0.1:{port}/readyz"), print_line=_ignore)
+    await part.start()
+    try:
+        yield Api(port, etcd, part.pid)
+    finally:
+        await part.stop()
 
 
 _BARE = """

@@ -55,7 +55,7 @@ async def _watch(port: int, count: int, writer: HttpConnection) -> list[float]:
     for _ in range(CHANGES):
         patch = json.dumps({"metadata": {"labels": {"sent": f"t{time.monotonic_ns()}"}}}).encode()
         request = http_request("PATCH", f"{COLLECTION}/watched", patch)
-        await writer.send(request.replace(b"application/json", b"application/merge-patch+json"))
+        await writer.send(request)
         await asyncio.sleep(INTERVAL)
     await asyncio.sleep(1)
     watchers.stdin.close()

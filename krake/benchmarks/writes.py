@@ -1,4 +1,4 @@
-"""Create and update through the API, against raw transactions of the etcd adapter with the same values on the same etcd."""
+"""Create, update and PATCH through the API, against raw transactions of the etcd adapter on the same etcd."""
 
 import json
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ async def measure(directory: Path) -> AsyncIterator[Row]:
         value = first.split(b"\r\n\r\n", 1)[1]
         for tasks in TASKS:
             operations = OPERATIONS[tasks]
-            creates, raw_creates, updates, raw_updates = [], [], [], []
+            creates, raw_creates, updates, patches, raw_updates = [], [], [], [], []
             for round_number in range(ROUNDS):
                 lead = f"t{tasks}-r{round_number}"
                 revisions: dict[int, int] = {}
@@ -39,15 +39,21 @@ async def measure(directory: Path) -> AsyncIterator[Row]:
                     namespaced = body.replace('"metadata": {', '"metadata": {"namespace": "bench", ', 1).encode()
                     await connections[task].send(http_request("PUT", f"{COLLECTION}/{name}", namespaced))
 
+                async def patch(task: int, number: int, lead: str = lead) -> None:
+                    body = json.dumps({"status": {"state": "RUNNING", "token": str(number)}}).encode()
+                    await connections[task].send(http_request("PATCH", f"{COLLECTION}/{lead}-{number}/status", body))
+
                 async def raw_update(task: int, number: int, lead: str = lead, revisions: dict[int, int] = revisions) -> None:
                     await store.update(f"/raw/{lead}-{number}", value, revisions[number])
 
                 creates.append(await run_tasks(tasks, operations, create))
                 raw_creates.append(await run_tasks(tasks, operations, raw_create))
                 updates.append(await run_tasks(tasks, operations, update))
+                patches.append(await run_tasks(tasks, operations, patch))
                 raw_updates.append(await run_tasks(tasks, operations, raw_update))
             yield _row("create", tasks, creates, raw_creates)
             yield _row("update", tasks, updates, raw_updates)
+            yield _row("PATCH of a status", tasks, patches, raw_updates)
         for connection in connections:
             connection.close()
 
