@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from krake.api.cache import Cache, Collection
-from krake.api.items import Item, read_item
+from krake.api.items import Item, read_item, redact_all
 from krake.api.problem import gone, not_found
 from krake.api.query import ListQuery, Page
 from krake.api.selector import Selector
@@ -64,6 +64,8 @@ class Reader:
         self.check()
         collection = self._cache[kind]
         if query.whole:
+            if not secrets and (prefix, secrets) not in collection.listings:
+                await redact_all(collection.select(prefix))
             return self._list_whole(collection, prefix, secrets)
         page = query.page or Page(self._cache.revision, "")
         if query.page is None or collection.changed <= page.revision <= self._cache.revision:
@@ -72,6 +74,8 @@ class Reader:
             more = next(items, None) is not None
         else:
             shown, more = await self._list_past(collection, prefix, query, page)
+        if not secrets:
+            await redact_all(shown)
         token = Page(page.revision, shown[-1].store_key).token if more else None
         return _envelope(kind.definition, ListMetadata(resource_version=str(page.revision), continue_=token), shown, secrets)
 

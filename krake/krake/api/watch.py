@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from aiohttp import web
 
 from krake.api.cache import Cache, Collection, list_all
-from krake.api.items import Event, encode
+from krake.api.items import Event, encode, redact_all
 from krake.api.operations.limits import Limits
 from krake.api.problem import Problem, gone, gone_from_sight, last_line, unavailable
 from krake.api.query import ListQuery
@@ -59,6 +59,8 @@ class Watches:
                 request.transport.abort()
 
         secrets = sees_secrets()
+        if past is not None and not secrets:
+            await redact_all(collection.select(prefix))
         subscription = Subscription(prefix, query.selector, self._buffer, hang_up, secrets=secrets)
         with self._limits.watching(request), registered(collection, subscription):
             if query.resource_version is not None:

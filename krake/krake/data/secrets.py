@@ -19,6 +19,7 @@ MARK = "<redacted>"
 
 SEALED = "sealed:v1:"
 """What every secret begins with in the store; so no secret itself may begin like this."""
+_SHORTEST = 4
 
 
 class Place(NamedTuple):
@@ -112,6 +113,16 @@ def redact_sealed(cls: type[Record], wire: dict[str, Any]) -> dict[str, Any]:
 def marked_fields(record: Record) -> list[str]:
     """Return the fields of a record that hold the mark: whoever read it may not see its secrets."""
     return [place.field for place, value in secrets_of(type(record), record.serialize()).items() if value == MARK]
+
+
+def without_secrets(text: str, record: Record) -> str:
+    """Return a text that somebody else has written about a record, with the mark in the place of each secret it quotes."""
+    quoted = {str(value) for value in secrets_of(type(record), record.serialize()).values()}
+    for secret in sorted(quoted, key=len, reverse=True):
+        # What is this short is no secret, and stands in any text.
+        if len(secret) >= _SHORTEST and secret != MARK:
+            text = text.replace(secret, MARK)
+    return text
 
 
 @once_per_class

@@ -1,11 +1,28 @@
 """The store as everything above deals with it: secrets are plain here, and sealed below."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
 from krake.api.secrets.vault import Vault
-from krake.ports.store import AlreadyExists, Batch, Change, Conflict, Create, Delete, Entry, Operation, Snapshot, Store, Update
+from krake.ports.store import (
+    AlreadyExists,
+    Batch,
+    Change,
+    ChangeType,
+    Conflict,
+    Create,
+    Delete,
+    Entry,
+    Operation,
+    Snapshot,
+    Store,
+    Update,
+)
+
+_AT_ONCE = 100
+"""So many entries are unsealed in one go; others work in between."""
 
 
 class SealedStore:
@@ -26,7 +43,12 @@ class SealedStore:
         self, prefix: str, *, limit: int | None = None, after: str | None = None, revision: int | None = None
     ) -> Snapshot:
         snapshot = await self._store.list(prefix, limit=limit, after=after, revision=revision)
-        return replace(snapshot, entries=tuple([await self._open(entry) for entry in snapshot.entries]))
+        entries = []
+        for number, entry in enumerate(snapshot.entries, 1):
+            entries.append(await self._open(entry))
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return replace(snapshot, entries=tuple(entries))
 
     async def create(self, key: str, value: bytes, *, ttl: int | None = None) -> int:
         return await self.transact([Create(key, value, ttl)])
@@ -70,6 +92,8 @@ class SealedStore:
         return operation
 
     async def _open_change(self, change: Change) -> Change:
+        if change.type is ChangeType.DELETE:
+            self._vault.forget(change.key)
         return replace(change, entry=await self._open(change.entry), previous=None)
 
     async def _open(self, entry: Entry) -> Entry:

@@ -60,6 +60,7 @@ class Vault:
         kind, key = _kind_of(store_key), self.source.keyring.primary
         if kind is None or key is None:
             return value
+        self.forget(store_key)
         return _rewrite(
             kind, value, lambda place, plain: plain if is_sealed(plain) else seal(key, plain, (store_key, *place.path))
         )
@@ -107,6 +108,10 @@ class Vault:
                 " nobody, and kept as they are. Add the key.",
                 *(key_id, store_key, self.source.name),
             )
+
+    def forget(self, store_key: str) -> None:
+        """Say no more that secrets of an object cannot be unsealed; if that is so still, reading it will tell."""
+        self.broken.discard(store_key)
 
     def reseal(self, entry: Entry, anew: Set[str] = frozenset()) -> bytes | None:
         """Return the text of a stored object with all its secrets sealed with the first key; ``None`` if they are.

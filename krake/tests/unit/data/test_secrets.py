@@ -15,7 +15,7 @@ from krake.data import KINDS, Resource
 from krake.data.infrastructure import InfrastructureProvider
 from krake.data.kubernetes import Application, ApplicationSpec, Cluster, ClusterSpec
 from krake.data.schema import flatten_errors
-from krake.data.secrets import MARK, SEALED, has_secrets, marked_fields, redact, restore_marked, secrets_of
+from krake.data.secrets import MARK, SEALED, has_secrets, marked_fields, redact, restore_marked, secrets_of, without_secrets
 
 SECRETIVE = [kind for kind in KINDS.values() if has_secrets(kind)]
 SLOW = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -150,6 +150,13 @@ def test_who_reads_marks_knows() -> None:
         "manifest[0].metadata.annotations.kubectl.kubernetes.io/last-applied-configuration",
     ]
     assert marked_fields(ApplicationSpec.restore(stored["spec"])) == []
+
+
+def test_what_others_quote_is_hidden() -> None:
+    odd = {**SECRET, "stringData": {"pin": 123456, "yes": "no"}}
+    spec = ApplicationSpec.restore(application(odd)["spec"])
+    said = "stringData.pin: expected string, got 123456; no; p4ss"
+    assert without_secrets(said, spec) == f"stringData.pin: expected string, got {MARK}; no; {MARK}"
 
 
 def test_no_representation_shows_a_secret() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,6 +32,7 @@ from krake.controller.runtime import (
 )
 from krake.data.kubernetes import Application, ApplicationStatus, Cluster, ClusterBinding
 from krake.data.metadata import KUBERNETES_RESOURCES_DELETION, Key, Reason, ReasonCode, ResourceRef
+from krake.data.secrets import without_secrets
 from krake.lib.backoff import Backoff
 from krake.ports.cluster import Rejected, Unreachable, Unsupported
 
@@ -271,6 +273,10 @@ class ApplicationController:
         return Result(ATTEMPTS.delay(self._attempts[key], random.uniform(0.2, 1.0)))
 
     async def _write(self, app: Application, status: ApplicationStatus) -> Application:
+        if status.reason is not None and status.reason != app.status.reason:
+            # Kubernetes quotes what it does not like.
+            message = without_secrets(status.reason.message, app.spec)
+            status = replace(status, reason=replace(status.reason, message=message))
         after = await patch_status(self._client, app, status, informer=self._applications)
         self._recorder.record(after, *tell(app, after))
         return after
