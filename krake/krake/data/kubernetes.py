@@ -51,8 +51,20 @@ class ApplicationSpec(Record):
     """An application as its user declares it.
 
     It is given as Kubernetes manifests, a TOSCA template (inline or as a URL) or the URL of a CSAR archive; where several are
-    set, the first of these counts. Times are in seconds. The delay between attempts is ``backoff_delay`` times ``backoff``
-    for each failed one, and ``backoff_limit`` of -1 never gives up.
+    set, the first of these counts.
+
+    :param manifest: Kubernetes objects.
+    :param tosca: a template, or its URL.
+    :param csar: the URL of an archive.
+    :param observer_schema: which fields of the objects are observed: those that are null here.
+    :param hooks: by which the application tells of its end.
+    :param shutdown_grace_time: seconds that the application has to get ready to be stopped; null is the controller's.
+    :param shutdown_failure_strategy: what becomes of an application that does not get ready; null is the controller's.
+    :param shutdown_retry_count: how often it is asked; null is the controller's.
+    :param backoff: by which the delay is multiplied for each failed attempt.
+    :param backoff_delay: seconds between attempts.
+    :param backoff_limit: attempts at most; -1 never gives up.
+    :param auto_cluster_create: whether a cluster may be created where none fits.
     """
 
     manifest: list[dict[str, Any]] = field(secret=rewrite_manifest, validate=check_manifest, example=[_CONFIG_MAP])
@@ -110,13 +122,18 @@ class ContainerHealth(Record):
 class ApplicationStatus(Status):
     """What became of an application.
 
-    ``observed_generation`` is the ``metadata.generation`` that the application controller has fully acted upon: the state
-    speaks of it. It stays behind while the application is moved, and while its cluster does not answer.
-    ``kube_controller_triggered`` is when the scheduler last handed the application to the application controller, which acts
-    only on what was handed over after the last change. ``services`` maps the name of a service to its ``host:port``.
-    ``placed_on`` are all clusters that may hold objects of the application: one is added before the first object is created
-    there, and taken out when none is left. What these objects can be is in ``last_applied_manifest``. ``migration_timeout`` is,
-    in seconds since 1970, until when a migration under way may take, or the wait after one that failed.
+    :param kube_controller_triggered: when the scheduler last handed the application to the application controller, which acts
+        only on what was handed over after the last change.
+    :param scheduled_to: the cluster that was chosen.
+    :param running_on: the cluster where the application is.
+    :param services: the ``host:port`` of each service by its name.
+    :param last_applied_manifest: what the objects of the application can be.
+    :param migration_timeout: in seconds since 1970, until when a migration under way may take, or the wait after one that
+        failed.
+    :param placed_on: all clusters that may hold objects of the application: one is added before the first object is created
+        there, and taken out when none is left.
+    :param observed_generation: the ``metadata.generation`` that the application controller has fully acted upon: the state
+        speaks of it. It stays behind while the application is moved, and while its cluster does not answer.
     """
 
     state: ApplicationState = ApplicationState.PENDING

@@ -42,9 +42,16 @@ class ResourceRef(Record):
 class Metadata(Record):
     """Identity, labels and lifecycle of a resource.
 
-    ``finalizers`` is a stack: the owner of the last one acts next, and the object goes when none is left after a deletion.
-    ``owners`` are what the object depends on. ``generation`` counts the changes of what the user declared, and
-    ``resource_version`` names the stored version, for optimistic concurrency.
+    :param namespace: is that of the path; null for the kinds without namespaces.
+    :param labels: by which constraints and selectors choose.
+    :param inherit_labels: of a cluster: whether the labels of its cloud count as its own.
+    :param finalizers: a stack: the owner of the last one acts next, and the object goes when none is left after a deletion.
+    :param uid: tells the object from others that had the same name before.
+    :param modified: when what the user declared was changed last.
+    :param deleted: when its deletion began.
+    :param owners: what the object depends on.
+    :param generation: counts the changes of what the user declared.
+    :param resource_version: names the stored version, for optimistic concurrency.
     """
 
     name: str = field(immutable=True, validate=check_resource_name, example="example")

@@ -102,6 +102,8 @@ class Schemas:
         schema = self._typed(info.type, use)
         if use is not Use.READ and isinstance(info.flags.validate, Rule):
             schema = _merge(schema, info.flags.validate.keywords)
+        if info.flags.secret is True and schema == _SCALARS[str]:
+            schema["format"] = "password"
         if use is not Use.READ and _is_known_version(info):
             schema = {**schema, "pattern": VERSION_PATTERN}
         if info.nullable or (use is Use.PATCH and not info.required):

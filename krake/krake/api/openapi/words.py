@@ -21,7 +21,8 @@ def parameters_of(cls: type) -> dict[str, str]:
 def _parameters(cls: type) -> Iterator[tuple[str, str]]:
     _, *parts = _PARAMETER.split(inspect.cleandoc(cls.__dict__.get("__doc__") or ""))
     for name, text in zip(parts[::2], parts[1::2], strict=True):
-        yield name, _markdown(text.partition("\n\n")[0])
+        words = _markdown(text.partition("\n\n")[0])
+        yield name, words[:1].upper() + words[1:]
 
 
 def first_line(text: str | None) -> str:
