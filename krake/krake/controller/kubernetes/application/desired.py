@@ -60,8 +60,8 @@ def declare(app: Application, is_namespaced: Callable[[ObjectType], bool], defau
     """
     if hidden := marked_fields(app.spec):
         raise InvalidManifest(
-            f"The API does not show {hidden[0]} to this controller: its user needs the permission to get applications/secrets, or"
-            " the API lacks the key that has sealed it."
+            f"The API does not show {hidden[0]} to this controller: its user needs the permission to get applications/secrets,"
+            " or the API lacks the key that has sealed it."
         )
     declared = [_declare_one(app, item, is_namespaced, default_namespace) for item in app.spec.manifest]
     seen: set[Identity] = set()
