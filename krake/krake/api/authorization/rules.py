@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from krake.data.core import RoleRule
+from krake.data.kinds import KINDS
 from krake.data.metadata import Verb
 
 
@@ -45,7 +46,17 @@ def allows(rule: RoleRule, permission: Permission) -> bool:
         return "" in rule.namespaces and (permission.verb in rule.verbs or Verb.list_all in rule.verbs)
     if permission.verb not in rule.verbs:
         return False
-    return permission.namespace is None or "" in rule.namespaces or permission.namespace in rule.namespaces
+    if permission.namespace is None:
+        return _has_global_reach(rule) or any(name and name in rule.resources for name in permission.resources)
+    return "" in rule.namespaces or permission.namespace in rule.namespaces
+
+
+def _has_global_reach(rule: RoleRule) -> bool:
+    """Whether the empty text among the resources of a rule stands for kinds without namespaces, too.
+
+    Whoever is granted everything in one namespace is not meant to get what belongs to all.
+    """
+    return "" in rule.resources and (not rule.namespaces or "" in rule.namespaces)
 
 
 def covers(held: Sequence[RoleRule], rule: RoleRule) -> bool:
@@ -69,10 +80,9 @@ def uncovered(held: Sequence[RoleRule], rule: RoleRule) -> Iterator[Permission]:
 
 
 def _uncovered_in_places(held: Sequence[RoleRule], rule: RoleRule, verb: Verb) -> Iterator[Permission]:
-    # Kinds without namespaces are granted whatever namespaces a rule names, even if it names none.
-    if not rule.namespaces:
-        yield from (Permission(rule.api, (resource,), verb) for resource in _missing(rule.resources, held))
-        return
+    # Kinds without namespaces that a rule names are granted whatever namespaces it names, even if it names none.
+    if "" not in rule.namespaces:
+        yield from (Permission(rule.api, (resource,), verb) for resource in _missing_globally(rule, held))
     # Roles may name thousands of resources and namespaces; not each pair of them is looked at.
     anywhere = _missing(rule.resources, [each for each in held if "" in each.namespaces])
     if not anywhere:
@@ -90,3 +100,19 @@ def _missing(resources: Sequence[str], held: Sequence[RoleRule]) -> list[str]:
     """Return those of *resources* that none of the rules *held* names."""
     granted = {name for each in held for name in each.resources}
     return [] if "" in granted else [name for name in dict.fromkeys(resources) if name not in granted]
+
+
+def _missing_globally(rule: RoleRule, held: Sequence[RoleRule]) -> list[str]:
+    """Return those resources without a namespace that *rule* grants and none of the rules *held* does."""
+    if any(_has_global_reach(each) for each in held):
+        return []
+    granted = {name for each in held for name in each.resources if name}
+    granting = [name for name in dict.fromkeys(rule.resources) if name or _has_global_reach(rule)]
+    return [name for name in granting if name not in granted and not _is_namespaced(rule.api, name)]
+
+
+def _is_namespaced(api: str, resource: str) -> bool:
+    plural = resource.partition("/")[0]
+    kinds = [kind.definition for kind in KINDS.values() if kind.definition.plural == plural]
+    found = [kind.namespaced for kind in kinds if api in ("", kind.api)]
+    return bool(found) and all(found)

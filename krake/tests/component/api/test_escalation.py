@@ -14,6 +14,9 @@ TRUST_RULES = {
 }
 
 
+METRIC = {"metadata": {"name": "load"}, "spec": {"min": 0, "max": 1, "provider": {"name": "p", "metric": "load"}}}
+
+
 def static(name: str) -> dict[str, Any]:
     return {"authorization": "RBAC", "authentication": {"strategy": {"static": {"enabled": True, "name": name}}}}
 
@@ -82,6 +85,20 @@ async def test_roles_are_written_within_what_one_holds(
             assert "permission to update core roles/escalate" in answers[0][1].detail
             assert (await kim.get("/core/roles/new")).status == 404
             assert (await kim.get("/core/roles/empty")).json["rules"] == []
+
+
+async def test_who_may_do_everything_in_a_namespace_may_not_grant_anything(serve_api: Serve) -> None:
+    async with serve_api() as admin:
+        await create(admin, role("tenant", ADMIN_RULE | {"namespaces": ["red"]}))
+        await create(admin, binding("eve", ["eve"], "tenant"))
+        assert (await admin.post("/core/globalmetrics", METRIC)).status == 201
+    async with serve_api(**static("eve")) as eve:
+        assert (await create(eve, role("mine", ADMIN_RULE))).status == 403
+        assert (await create(eve, binding("mine", ["eve"], "tenant"))).status == 403
+        assert (await eve("DELETE", "/core/rolebindings/eve")).status == 403
+        assert (await eve.get("/core/globalmetrics")).status == 403
+        assert (await eve.get("/core/namespaces/red/metrics")).status == 200
+        assert (await eve.get("/authorize", user="ann")).status == 403
 
 
 async def test_what_a_role_grants_already_may_stay(serve_api: Serve) -> None:

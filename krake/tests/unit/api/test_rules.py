@@ -1,5 +1,6 @@
 """Whether rules are covered by others: compared with trying out every permission of a small world."""
 
+from dataclasses import replace
 from itertools import product
 
 from hypothesis import given
@@ -53,6 +54,22 @@ def test_what_is_not_covered_is_granted_by_the_rule_only(held: list[RoleRule], r
 def test_a_rule_covers_itself_and_everything_covers_all(rule: RoleRule) -> None:
     assert covers([rule], rule)
     assert covers([EVERYTHING], rule)
+
+
+def test_everything_in_a_namespace_is_nothing_of_all() -> None:
+    tenant = RoleRule(api="", resources=[""], namespaces=["m"], verbs=list(Verb))
+    for resource in ("roles", "roles/escalate", "globalclouds/secrets", "authorizations", "unheard-of"):
+        assert not allows(tenant, Permission("core", (resource,), Verb.update))
+    assert allows(replace(tenant, resources=["roles"]), Permission("core", ("roles",), Verb.update))
+    assert allows(replace(tenant, namespaces=[]), Permission("core", ("roles",), Verb.update))
+
+
+def test_everything_in_a_namespace_covers_the_kinds_that_are_there_only() -> None:
+    tenant = RoleRule(api="", resources=[""], namespaces=["m"], verbs=list(Verb))
+    assert covers([tenant], replace(tenant, resources=["applications", "clusters/secrets"]))
+    assert not covers([tenant], replace(tenant, resources=["globalclouds/secrets"]))
+    assert not covers([tenant], replace(tenant, resources=["roles/escalate"]))
+    assert not covers([tenant], replace(tenant, namespaces=[]))
 
 
 def test_large_rules_are_compared_quickly() -> None:
