@@ -68,9 +68,9 @@ class Watches:
             bookmark = self._bookmark(kind.definition) if query.bookmarks else None
             if bookmark is not None:
                 subscription.push(bookmark())
-            await response.prepare(request)
             # Who has gone without a word is no error.
             with _heartbeat(subscription, query.heartbeat, bookmark), suppress(ConnectionResetError):
+                await response.prepare(request)
                 while lines := await subscription.take():
                     if not may_watch():
                         await response.write(_NOT_ALLOWED)
