@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fixtures.api_process import ApiProcess, RunApi
-from fixtures.fuzzing import MINUTES
+from fixtures.fuzzing import MINUTES, check_log
 from fixtures.samples import path_of, sample
 
 from krake.data import KINDS
@@ -221,7 +221,7 @@ async def test_malformed_requests(run_api: RunApi, fuzz_seed: int) -> None:
             for index in range(AT_ONCE):
                 tasks.create_task(torment(api, random.Random(f"{fuzz_seed}/{index}"), ends))
         assert api.process.returncode is None
-    assert "Traceback" not in api.output, api.output[-20_000:]
+    check_log(api.output)
 
 
 async def torment(api: ApiProcess, chance: Chance, ends: float) -> None:
