@@ -192,9 +192,9 @@ class Handlers:
         if request[IDENTITY].hooks_only:
             return False
         kind = self._definition
-        permission = Permission(
-            kind.api, (f"{kind.plural}/secrets",), Verb.get, namespace, everywhere=kind.namespaced and namespace is None
-        )
+        # The empty text asks for all namespaces; a permission to list them is not enough.
+        place = "" if kind.namespaced and namespace is None else namespace
+        permission = Permission(kind.api, (f"{kind.plural}/secrets",), Verb.get, place)
         return self._services.authorizer.allows(request[USER], permission)
 
     def _check_unless_stored(self, key: Key, body: dict[str, Any]) -> None:

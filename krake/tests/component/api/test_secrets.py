@@ -90,6 +90,18 @@ async def test_the_roles_decide(serve_api: Serve) -> None:
         assert (await ann.patch(path_of(Cluster, "sample", "elsewhere"), label)).json["spec"] == shown["spec"]
 
 
+async def test_to_list_everything_is_not_to_see_secrets(serve_api: Serve) -> None:
+    listing = {**rule("clusters", "clusters/secrets"), "verbs": ["list", "list_all"]}
+    async with serve_api() as admin, serve_api(**as_user(listing)) as ann:
+        await ready(ann)
+        plain = await create(admin, Cluster)
+
+        async def listed() -> list[Any]:
+            return list((await ann.get("/kubernetes/clusters")).json["items"])
+
+        assert await until(listed) == [redact(Cluster, plain)]
+
+
 async def test_changes_keep_what_is_marked(serve_api: Serve) -> None:
     async with serve_api() as admin, serve_api(**OPERATOR) as ann:
         await ready(ann)
