@@ -31,7 +31,7 @@ from krake.data.kinds import Resource
 from krake.data.metadata import Key, Verb
 from krake.data.record import Record, fields_of
 from krake.data.schema import Purpose, load
-from krake.data.secrets import has_secrets
+from krake.data.secrets import has_secrets, redact
 from krake.ports.store import Guard
 
 _BLOCKING_LIMIT = 60.0
@@ -100,7 +100,7 @@ class Handlers:
 
         def decide(item: Item) -> Outcome:
             whole = lifecycle.keep_bookkeeping(item.record, body)
-            return self._replace(request, item, lifecycle.read_body(item.record, item.decode, whole))
+            return self._replace(request, item, whole)
 
         # What is wrong whatever is stored is said before the object is looked for.
         self._check_unless_stored(key, body)
@@ -112,8 +112,8 @@ class Handlers:
         patch = await read_object(request)
 
         def decide(item: Item) -> Outcome:
-            body = lifecycle.read_body(item.record, item.decode, merge_patch(item.decode(), patch))
-            return self._replace(request, item, body)
+            # What the patch does not speak of is kept, as what is marked in a body is.
+            return self._replace(request, item, merge_patch(redact(self._kind, item.decode()), patch))
 
         return await self._change(request, key, patch, decide)
 
@@ -164,8 +164,10 @@ class Handlers:
 
         return self._show(request, await self._services.writer.change(self._kind, key, decide))
 
-    def _replace(self, request: web.Request, item: Item, body: Resource) -> Outcome:
-        outcome = lifecycle.update(item.record, body, self._services.now())
+    def _replace(self, request: web.Request, item: Item, body: dict[str, Any]) -> Outcome:
+        secrets = self._sees_secrets(request, item.key.namespace)
+        changed = lifecycle.read_body(item.record, item.decode, body, secrets=secrets)
+        outcome = lifecycle.update(item.record, changed, self._services.now())
         self._services.escalation.check(request[USER], item.record, outcome.record)
         check_finalizers(self._services.authorizer, request[USER], item.record, outcome.record)
         return outcome

@@ -14,7 +14,7 @@ from krake.data.merging import ImmutableFieldError, merge
 from krake.data.metadata import CASCADE_DELETION
 from krake.data.record import Record, fields_of
 from krake.data.schema import Purpose, load
-from krake.data.secrets import restore_marked
+from krake.data.secrets import kept_secrets, refuse_redirection, restore_marked
 from krake.ports.store import Guard
 
 R = TypeVar("R", bound=Resource)
@@ -57,17 +57,25 @@ def _without_subresources(kind: type[Resource], body: dict[str, Any]) -> dict[st
     return _without(body, *(info.name for info in fields_of(kind) if info.flags.subresource))
 
 
-def read_body(stored: R, decode: Callable[[], dict[str, Any]], body: dict[str, Any]) -> R:
+def read_body(stored: R, decode: Callable[[], dict[str, Any]], body: dict[str, Any], *, secrets: bool = False) -> R:
     """Return the record of a body that is to replace *stored*; *decode* gives the wire form of that.
 
-    What the body leaves as it is stored is not to blame for rules that came later: such parts are taken over without a check.
-
+    :param secrets: whether the writer may see secrets; who may not, may not have them sent elsewhere either.
     :raises marshmallow.ValidationError: a part that the body changes breaks its declaration.
     """
     metadata = body.get("metadata")
     if isinstance(metadata, dict) and (metadata.get("namespace") is None or not stored.definition.namespaced):
         body = {**body, "metadata": {**metadata, "namespace": stored.metadata.namespace}}
-    body = restore_marked(type(stored), _without_subresources(type(stored), body), decode)
+    body = _without_subresources(type(stored), body)
+    kept = [] if secrets else kept_secrets(type(stored), body)
+    changed = _load_changed(stored, decode, restore_marked(type(stored), body, decode))
+    if kept:
+        refuse_redirection(stored, changed, kept)
+    return changed
+
+
+def _load_changed(stored: R, decode: Callable[[], dict[str, Any]], body: dict[str, Any]) -> R:
+    # What the body leaves as it is stored is not to blame for rules that came later: such parts are taken over without a check.
     try:
         return load(type(stored), body, Purpose.UPDATE)
     except ValidationError as error:

@@ -88,14 +88,14 @@ class MetricsProviderSpec(Polymorphic):
 class PrometheusSpec(Record):
     """A Prometheus server."""
 
-    url: str = field(secret=rewrite_url, validate=check_url, example="https://prometheus.example:9090")
+    url: str = field(secret=rewrite_url, destination=True, validate=check_url, example="https://prometheus.example:9090")
 
 
 @MetricsProviderSpec.variant("influx")
 class InfluxSpec(Record):
     """An InfluxDB 2 server."""
 
-    url: str = field(secret=rewrite_url, validate=check_url)
+    url: str = field(secret=rewrite_url, destination=True, validate=check_url)
     token: str = field(secret=True)
     org: str
     bucket: str
@@ -108,7 +108,7 @@ class KafkaSpec(Record):
     comparison_column: str
     value_column: str
     table: str
-    url: str = field(secret=rewrite_url, validate=check_url)
+    url: str = field(secret=rewrite_url, destination=True, validate=check_url)
 
 
 @MetricsProviderSpec.variant("static")

@@ -21,6 +21,11 @@ def rewrite_kubeconfig(kubeconfig: Any, place: Place, visit: Visit) -> Any:
     return _rewrite_key(kubeconfig, "clusters", place, visit, _rewrite_clusters)
 
 
+def destination_of_kubeconfig(kubeconfig: Any) -> Any:
+    """Where users log in, and what they trust to be that place: all but the users themselves."""
+    return {key: value for key, value in kubeconfig.items() if key != "users"} if isinstance(kubeconfig, dict) else kubeconfig
+
+
 def _rewrite_users(users: Any, place: Place, visit: Visit) -> Any:
     return rewrite_items(users, place, visit, lambda index, entry: _name_of(entry), _rewrite_user_entry)
 

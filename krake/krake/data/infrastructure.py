@@ -19,7 +19,7 @@ class InfrastructureProviderSpec(Polymorphic):
 class ImSpec(Record):
     """An Infrastructure Manager; it knows its users by a token or by name and password."""
 
-    url: str = field(secret=rewrite_url, validate=check_url, example="https://im.example:8800")
+    url: str = field(secret=rewrite_url, destination=True, validate=check_url, example="https://im.example:8800")
     username: str | None = None
     password: str | None = field(default=None, secret=True)
     token: str | None = field(default=None, secret=True, example="a-token")
@@ -92,10 +92,10 @@ class CloudSpec(Polymorphic):
 class OpenstackSpec(Record):
     """An OpenStack cloud; *url* is that of its identity service."""
 
-    url: str = field(secret=rewrite_url, validate=check_url, example="https://keystone.example:5000/v3")
+    url: str = field(secret=rewrite_url, destination=True, validate=check_url, example="https://keystone.example:5000/v3")
     auth: OpenstackAuthMethod
     metrics: list[MetricRef] = field(factory=list, validate=check_metrics)
-    infrastructure_provider: InfrastructureProviderRef
+    infrastructure_provider: InfrastructureProviderRef = field(destination=True)
 
 
 class CloudState(Enum):

@@ -6,7 +6,7 @@ from typing import Any
 
 from krake.data.constraints import LabelConstraint, MetricConstraint
 from krake.data.core import MetricRef, check_metrics
-from krake.data.credentials import rewrite_kubeconfig, rewrite_manifest
+from krake.data.credentials import destination_of_kubeconfig, rewrite_kubeconfig, rewrite_manifest
 from krake.data.infrastructure import CloudBinding
 from krake.data.kinds import Resource, resource
 from krake.data.manifests import (
@@ -226,7 +226,13 @@ class ClusterCloudConstraints(Record):
 class ClusterSpec(Record):
     """A cluster: an existing one by its kubeconfig, or one to create by its TOSCA template."""
 
-    kubeconfig: dict[str, Any] = field(factory=dict, secret=rewrite_kubeconfig, validate=check_kubeconfig, example=_KUBECONFIG)
+    kubeconfig: dict[str, Any] = field(
+        factory=dict,
+        secret=rewrite_kubeconfig,
+        destination=destination_of_kubeconfig,
+        validate=check_kubeconfig,
+        example=_KUBECONFIG,
+    )
     tosca: dict[str, Any] = field(factory=dict, validate=check_cluster_tosca)
     custom_resources: list[str] = field(factory=list)
     constraints: ClusterCloudConstraints

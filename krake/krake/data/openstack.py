@@ -50,7 +50,7 @@ class ApplicationCredential(Record):
 class ProjectSpec(Record):
     """How to reach a project; *template* is the id of the Magnum cluster template to use in it."""
 
-    url: str = field(secret=rewrite_url, validate=check_url, example="https://keystone.example:5000/v3")
+    url: str = field(secret=rewrite_url, destination=True, validate=check_url, example="https://keystone.example:5000/v3")
     auth: AuthMethod
     template: str
     metrics: list[MetricRef] = field(factory=list, validate=check_metrics)

@@ -46,6 +46,7 @@ class Flags:
     :param immutable: may not change after creation.
     :param subresource: changed only through a route of its own.
     :param secret: never shown to someone who may not read secrets, and sealed in the store; see :mod:`krake.data.secrets`.
+    :param destination: where the secrets of the object are sent, or the function that tells which part of a value says so.
     :param validate: raises :class:`marshmallow.ValidationError` for a wrong value; called at admission only.
     :param example: a wire form of the field, for the documentation; optional fields that have one are part of samples.
     """
@@ -54,6 +55,7 @@ class Flags:
     immutable: bool = False
     subresource: bool = False
     secret: Secrecy = False
+    destination: bool | Encoder = False
     validate: Validator | None = None
     example: Any = None
 
@@ -66,13 +68,14 @@ def field(
     immutable: bool = False,
     subresource: bool = False,
     secret: Secrecy = False,
+    destination: bool | Encoder = False,
     validate: Validator | None = None,
     example: Any = None,
 ) -> Any:
     """Declare a field that has a default, a flag or a validator; see :class:`Flags`."""
     # A record that finds its way into a log takes no secret along.
     shown = not secret
-    flags = Flags(readonly, immutable, subresource, secret, validate, example)
+    flags = Flags(readonly, immutable, subresource, secret, destination, validate, example)
     if factory is not None:
         return dataclasses.field(default_factory=factory, metadata={FLAGS: flags}, repr=shown)
     return dataclasses.field(default=default, metadata={FLAGS: flags}, repr=shown)

@@ -101,6 +101,38 @@ def restore_marked(cls: type[Record], body: dict[str, Any], stored: Callable[[],
     return rewrite_secrets(cls, body, lambda place, value: kept[place.path] if value == MARK else value)
 
 
+def kept_secrets(cls: type[Record], body: dict[str, Any]) -> list[str]:
+    """Return the fields of a body that hold the mark."""
+    return [place.field for place, value in secrets_of(cls, body).items() if value == MARK]
+
+
+def destinations_of(record: Record, path: str = "") -> dict[str, Any]:
+    """Return what says where the secrets of a record are sent, by the names of the fields."""
+    found: dict[str, Any] = {}
+    parts = {record.type: record.value} if isinstance(record, Polymorphic) else {}
+    for info in () if parts else fields_of(type(record)):
+        value = getattr(record, info.name)
+        if (destination := info.flags.destination) is not False:
+            found[f"{path}{info.name}"] = value if destination is True else destination(value)
+        elif isinstance(value, Record):
+            parts[info.name] = value
+    for name, part in parts.items():
+        found |= destinations_of(part, f"{path}{name}.")
+    return found
+
+
+def refuse_redirection(stored: Record, changed: Record, kept: list[str]) -> None:
+    """Refuse a change that would send secrets that are *kept* as stored to somewhere else.
+
+    :raises marshmallow.ValidationError: it names the secrets.
+    """
+    old, new = destinations_of(stored), destinations_of(changed)
+    moved = ", ".join(sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name)))
+    if moved:
+        message = f"The stored secret would be used elsewhere, as {moved} changes; give it anew, or ask someone who may see it."
+        raise ValidationError({field: [message] for field in kept})
+
+
 def _is_special(value: Any) -> bool:
     return isinstance(value, str) and (value == MARK or value.startswith(SEALED))
 
@@ -112,7 +144,7 @@ def redact_sealed(cls: type[Record], wire: dict[str, Any]) -> dict[str, Any]:
 
 def marked_fields(record: Record) -> list[str]:
     """Return the fields of a record that hold the mark: whoever read it may not see its secrets."""
-    return [place.field for place, value in secrets_of(type(record), record.serialize()).items() if value == MARK]
+    return kept_secrets(type(record), record.serialize())
 
 
 def without_secrets(text: str, record: Record) -> str:

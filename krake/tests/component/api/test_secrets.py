@@ -11,15 +11,19 @@ from fixtures.polling import until
 from fixtures.samples import path_of, sample
 
 from krake.adapters.etcd import EtcdStore
+from krake.api.body import merge_patch
 from krake.data import Resource
 from krake.data.core import Role
-from krake.data.infrastructure import InfrastructureProvider
+from krake.data.infrastructure import Cloud, InfrastructureProvider
 from krake.data.kubernetes import Application, Cluster
+from krake.data.openstack import Project
 from krake.data.secrets import MARK, redact
 
 OTHER_KEY = "other ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
 VERBS = ["create", "list", "get", "update", "delete"]
 PASSWORD = "p4ssw0rd"
+_CLUSTERS = sample(Cluster)["spec"]["kubeconfig"]["clusters"]
+TRAP = merge_patch(_CLUSTERS[0], {"cluster": {"server": "https://evil.example"}})
 
 
 def rule(*resources: str, namespaces: str = "", api: str = "") -> dict[str, Any]:
@@ -122,6 +126,38 @@ async def test_changes_keep_what_is_marked(serve_api: Serve) -> None:
         assert secret["data"] == {"password": PASSWORD, "key": "changed"}
         assert secret["stringData"] == {"token": PASSWORD}
         assert changed.json["spec"]["manifest"][0]["data"] == {"password": MARK, "key": MARK}
+
+
+@pytest.mark.parametrize(
+    ("kind", "elsewhere", "named"),
+    [
+        (InfrastructureProvider, {"spec": {"im": {"url": "https://evil.example"}}}, "spec.im.url"),
+        (Cloud, {"spec": {"openstack": {"url": "https://evil.example"}}}, "spec.openstack.url"),
+        (
+            Cloud,
+            {"spec": {"openstack": {"infrastructure_provider": {"name": "evil", "namespaced": True}}}},
+            "spec.openstack.infrastructure_provider",
+        ),
+        (Project, {"spec": {"url": "https://evil.example"}}, "spec.url"),
+        (Cluster, {"spec": {"kubeconfig": {"clusters": [TRAP]}}}, "spec.kubeconfig"),
+    ],
+)
+async def test_secrets_are_not_sent_elsewhere_by_who_may_not_see_them(
+    serve_api: Serve, kind: type[Resource], elsewhere: dict[str, Any], named: str
+) -> None:
+    operator = as_user(rule("clusters", "infrastructureproviders", "clouds", "projects"))
+    async with serve_api() as admin, serve_api(**operator) as eve:
+        await ready(eve)
+        await create(admin, kind)
+        path = path_of(kind, "sample")
+        shown = (await eve.get(path)).json
+        for refused in (await eve.patch(path, elsewhere), await eve.put(path, merge_patch(shown, elsewhere))):
+            assert refused.status == 422, refused.text
+            assert f"as {named} changes" in refused.detail
+        assert (await eve.get(path)).json == shown
+        assert (await eve.patch(path, {"metadata": {"labels": {"zone": "north"}}})).status == 200
+        # Who sees the secrets anyway gets nothing by it.
+        assert (await admin.patch(path, elsewhere)).status == 200
 
 
 async def test_a_status_keeps_what_is_marked(serve_api: Serve) -> None:
@@ -296,10 +332,10 @@ async def test_kubeconfigs_show_where_they_lead(serve_api: Serve) -> None:
         assert kubeconfig["clusters"][0]["cluster"]["server"] == "https://127.0.0.1:6443"
         assert kubeconfig["users"][0]["user"]["username"] == "ann"
         assert PASSWORD not in json.dumps(shown)
-        # Something else about the cluster changes; the credentials stay.
-        kubeconfig["clusters"][0]["cluster"]["server"] = "https://10.0.0.1:6443"
+        # Something else about the user changes; the credentials stay.
+        kubeconfig["users"][0]["user"]["username"] = "bob"
         changed = await ann.put(path_of(Cluster, "sample"), shown)
         assert changed.status == 200, changed.text
         found = (await read(admin, path_of(Cluster, "sample"), like=ann))["spec"]["kubeconfig"]
-        assert found["clusters"][0]["cluster"]["server"] == "https://10.0.0.1:6443"
-        assert found["users"] == body["spec"]["kubeconfig"]["users"]
+        body["spec"]["kubeconfig"]["users"][0]["user"]["username"] = "bob"
+        assert found == body["spec"]["kubeconfig"]
