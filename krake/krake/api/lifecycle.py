@@ -1,6 +1,7 @@
 """What a write makes of an object. Pure: the stored object, the request and the time in; the object to store out."""
 
 import json
+import marshal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,6 +20,9 @@ from krake.ports.store import Guard
 
 R = TypeVar("R", bound=Resource)
 M = TypeVar("M", bound=Record)
+
+_BY_VALUE = 2
+"""The latest version of marshal, faster than JSON by far, whose bytes tell only what is written and not what is shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +133,10 @@ def _merge(stored: M, body: M) -> M:
 
 
 def _same(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    if old != new:
-        return False
     # For Python, true is 1 and 1 is 1.0; in a manifest they are not the same. Only the order of keys means nothing.
-    return json.dumps(old) == json.dumps(new) or json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
+    if marshal.dumps(old, _BY_VALUE) == marshal.dumps(new, _BY_VALUE):
+        return True
+    return old == new and json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
 
 
 def _without(wire: dict[str, Any], *names: str) -> dict[str, Any]:

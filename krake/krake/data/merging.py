@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from krake.data.polymorphic import Polymorphic
-from krake.data.record import FieldInfo, Record, fields_of
+from krake.data.record import FieldInfo, Record, fields_of, once_per_class
 
 R = TypeVar("R", bound=Record)
 
@@ -37,6 +37,16 @@ def _merge_field(info: FieldInfo, stored: Record, body: Record) -> Any:
         if old != new:
             raise ImmutableFieldError(info.name)
         return old
-    if isinstance(old, Record) and isinstance(new, Record) and not isinstance(old, Polymorphic):
+    if isinstance(old, Record) and isinstance(new, Record) and _keeps_something(type(old)):
         return merge(old, new)
     return new
+
+
+@once_per_class
+def _keeps_something(cls: type[Record]) -> bool:
+    """Whether any field of a record, however deep, is not simply replaced."""
+    if issubclass(cls, Polymorphic):
+        return False
+    flagged = any(info.flags.readonly or info.flags.immutable or info.flags.subresource for info in fields_of(cls))
+    records = (info.type for info in fields_of(cls) if isinstance(info.type, type) and issubclass(info.type, Record))
+    return flagged or any(map(_keeps_something, records))
