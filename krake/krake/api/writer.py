@@ -75,6 +75,8 @@ class Writer:
                     raise not_found(kind.definition, key)
                 outcome = decide(item)
                 if outcome.record is item.record and not outcome.removed:
+                    # It may be newer than what is read here, and whoever was told of it must not read an older one.
+                    await self._cache.reach(item.revision)
                     return item
                 self._check()
                 try:
