@@ -2,7 +2,11 @@
 
 from aiohttp import hdrs, web
 
+from krake.api.problem import Problem
+from krake.api.requests import Identity
+
 _MAX_AGE = "600"
+_HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class CrossOrigin:
@@ -26,6 +30,24 @@ class CrossOrigin:
         if origin in self._origins:
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
+
+    def check(self, request: web.Request, identity: Identity) -> None:
+        """Refuse a change that a page of another origin has the browser of its visitor send.
+
+        Browsers send simple requests without asking first, and show the certificate of the visitor: a form is enough for that.
+
+        :raises Problem: 403.
+        """
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is None or request.method in _HARMLESS or self._is_own(origin, request):
+            return
+        if origin in self._origins or ("*" in self._origins and identity.way != "certificate"):
+            return
+        raise Problem(403, f"Pages of {origin!r} may not change anything here; an administrator can allow it by cors_origin.")
+
+    def _is_own(self, origin: str, request: web.Request) -> bool:
+        # Behind a proxy, the host may be another one than the page knows.
+        return request.headers.get("Sec-Fetch-Site") == "same-origin" or origin.partition("://")[2] == request.host
 
     def answer_options(self, request: web.Request) -> web.Response:
         """Answer ``OPTIONS``: which methods the path has and, for a preflight of an allowed origin, that it may use them.

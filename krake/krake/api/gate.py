@@ -104,6 +104,7 @@ class Gate:
         limits.check_user(identity, request)
         if identity.hooks_only:
             check_hook_route(request)
+        self._cross_origin.check(request, identity)
 
     def _diagnose(self, request: web.Request, error: Exception) -> Problem:
         match error:

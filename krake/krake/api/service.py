@@ -68,7 +68,7 @@ class ServiceHandlers:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """``GET /metrics``."""
-        return web.Response(body=self._figures.expose(), headers={"Content-Type": exposition.CONTENT_TYPE})
+        return web.Response(body=await self._figures.expose(), headers={"Content-Type": exposition.CONTENT_TYPE})
 
 
 def _unready(failing: Sequence[Finding]) -> Problem:

@@ -1,5 +1,7 @@
 """What the API counts about itself, for Prometheus. What is said in docs/admin/monitoring.md is all there is."""
 
+import asyncio
+import time
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -11,6 +13,8 @@ from krake.api.cache import Cache
 from krake.api.operations.sink import Sink
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
+_REST = 5.0
+"""After figures were written, so many times as long as that has taken nothing is written."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -40,6 +44,8 @@ class Figures:
         # Looking up labelled figures takes longer than many a request.
         self._known: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
         self._known_ways: dict[tuple[str, str], Callable[[], None]] = {}
+        self._writing: asyncio.Task[bytes] | None = None
+        self._rested_at = 0.0
         self._registry.register(_State(cache, audit, lambda: self.in_flight))
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -67,9 +73,23 @@ class Figures:
         """Count a request that was refused: because of its *user*, failed *logins* or the number of *watches*."""
         self._limited.labels(limit).inc()
 
-    def expose(self) -> bytes:
-        """Return all figures in the text format of Prometheus, those of the process and the adapters as well."""
-        return generate_latest(self._registry) + exposition.expose()
+    async def expose(self) -> bytes:
+        """Return all figures in the text format of Prometheus, those of the process and the adapters as well.
+
+        Anybody may ask, and it takes some ten milliseconds in which nothing else happens: who asks too soon waits for the next
+        text, together with all others who do.
+        """
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+        return await asyncio.shield(self._writing)
+
+    async def _write(self) -> bytes:
+        await asyncio.sleep(max(0.0, self._rested_at - time.monotonic()))
+        self._writing = None
+        started = time.monotonic()
+        text = generate_latest(self._registry) + exposition.expose()
+        self._rested_at = time.monotonic() + _REST * (time.monotonic() - started)
+        return text
 
 
 class _State(Collector):

@@ -1,5 +1,6 @@
 """What the server says about itself, and what all answers have in common."""
 
+import asyncio
 import logging
 
 import pytest
@@ -116,6 +117,34 @@ async def test_all_origins_but_without_credentials(serve_api: Serve) -> None:
             answer = await http(method, ROLES, headers={"Origin": ORIGIN, "Access-Control-Request-Method": "GET"})
             assert answer.headers["Access-Control-Allow-Origin"] == "*"
             assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("allowed", "headers", "status"),
+    [
+        ("", {"Origin": ORIGIN}, 403),
+        ("", {"Origin": "null"}, 403),
+        ("https://other.example", {"Origin": ORIGIN}, 403),
+        (ORIGIN, {"Origin": ORIGIN}, 201),
+        ("*", {"Origin": ORIGIN}, 201),
+        ("", {"Origin": "https://krake.example", "Host": "krake.example"}, 201),
+        ("", {"Origin": ORIGIN, "Sec-Fetch-Site": "same-origin"}, 201),
+        ("", {}, 201),
+    ],
+)
+async def test_changes_that_pages_of_others_send(serve_api: Serve, allowed: str, headers: dict[str, str], status: int) -> None:
+    async with serve_api(authentication={"allow_anonymous": True, "cors_origin": allowed}) as http:
+        # As a form sends it, which needs no preflight.
+        answer = await http("POST", ROLES, json=sample(Role), headers={"Content-Type": "text/plain", **headers})
+        assert answer.status == status, answer.text
+        assert len((await http.get(ROLES)).json["items"]) == (status == 201)
+
+
+async def test_figures_do_not_keep_the_server_busy(http: Http) -> None:
+    texts = await asyncio.gather(*(http.get("/metrics") for _ in range(50)))
+    assert all(text.status == 200 for text in texts)
+    # Most of them got a text that was written for all who were waiting.
+    assert len({text.text for text in texts}) < 10
 
 
 async def test_readiness_in_detail(http: Http) -> None:
