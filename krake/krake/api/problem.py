@@ -18,6 +18,8 @@ CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}
 
 _SHOWN_ERRORS = 20
+_LISTED_ERRORS = 200
+"""More help nobody, and an answer should not be many times as large as the request."""
 _SHOWN_CHARACTERS = 500
 
 
@@ -82,7 +84,7 @@ def of_fields(errors: Iterable[FieldError], status: int = 422) -> Problem:
     shown = [f"{field}: {message}" if field else message for field, message in cut[:_SHOWN_ERRORS]]
     if len(cut) > len(shown):
         shown.append(f"and {len(cut) - len(shown)} more")
-    return Problem(status, "; ".join(shown), errors=cut)
+    return Problem(status, "; ".join(shown), errors=cut[:_LISTED_ERRORS])
 
 
 def of_validation(error: ValidationError) -> Problem:

@@ -80,7 +80,9 @@ class Page:
             revision, after = json.loads(base64.urlsafe_b64decode(token.encode() + b"=="))
         except (ValueError, TypeError, RecursionError, binascii.Error):
             raise ValueError("Not a token of a list.") from None
-        if not isinstance(revision, int) or not 0 < revision <= _MAX_NUMBER or not isinstance(after, str):
+        if type(revision) is not int or not 0 < revision <= _MAX_NUMBER:
+            raise ValueError("Not a token of a list.")
+        if not isinstance(after, str) or not after.isascii():
             raise ValueError("Not a token of a list.")
         return cls(revision, after)
 

@@ -126,6 +126,13 @@ WRONG = {
 }
 
 
+async def test_very_many_mistakes(http: Http) -> None:
+    body = changed(Application) | {"metadata": {"name": "a", "labels": {f"-{number}": "a" for number in range(20_000)}}}
+    answer = await http.post(path_of(Application), body)
+    assert (answer.status, len(answer.fields)) == (422, 200)
+    assert len(answer.text) < 100_000
+
+
 @pytest.mark.parametrize("name", WRONG)
 async def test_wrong_values_name_the_field(http: Http, name: str) -> None:
     body, field = WRONG[name]

@@ -1,5 +1,7 @@
 """Lists: order, namespaces, selectors and pages."""
 
+import base64
+
 import pytest
 from fixtures.api import Http, Serve
 from fixtures.samples import path_of, sample
@@ -130,3 +132,12 @@ async def test_a_loaded_server_lists_what_another_has_written(serve_api: Serve) 
         await fill(one, "a", "b")
     async with serve_api() as other:
         assert await names(other) == ["a", "b"]
+
+
+@pytest.mark.parametrize("token", ['[VERSION, "PREFIX\\ud800"]', '[true, "PREFIX"]', "5", "[]"])
+async def test_forged_tokens(http: Http, token: str) -> None:
+    version = int((await http.get(ROLES)).json["metadata"]["resource_version"])
+    await http.post(ROLES, {"metadata": {"name": "later"}, "rules": []})
+    text = token.replace("VERSION", str(version)).replace("PREFIX", f"{ROLES}/")
+    answer = await http.get(ROLES, **{"continue": base64.urlsafe_b64encode(text.encode()).decode()})
+    assert (answer.status, answer.fields) == (422, ["query.continue"])
