@@ -1,6 +1,8 @@
 """The application controller keeps applications on their clusters as they are declared."""
 
 import secrets
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 from integration.kubernetes.world import (
@@ -17,7 +19,15 @@ from integration.kubernetes.world import (
     service,
 )
 
-from krake.data.kubernetes import ApplicationState, ClusterState
+from krake.data import Metadata
+from krake.data.kubernetes import (
+    Application,
+    ApplicationSpec,
+    ApplicationState,
+    ClusterConstraints,
+    ClusterState,
+    Constraints,
+)
 from krake.data.metadata import KUBERNETES_RESOURCES_DELETION, ReasonCode
 from krake.ports.cluster import Identity, ObjectType, owner_of
 
@@ -211,6 +221,29 @@ async def test_what_the_cluster_rejects_is_said_in_its_words_and_mended_by_an_up
         await world.update(deployment(), config_map(a="1"), on=any_target)
         app = await world.until_state(State.RUNNING)
         assert app.status.reason is None
+
+
+async def test_a_status_does_not_open_the_clusters_of_others(world: World, target: Target) -> None:
+    await world.register(target, state=ClusterState.ONLINE)
+    app = Application(
+        metadata=Metadata(name="app", namespace="blue"),
+        spec=ApplicationSpec(manifest=[config_map(a="1")], constraints=Constraints(cluster=ClusterConstraints())),
+    )
+    async with world.running(applications(), collector):
+        created = await world.client.create(app)
+        later = datetime.now(UTC) + timedelta(hours=1)
+        forged = replace(created.status, scheduled_to=target.ref, scheduled=later, kube_controller_triggered=later)
+        changes = {"status": forged.serialize()}
+        await world.client.patch(Application, created.key, changes, subresource="status")
+
+        async def look() -> Application:
+            return await world.client.get(Application, created.key)
+
+        seen = await eventually(look, lambda app: app.status.reason is not None)
+        assert "in the namespace of the application" in seen.status.reason.message
+        await world.client.delete(Application, created.key)
+        await eventually(lambda: world.client.list(Application), lambda found: not found.items)
+    assert await target.get(CONFIG_MAP, "settings") is None
 
 
 async def test_a_rejected_application_can_be_deleted(world: World, any_target: Target) -> None:

@@ -233,7 +233,7 @@ class ApplicationController:
 
     async def _remove_from(self, place: ResourceRef, app: Application) -> tuple[bool, Reason | None]:
         """Delete all objects of an application on a cluster; returns whether some are left, and why."""
-        if self._clusters.get(place.key) is None:
+        if self._find(place, app.key) is None:
             return False, None  # it was unregistered: there is no way to reach it any more
         try:
             site = self._enter(place, app.key)
@@ -255,9 +255,9 @@ class ApplicationController:
 
     def _enter(self, place: ResourceRef, key: Key) -> Site:
         """Begin to work on a cluster; `Site.leave` it after that. Raises `Away`."""
-        cluster = self._clusters.get(place.key)
+        cluster = self._find(place, key)
         if cluster is None:
-            raise Away(f"{place} does not exist (any more).")
+            raise Away(f"There is no {place} (any more) in the namespace of the application.")
         if not cluster.spec.kubeconfig:
             raise Away(f"{place} can not be reached before it has a kubeconfig.")
         try:
@@ -267,6 +267,10 @@ class ApplicationController:
         if not site.enter(key):
             raise Away(site.problem)
         return site
+
+    def _find(self, place: ResourceRef, key: Key) -> Cluster | None:
+        # A status can name any cluster, but nobody works by means of their applications on the clusters of others.
+        return self._clusters.get(place.key) if place.namespace == key.namespace else None
 
     def _retry(self, key: Key) -> Result:
         self._attempts[key] = self._attempts.get(key, 0) + 1
