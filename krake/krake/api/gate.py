@@ -13,7 +13,7 @@ from krake.api.openapi.handlers import PATHS
 from krake.api.operations import Operations
 from krake.api.operations.redaction import redact
 from krake.api.problem import Problem, of_http, of_store, of_validation
-from krake.api.requests import IDENTITY, REQUEST_ID, REQUEST_ID_HEADER, USER, request_id_of, route_of
+from krake.api.requests import IDENTIFY, IDENTITY, REQUEST_ID, REQUEST_ID_HEADER, USER, request_id_of, route_of
 from krake.api.routes import check_hook_route
 from krake.lib import context
 from krake.ports.store import Full, StoreError, Unavailable
@@ -98,8 +98,10 @@ class Gate:
             if problem.status == 401:
                 limits.count_failed_login(request)
             raise
+        limits.remember_login(request)
         self._figures.count_authentication(identity.way, "success")
         request[IDENTITY] = identity
+        request[IDENTIFY] = lambda: identify(self._chain, request)
         request[USER] = identity.name
         limits.check_user(identity, request)
         if identity.hooks_only:

@@ -2,7 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -81,13 +82,13 @@ class Handlers:
 
     async def create(self, request: web.Request, namespace: str | None) -> web.Response:
         """``POST`` to a collection."""
-        state = self._awaited_state(request)
-        body = load(self._kind, lifecycle.refuse_marks(self._kind, await read_object(request)), Purpose.CREATE)
-        record = lifecycle.create(body, namespace, str(uuid.uuid4()), self._services.now())
-        self._services.escalation.check(request[USER], None, record)
-        item = await self._services.writer.create(record)
-        if state is not None:
-            item = await self._wait_for(record.key, state, item)
+        with self._awaited_state(request) as state:
+            body = load(self._kind, lifecycle.refuse_marks(self._kind, await read_object(request)), Purpose.CREATE)
+            record = lifecycle.create(body, namespace, str(uuid.uuid4()), self._services.now())
+            self._services.escalation.check(request[USER], None, record)
+            item = await self._services.writer.create(record)
+            if state is not None:
+                item = await self._wait_for(record.key, state, item)
         return self._show(request, item, 201, {"Location": f"{request.rel_url.raw_path}/{record.metadata.name}"})
 
     async def read(self, request: web.Request, key: Key) -> web.Response:
@@ -134,7 +135,6 @@ class Handlers:
 
     async def delete(self, request: web.Request, key: Key) -> web.Response:
         """``DELETE`` of an object: begins its deletion or, by force, removes it."""
-        state = self._awaited_state(request)
         force = is_set(request.query, "force")
 
         def decide(item: Item) -> Outcome:
@@ -145,9 +145,10 @@ class Handlers:
                 return Outcome(record)
             return lifecycle.delete(prepare_deletion(record), now)
 
-        item = await self._services.writer.change(self._kind, key, decide)
-        if state is not None:
-            item = await self._wait_for(key, state, item)
+        with self._awaited_state(request) as state:
+            item = await self._services.writer.change(self._kind, key, decide)
+            if state is not None:
+                item = await self._wait_for(key, state, item)
         return self._show(request, item)
 
     async def act(self, request: web.Request, key: Key, action: Action, body_class: type[Record] | None) -> web.Response:
@@ -203,8 +204,14 @@ class Handlers:
         if self._services.cache[self._kind].get(key) is None:
             load(self._kind, body, Purpose.UPDATE)
 
-    def _awaited_state(self, request: web.Request) -> str | None:
-        """Return the state that the request is to wait for, in capitals."""
+    @contextmanager
+    def _awaited_state(self, request: web.Request) -> Iterator[str | None]:
+        """Give the state that the request is to wait for, in capitals. Raises Problem 429: too many wait, or watch."""
+        state = self._read_awaited_state(request)
+        with nullcontext() if state is None else self._services.watches.limits.watching(request):
+            yield state
+
+    def _read_awaited_state(self, request: web.Request) -> str | None:
         text = request.query.get("blocking", "")
         if text in _UNBLOCKED or not (states := states_of(self._kind)):
             return None

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ class Identity(NamedTuple):
 
 
 IDENTITY = web.RequestKey("identity", Identity)
+IDENTIFY: web.RequestKey[Callable[[], Awaitable[Identity]]] = web.RequestKey("identify")
+"""Finds out once more who is asking, for requests that take long. Raises Problem 401 if nobody knows any more."""
 USER = web.RequestKey("user", str)
 """The name of the user; an empty text on paths that need none."""
 REQUEST_ID = web.RequestKey("request_id", str)

@@ -1,24 +1,28 @@
 """Streams changes to watchers: one line of JSON for each."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from aiohttp import web
 
+from krake.api.authentication import unauthenticated
 from krake.api.cache import Cache, Collection, list_all
 from krake.api.items import Event, encode, redact_all
 from krake.api.operations.limits import Limits
 from krake.api.problem import Problem, gone, gone_from_sight, last_line, unavailable
 from krake.api.query import ListQuery
+from krake.api.requests import IDENTIFY, IDENTITY
 from krake.api.subscription import Subscription
 from krake.data.kinds import Kind, Resource
 from krake.ports.store import Compacted, Entry, Store
 
 CONTENT_TYPE = "application/x-ndjson"
 
+_KNOWN_FOR = 30.0
+"""Seconds after which a watcher must be known anew: tokens expire and are revoked."""
 _SEEN_ANEW = last_line(gone_from_sight())
-_NOT_ALLOWED = last_line(Problem(403, "The roles that allowed this watch do not allow it any more."))
 
 
 class Watches:
@@ -28,7 +32,7 @@ class Watches:
     """
 
     def __init__(self, store: Store, cache: Cache, limits: Limits, *, buffer: int) -> None:
-        self._limits = limits
+        self.limits = limits
         self._store = store
         self._cache = cache
         self._buffer = buffer
@@ -62,7 +66,7 @@ class Watches:
         if past is not None and not secrets:
             await redact_all(collection.select(prefix))
         subscription = Subscription(prefix, query.selector, self._buffer, hang_up, secrets=secrets)
-        with self._limits.watching(request), registered(collection, subscription):
+        with self.limits.watching(request), registered(collection, subscription):
             if query.resource_version is not None:
                 subscription.replay(_missed(collection, prefix, query.resource_version, past))
             bookmark = self._bookmark(kind.definition) if query.bookmarks else None
@@ -71,9 +75,10 @@ class Watches:
             # Who has gone without a word is no error.
             with _heartbeat(subscription, query.heartbeat, bookmark), suppress(ConnectionResetError):
                 await response.prepare(request)
+                watcher = _Watcher(request, may_watch)
                 while lines := await subscription.take():
-                    if not may_watch():
-                        await response.write(_NOT_ALLOWED)
+                    if (refusal := await watcher.check()) is not None:
+                        await response.write(last_line(refusal))
                         break
                     if sees_secrets() is not secrets:
                         await response.write(_SEEN_ANEW)
@@ -105,6 +110,30 @@ class Watches:
             return encode({"type": "BOOKMARK", "object": place}) + b"\n"
 
         return line
+
+
+class _Watcher:
+    """Who watches, for as long as they may."""
+
+    def __init__(self, request: web.Request, may_watch: Callable[[], bool]) -> None:
+        self._request = request
+        self._may_watch = may_watch
+        self._known_at = time.monotonic()
+
+    async def check(self) -> Problem | None:
+        """Return why nothing more may be told, if so."""
+        if time.monotonic() - self._known_at >= _KNOWN_FOR:
+            self._known_at = time.monotonic()
+            try:
+                identity = await self._request[IDENTIFY]()
+            except Problem as problem:
+                # A service that is down says nothing of the watcher.
+                if problem.status == 401:
+                    return problem
+            else:
+                if identity != self._request[IDENTITY]:
+                    return unauthenticated("The credentials of this watch are those of someone else by now.")
+        return None if self._may_watch() else Problem(403, "The roles that allowed this watch do not allow it any more.")
 
 
 def _missed(collection: Collection, prefix: str, version: int, past: tuple[Entry, ...] | None) -> list[Event]:

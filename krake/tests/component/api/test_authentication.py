@@ -17,6 +17,8 @@ from fixtures.proxy import Proxy
 from realidentity.keystone import Keystone
 from realidentity.provider import Provider
 
+from krake.api import watch
+
 
 def of_keystone(keystone: Keystone) -> dict[str, str]:
     return {"endpoint": keystone.endpoint}
@@ -227,6 +229,20 @@ async def test_revoked_tokens_are_refused_after_the_time_of_the_cache(serve_api:
                 await asyncio.sleep(0.05)
         assert (await refusal(http, token))[0] == "INVALID_KEYSTONE_TOKEN"
         assert await user_of(http, kept) == "carol"
+
+
+async def test_a_watch_ends_with_its_token(
+    serve_api: Serve, token_file: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_KNOWN_FOR", 0.1)
+    async with serve_api(authentication=ways(tokens=token_file), authorization="always-allow") as http:
+        http.session.headers["Authorization"] = "Bearer one"
+        async with http.watch("/core/roles", heartbeat="1") as lines:
+            assert await lines.next_line() == b"\n"
+            Path(token_file["file"]).write_text("# nobody\n")  # noqa: ASYNC240 - a few bytes
+            kind, problem = await lines.next()
+            assert (kind, problem["status"]) == ("ERROR", 401)
+            assert await lines.next_line() == b""
 
 
 async def test_no_token_is_kept_for_longer_than_it_lives(serve_api: Serve, impostor: Impostor) -> None:

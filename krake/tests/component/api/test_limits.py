@@ -1,6 +1,7 @@
 """Who asks for too much is refused, and nobody else."""
 
 import asyncio
+import hashlib
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -11,6 +12,7 @@ from fixtures.samples import path_of, sample
 from marshmallow import ValidationError
 
 from krake.data.core import Role
+from krake.data.kubernetes import Application
 
 ROLES = path_of(Role)
 
@@ -66,6 +68,22 @@ async def test_watches_of_a_user(serve_api: Serve) -> None:
             pass
 
 
+async def test_who_waits_for_a_state_takes_the_place_of_a_watch(serve_api: Serve) -> None:
+    async with serve_api(watch={"per_user": 1}) as http:
+        path = path_of(Application)
+        waiting = asyncio.create_task(http.post(path, sample(Application), blocking="running"))
+
+        async def created() -> bool:
+            return (await http.get(f"{path}/sample")).status == 200
+
+        await until(created)
+        check_refusal(await http.post(path, sample(Application, "second"), blocking="running"))
+        assert (await http.get(f"{path}/second")).status == 404
+        assert (await http("DELETE", f"{path}/sample?force")).status == 200
+        assert (await waiting).status == 201
+        assert (await http.post(path, sample(Application, "second"))).status == 201
+
+
 async def test_failed_logins_of_an_address(serve_api: Serve, tmp_path: Any) -> None:
     tokens = tmp_path / "tokens"
     tokens.write_text("ann 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\n")  # of "test"
@@ -78,11 +96,13 @@ async def test_failed_logins_of_an_address(serve_api: Serve, tmp_path: Any) -> N
             assert (await http.get(ROLES)).status == 401
         refusal = await exhaust(http, **bad)
         check_refusal(refusal)
-        # A guess that is right must not be told from the others.
-        check_refusal(await http("GET", ROLES, **good))
+        # Who has logged in before is no guesser, but a new guess that is right must not be told from the others.
+        assert (await http("GET", ROLES, **good)).status == 200
+        tokens.write_text(f"{tokens.read_text()}eve {hashlib.sha256(b'new').hexdigest()}\n")
+        check_refusal(await http("GET", ROLES, headers={"Authorization": "Bearer new"}))
         assert (await http.get(ROLES)).status == 401
         text = (await http.get("/metrics")).text
-        assert 'krake_api_authentications_total{outcome="success",way="tokens"} 1.0' in text
+        assert 'krake_api_authentications_total{outcome="success",way="tokens"} 2.0' in text
         assert 'krake_api_authentications_total{outcome="refused",way=""}' in text
         assert 'krake_api_limited_requests_total{limit="logins"} 2.0' in text
 

@@ -150,7 +150,7 @@ async def test_secrets_are_not_sent_elsewhere_by_who_may_not_see_them(
         await ready(eve)
         await create(admin, kind)
         path = path_of(kind, "sample")
-        shown = (await eve.get(path)).json
+        shown = await read(eve, path, like=admin)
         for refused in (await eve.patch(path, elsewhere), await eve.put(path, merge_patch(shown, elsewhere))):
             assert refused.status == 422, refused.text
             assert f"as {named} changes" in refused.detail
