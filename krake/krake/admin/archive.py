@@ -73,7 +73,8 @@ class ArchiveWriter:
 
     def __enter__(self) -> "ArchiveWriter":
         # What is sealed in the store is sealed here as well; what is not sealed there is for its owner only.
-        descriptor = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._partial.unlink(missing_ok=True)
+        descriptor = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self._raw = os.fdopen(descriptor, "wb")
         self._file = gzip.GzipFile(filename="", fileobj=self._raw, mode="wb", compresslevel=6)
         line = _encode({"format": FORMAT, "version": VERSION, **asdict(self._header)})

@@ -191,7 +191,9 @@ def _write(target: Path, text: str) -> None:
     """Replace a file so that there is always either the old or the new one."""
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        partial.write_text(text, encoding="utf-8")
+        # Not by a link that somebody has put there.
+        with partial.open("x", encoding="utf-8") as file:
+            file.write(text)
         partial.replace(target)
     except OSError:
         with contextlib.suppress(OSError):
