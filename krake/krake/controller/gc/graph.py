@@ -26,9 +26,12 @@ class Graph:
         return ref in self._owners
 
     def put(self, ref: ResourceRef, owners: Iterable[ResourceRef]) -> None:
-        """Add an object, or change its owners."""
+        """Add an object, or change its owners. Those of other namespaces do not count.
+
+        Everybody may name the objects of others as owners, and could keep them from being deleted.
+        """
         self.remove(ref)
-        self._owners[ref] = tuple(dict.fromkeys(owners))
+        self._owners[ref] = tuple(dict.fromkeys(each for each in owners if each.namespace in (None, ref.namespace)))
         for owner in self._owners[ref]:
             self._dependents.setdefault(owner, set()).add(ref)
 

@@ -75,6 +75,16 @@ async def test_a_diamond_goes_as_a_whole(client: Client) -> None:
 
 
 @pytest.mark.usefixtures("collector")
+async def test_nobody_holds_up_what_is_of_another_namespace(client: Client) -> None:
+    await add_cluster(client, "victim")
+    await add_app(client, "squatter", namespace="blue", owners=[ref(Cluster, "victim")], finalizers=["mine"])
+    await settle(client)
+    await client.delete(Cluster, Key("red", "victim"))
+    await see_left(client, "squatter")
+    assert (await client.get(Application, Key("blue", "squatter"))).metadata.deleted is None
+
+
+@pytest.mark.usefixtures("collector")
 @pytest.mark.parametrize("size", [1, 2, 4])
 async def test_a_cycle_goes_as_a_whole(client: Client, size: int) -> None:
     for number in range(size):

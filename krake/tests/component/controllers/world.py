@@ -104,7 +104,10 @@ async def add_app(client: Client, name: str = "app", **more: Any) -> Application
     )
     app = Application(
         metadata=Metadata(
-            name=name, namespace="red", owners=more.get("owners", []), finalizers=list(more.get("finalizers", ()))
+            name=name,
+            namespace=more.get("namespace", "red"),
+            owners=more.get("owners", []),
+            finalizers=list(more.get("finalizers", ())),
         ),
         spec=ApplicationSpec(
             manifest=[MANIFEST],
