@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import resource
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -85,6 +86,7 @@ async def _assemble(config: ApiConfig) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Start the API; returns the exit status."""
     config = parse(ApiConfig, "api.yaml", "The API of Krake.", argv, verify=verify)
+    _allow_all_files()
     try:
         logs.configure(config.log)
         uvloop.run(run(config))
@@ -92,6 +94,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"krake.api: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _allow_all_files() -> None:
+    """Let connections take as many files as the system permits, and not only the few that are usual for older programs."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from krake.api.gate import Gate
 from krake.api.handlers import Services
 from krake.api.openapi.handlers import add_description
 from krake.api.operations import Health, Operations, Stopping
-from krake.api.operations.connection import Connection
+from krake.api.operations.connection import Connection, Lobby, most_waiting
 from krake.api.operations.health import check_identity, check_secrets
 from krake.api.reader import Reader
 from krake.api.routes import add_routes, routes_of
@@ -161,7 +161,7 @@ async def _listen(config: ApiConfig, runner: web.AppRunner, tls: ServerTls | Non
     """Accept connections; gives the address. (A site of aiohttp would not limit the time of handshakes.)"""
     assert runner.server is not None, "The runner is not set up."
     server = await asyncio.get_running_loop().create_server(
-        partial(Connection, runner.server, runner.app[OPERATIONS].figures, config.docs.problem_base_url),
+        partial(Connection, runner.server, runner.app[OPERATIONS].figures, Lobby(most_waiting()), config.docs.problem_base_url),
         config.host,
         config.port,
         backlog=1024,

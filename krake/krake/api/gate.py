@@ -11,6 +11,7 @@ from krake.api.authentication import Authenticator, identify
 from krake.api.cross_origin import CrossOrigin
 from krake.api.openapi.handlers import PATHS
 from krake.api.operations import Operations
+from krake.api.operations.connection import Connection
 from krake.api.operations.redaction import redact
 from krake.api.problem import Problem, of_http, of_store, of_validation
 from krake.api.requests import IDENTIFY, IDENTITY, REQUEST_ID, REQUEST_ID_HEADER, USER, request_id_of, route_of
@@ -53,6 +54,8 @@ class Gate:
     @web.middleware
     async def _pass(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
+        if isinstance(request.protocol, Connection):
+            request.protocol.begin()
         request[REQUEST_ID] = request_id_of(request)
         request[USER] = ""
         # Each request is served in a task of its own.

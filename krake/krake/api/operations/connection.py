@@ -1,6 +1,8 @@
 """What a client does wrong before there is a request, or when it does not take the answer."""
 
 import asyncio
+import resource
+from collections import OrderedDict
 from http import HTTPStatus
 from typing import Any
 
@@ -17,20 +19,70 @@ ANSWER_LIMIT = 300.0
 """Seconds that a client may take to read an answer. (A watch has its own way to get rid of who does not read.)"""
 
 
+MOST_WAITING = 10_000
+"""So many connections may wait for a request of their clients, even if the system allows for more files."""
+
+
+def most_waiting() -> int:
+    """Return how many connections may wait for a request: the other half of the files is for those that are served."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_WAITING if soft == resource.RLIM_INFINITY else min(MOST_WAITING, soft // 2)
+
+
+class Lobby:
+    """The connections that wait for their clients to ask for something.
+
+    Whoever just holds connections must not keep others out: if there are too many, who has waited longest must leave.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._waiting: OrderedDict[Connection, None] = OrderedDict()
+
+    def enter(self, connection: "Connection") -> None:
+        """Begin to wait."""
+        self._waiting[connection] = None
+        if len(self._waiting) > self._most:
+            oldest, _ = self._waiting.popitem(last=False)
+            oldest.hang_up()
+
+    def leave(self, connection: "Connection") -> None:
+        """End to wait."""
+        self._waiting.pop(connection, None)
+
+
 class Connection(web.RequestHandler):
     """A client's connection; answers what is no proper HTTP by a problem document as well.
 
     :param problem_base_url: where problems are explained.
     """
 
-    __slots__ = ("_figures", "_problem_base_url")
+    __slots__ = ("_figures", "_lobby", "_problem_base_url")
 
-    def __init__(self, server: web.Server, figures: Figures, problem_base_url: str) -> None:
+    def __init__(self, server: web.Server, figures: Figures, lobby: Lobby, problem_base_url: str) -> None:
         # No access log of aiohttp: the gate writes one.
         options: dict[str, Any] = {"keepalive_timeout": IDLE_LIMIT, "access_log": None}
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self._figures = figures
+        self._lobby = lobby
         self._problem_base_url = problem_base_url
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._lobby.enter(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._lobby.leave(self)
+        super().connection_lost(exc)
+
+    def begin(self) -> None:
+        """A request has come, and will be served."""
+        self._lobby.leave(self)
+
+    def hang_up(self) -> None:
+        """Close the connection at once."""
+        if self.transport is not None:
+            self.transport.abort()
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -65,12 +117,10 @@ class Connection(web.RequestHandler):
             # aiohttp refuses an unknown `Expect` before anything of ours is asked.
             resp = of_http(resp).response(self._problem_base_url)
         # Far cheaper than `asyncio.timeout`, and this is done for every request.
-        limit = asyncio.get_running_loop().call_later(ANSWER_LIMIT, self._hang_up)
+        limit = asyncio.get_running_loop().call_later(ANSWER_LIMIT, self.hang_up)
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
             limit.cancel()
-
-    def _hang_up(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
+            if self.transport is not None:
+                self._lobby.enter(self)

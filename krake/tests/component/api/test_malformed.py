@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from fixtures.api import Http
+from fixtures.api import Http, Serve
 from fixtures.polling import until
 
 from krake.api import body
@@ -58,6 +58,22 @@ async def test_malformed_requests(http: Http, name: str) -> None:
     assert len(text) < 1000
     assert "\n" not in problem["detail"]
     assert (await http.get("/livez")).status == 200
+
+
+async def test_who_only_holds_connections_keeps_nobody_out(serve_api: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MOST_WAITING", 5)
+    async with serve_api() as http, http.watch("/core/roles", heartbeat="1") as lines:
+        host, port = http.url.removeprefix("http://").split(":")
+        held = [await asyncio.open_connection(host, int(port)) for _ in range(20)]
+        assert (await http.get("/livez")).status == 200
+        cut = [reader.read() for reader, _ in held[:10]]
+        async with asyncio.timeout(10):
+            ends = await asyncio.gather(*cut, return_exceptions=True)
+        assert all(end == b"" or isinstance(end, ConnectionResetError) for end in ends)
+        # Who is served is not disturbed.
+        assert await lines.next_line() == b"\n"
+        for _, writer in held:
+            writer.close()
 
 
 async def test_a_client_that_never_finishes_its_headers(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
