@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from krake.client.errors import ApiError
 
 HINTS = {
-    401: "Krake does not know who you are: check tls or the token in rok.yaml",
-    403: "your roles do not allow this: ask who runs this Krake",
+    401: "Krake does not know who you are: check tls or the token in rok.yaml, or in the file of --config",
+    403: "your roles do not allow this: look at 'rok auth can-i --list', or ask who runs this Krake",
 }
 
 

@@ -225,9 +225,15 @@ class Client:
             # That is all that most servers let know then.
             detail = f"The API at {self.url} hung up; if it is well, it does not accept the certificate that it is shown."
         else:
-            detail = f"The API at {self.url} cannot be reached: {error or type(error).__name__}."
+            detail = f"The API at {self.url} cannot be reached: {_reason(error)}."
         unsent = isinstance(error, aiohttp.ClientConnectorError)
         return Unavailable(0, {"detail": detail}, str(request), outcome_unknown=request.method != "GET" and not unsent)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without what aiohttp says around it: its message shows the address of an object in memory."""
+    inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    return getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
 
 
 def _current(value: V | Renewed[V] | None) -> V | None:
