@@ -22,6 +22,7 @@ MODES = ("RBAC", "always-allow", "always-deny")
 
 FLAGS = {
     "tls-enabled": "reach the API by TLS",
+    "etcd-tls-enabled": "reach etcd by TLS",
     "allow-anonymous": "let everybody in who is not known otherwise; for trying only",
     "keystone-authentication-enabled": "know users by OpenStack Keystone",
     "keycloak-authentication-enabled": "know users by Keycloak",
