@@ -56,7 +56,9 @@ class Writer:
         store_key = kind.definition.store_key(record.key)
         try:
             revision = await self._store.create(store_key, value, ttl=self._ttl_of(kind))
-        except AlreadyExists:
+        except AlreadyExists as error:
+            # Whoever is told so finds it, too.
+            await self._cache.reach(error.current.revision)
             raise already_exists(kind.definition, record.key) from None
         return await self._settle(kind, Entry(store_key, value, revision, revision))
 
