@@ -9,7 +9,7 @@ from krake.adapters.etcd import rpc_pb2 as rpc
 from krake.adapters.etcd.errors import OutOfRange, Remedy, diagnose
 from krake.adapters.etcd.messages import decode, encode, prefix_end
 from krake.adapters.etcd.watch import Assembler, progress_is_true
-from krake.ports.store import Batch, Denied, StoreError, TooLarge, Unavailable
+from krake.ports.store import Batch, Denied, Full, StoreError, TooLarge, Unavailable
 
 
 @given(st.binary(max_size=3), st.binary(max_size=4))
@@ -99,7 +99,7 @@ def test_versions_that_tell_progress_truly(version: str, true: bool) -> None:
         (
             StatusCode.RESOURCE_EXHAUSTED,
             "etcdserver: mvcc: database space exceeded",
-            Unavailable,
+            Full,
             Remedy.NONE,
             "space does not come back by itself",
         ),
