@@ -168,10 +168,10 @@ async def test_a_killed_backup_leaves_no_file(tools: Tools, etcd_store: EtcdStor
 
 
 async def test_a_killed_restore_is_carried_on(tools: Tools, etcd_store: EtcdStore, http: Http) -> None:
+    await tools("krake", "backup", "other.krake")
     await many(etcd_store, 3000)
     before = await content(etcd_store)
     await tools("krake", "backup", "all.krake")
-    await tools("krake", "backup", "other.krake")
     await wipe(etcd_store)
 
     async def is_half_done() -> bool:
