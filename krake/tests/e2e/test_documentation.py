@@ -4,17 +4,16 @@ The commands of a page are those in its ``console`` blocks. `krake up` is runnin
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from fixtures.terminal import commands
 from fixtures.up import ROOT, StartKrake
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "user").glob("*.md"))]
-BLOCK = re.compile(r"^```console\n(.*?)^```", re.M | re.S)
 RUN_OTHERWISE = {
     "scripts/quickstart": "test_scripts.py runs it",
     "scripts/test": "this is it",
@@ -23,12 +22,11 @@ RUN_OTHERWISE = {
 }
 
 
-def commands(page: Path) -> list[str]:
-    lines = [line for block in BLOCK.findall(page.read_text()) for line in block.splitlines()]
-    return [line[2:] for line in lines if line.startswith("$ ") and line[2:] not in RUN_OTHERWISE]
+def commands_here(page: Path) -> list[str]:
+    return [command for command in commands(page) if command not in RUN_OTHERWISE]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if commands_here(page)], ids=lambda page: page.name)
 def test_commands_work(page: Path, start_krake: StartKrake, tmp_path: Path) -> None:
     krake = start_krake("--simulated-clusters", "2")
     for name in ("examples", "docs", "support", "templates"):
@@ -36,7 +34,7 @@ def test_commands_work(page: Path, start_krake: StartKrake, tmp_path: Path) -> N
     (tmp_path / "tmp").symlink_to(krake.directory)
     shutil.copy(krake.directory / "rok.yaml", tmp_path / "rok.yaml")
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for command in commands(page):
+    for command in commands_here(page):
         done = subprocess.run(
             command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
         )
