@@ -89,25 +89,35 @@ class Session:
         """
         latest = seen
         yield latest
+        # What is being deleted may be gone already: no watch from its version on would tell that.
+        watching = seen["metadata"].get("deleted") is None
         while time.monotonic() < until:
+            if watching:
+                try:
+                    for current in self._changes(place, latest, _room(until, SILENCE_LIMIT)):
+                        yield current
+                        if current is None or time.monotonic() >= until:
+                            return
+                        latest = current
+                except (Gone, Unavailable):
+                    pass
+                time.sleep(RETRY_DELAY)
+                watching = False
             try:
-                for current in self._changes(place, latest, _room(until, SILENCE_LIMIT)):
-                    yield current
-                    if current is None or time.monotonic() >= until:
-                        return
-                    latest = current
-            except (Gone, Unavailable):
-                pass
-            time.sleep(RETRY_DELAY)
-            try:
-                found = self.find(place, _room(until, self._limit))
+                found = self._find_again(place, latest, until)
             except Unavailable:
+                time.sleep(RETRY_DELAY)
                 continue
-            if found is None or found["metadata"].get("uid") != seen["metadata"].get("uid"):
-                yield None
+            yield found
+            if found is None:
                 return
-            latest = found
-            yield latest
+            latest, watching = found, True
+
+    def _find_again(self, place: Place, known: Object, until: float) -> Object | None:
+        """Read an object that may be gone; another one of the same name is not it."""
+        found = self.find(place, _room(until, self._limit))
+        same = found is not None and found["metadata"].get("uid") == known["metadata"].get("uid")
+        return found if same else None
 
     def _changes(self, place: Place, latest: Object, limit: float) -> Iterator[Object | None]:
         """Yield what a watch tells of an object; the object as it was last known at each sign of life."""

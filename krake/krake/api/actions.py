@@ -54,6 +54,13 @@ class Action:
         return getattr(body, self.target) if self.target else None
 
 
+_TARGETS: dict[type[Resource], tuple[type[Resource], ...]] = {
+    Application: (Cluster,),
+    Cluster: (Cloud, GlobalCloud),
+    MagnumCluster: (Project,),
+}
+"""What objects of a kind can be bound to."""
+
 ACTIONS: dict[tuple[type[Resource], str], Action] = {}
 """All actions by kind and name, as in the path."""
 
@@ -73,10 +80,15 @@ def action(
     return register
 
 
+def is_bound_to(kind: type[Resource]) -> bool:
+    """Whether bindings make other objects depend on those of a kind."""
+    return any(kind in targets for targets in _TARGETS.values())
+
+
 @action(Application, "binding", target="cluster")
 def bind_application(app: Application, body: ClusterBinding, situation: Situation) -> Application:
     """Run the application on a cluster. Binding it anew to the same cluster only hands it to its controller again."""
-    _check_target(app, "cluster", body.cluster, [Cluster], situation)
+    _check_target(app, "cluster", body.cluster, situation)
     status = replace(app.status, kube_controller_triggered=situation.now)
     if status.scheduled_to == body.cluster:
         return with_status(_own(app, None, body.cluster, status.running_on), status)
@@ -88,7 +100,7 @@ def bind_application(app: Application, body: ClusterBinding, situation: Situatio
 @action(Cluster, "binding", target="cloud")
 def bind_cluster(cluster: Cluster, body: CloudBinding, situation: Situation) -> Cluster:
     """Create the cluster on a cloud."""
-    _check_target(cluster, "cloud", body.cloud, [Cloud, GlobalCloud], situation)
+    _check_target(cluster, "cloud", body.cloud, situation)
     status = replace(cluster.status, scheduled=situation.now, scheduled_to=body.cloud)
     return with_status(_own(cluster, cluster.status.scheduled_to, body.cloud, status.running_on), status)
 
@@ -96,18 +108,17 @@ def bind_cluster(cluster: Cluster, body: CloudBinding, situation: Situation) -> 
 @action(MagnumCluster, "binding", target="project")
 def bind_magnum_cluster(cluster: MagnumCluster, body: MagnumClusterBinding, situation: Situation) -> MagnumCluster:
     """Create the Magnum cluster in a project, by a template."""
-    _check_target(cluster, "project", body.project, [Project], situation)
+    _check_target(cluster, "project", body.project, situation)
     status = replace(cluster.status, project=body.project, template=body.template)
     if status == cluster.status and body.project in cluster.metadata.owners:
         return cluster
     return with_status(_own(cluster, cluster.status.project, body.project, None), status)
 
 
-def _check_target(
-    bound: Resource, field: str, target: ResourceRef, kinds: Sequence[type[Resource]], situation: Situation
-) -> None:
+def _check_target(bound: Resource, field: str, target: ResourceRef, situation: Situation) -> None:
     if bound.metadata.deleted is not None:
         raise refused(409, f"{bound.ref} is being deleted and cannot be bound any more.")
+    kinds = _TARGETS[type(bound)]
     kind = next((each for each in kinds if (each.definition.api, each.definition.name) == (target.api, target.kind)), None)
     if kind is None:
         names = " or ".join(f"{each.definition.api} {each.definition.name}" for each in kinds)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from itertools import count
 
+from krake.api.dependents import Dependents
 from krake.api.items import Event, Item, read_item
 from krake.api.problem import gone, last_line, unavailable
 from krake.api.schema import marks
@@ -33,9 +34,12 @@ _AFTER_ALL_KEYS = "\U0010ffff"
 
 
 class Collection:
-    """The objects of one kind, their latest changes, and who watches them."""
+    """The objects of one kind, their latest changes, and who watches them.
 
-    def __init__(self, kind: type[Resource], history: int) -> None:
+    :param dependents: is told of the owners of the objects; all kinds share it.
+    """
+
+    def __init__(self, kind: type[Resource], history: int, dependents: Dependents) -> None:
         self.kind = kind
         self.changed = 0
         """The revision of the latest known change."""
@@ -46,6 +50,7 @@ class Collection:
         """Texts of whole lists by prefix and whether secrets are shown, until the next change."""
         self.unreadable: set[str] = set()
         """The store keys of entries that are left out because they are no objects."""
+        self._dependents = dependents
         self._items: dict[str, Item] = {}
         self._order: list[str] = []
         self._history: deque[Event] = deque()
@@ -68,6 +73,10 @@ class Collection:
         """Begin anew with the objects as they are at *revision*."""
         self.unreadable.clear()
         items = [item for entry in entries if (item := self._read(entry))]
+        for item in self._items.values():
+            self._dependents.replace(item, None)
+        for item in items:
+            self._dependents.replace(None, item)
         self._items = {item.store_key: item for item in items}
         self._order = sorted(self._items)
         self._history.clear()
@@ -91,6 +100,7 @@ class Collection:
         previous = self._items.get(change.key)
         self.unreadable.discard(change.key)
         item = self._read(change.entry) if change.type is ChangeType.PUT else None
+        self._dependents.replace(previous, item)
         if item is None:
             if previous is None:
                 return None
@@ -147,7 +157,8 @@ class Cache:
 
     def __init__(self, store: Store, *, history: int, max_staleness: float) -> None:
         self._store = store
-        self._collections = {kind: Collection(kind, history) for kind in KINDS.values()}
+        self.dependents = Dependents()
+        self._collections = {kind: Collection(kind, history, self.dependents) for kind in KINDS.values()}
         self._by_prefix = {kind.definition.prefix: collection for kind, collection in self._collections.items()}
         self._max_staleness = max_staleness
         self._store_seen = float("-inf")
@@ -287,6 +298,13 @@ class Cache:
         except TimeoutError:
             return False
         return True
+
+    async def catch_up(self) -> bool:
+        """Wait until the cache knows all that was written before the call; false if it does not in time.
+
+        :raises StoreError: the store does not say how far it is.
+        """
+        return await self.reach(await self._store.revision())
 
     def close_subscriptions(self, last: bytes | None = None) -> None:
         """End all watches, with a *last* line if there is one."""

@@ -14,10 +14,10 @@ from aiohttp import web
 
 from krake.api import lifecycle
 from krake.api.actions import Action, Situation
-from krake.api.admission import prepare_deletion
 from krake.api.authorization import Authorizer, Escalation, Permission, check_finalizers
 from krake.api.body import check_patch_type, merge_patch, read_object
 from krake.api.cache import Cache
+from krake.api.deletion import Deletions
 from krake.api.items import Item, encode
 from krake.api.lifecycle import Outcome
 from krake.api.operations import PERMISSION
@@ -67,6 +67,7 @@ class Handlers:
         self._definition = kind.definition
         self._has_secrets = has_secrets(kind)
         self._services = services
+        self._deletions = Deletions(services.cache, services.writer, services.now)
 
     async def list_or_watch(self, request: web.Request, namespace: str | None) -> web.StreamResponse:
         """``GET`` of a collection."""
@@ -134,19 +135,10 @@ class Handlers:
         return await self._change(request, key, patch, decide)
 
     async def delete(self, request: web.Request, key: Key) -> web.Response:
-        """``DELETE`` of an object: begins its deletion or, by force, removes it."""
-        force = is_set(request.query, "force")
-
-        def decide(item: Item) -> Outcome:
-            record, now = item.record, self._services.now()
-            if force:
-                return lifecycle.remove(record, now)
-            if record.metadata.deleted is not None and record.metadata.finalizers:
-                return Outcome(record)
-            return lifecycle.delete(prepare_deletion(record), now)
-
+        """``DELETE`` of an object."""
+        delete = self._deletions.force if is_set(request.query, "force") else self._deletions.request
         with self._awaited_state(request) as state:
-            item = await self._services.writer.change(self._kind, key, decide)
+            item = await delete(self._kind, key)
             if state is not None:
                 item = await self._wait_for(key, state, item)
         return self._show(request, item)

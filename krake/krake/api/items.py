@@ -4,13 +4,13 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from krake.api.schema.findings import read_object
 from krake.api.schema.migrations import migrate
 from krake.data.kinds import Resource
-from krake.data.metadata import Key, WatchEventType
+from krake.data.metadata import Key, Metadata, ResourceRef, WatchEventType
 from krake.data.secrets import SEALED, has_secrets, redact, redact_sealed
 from krake.ports.store import Entry
 
@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 _SEALED = SEALED.encode()
 _AT_ONCE = 200
+_DECODER = json.JSONDecoder()
+_OWNERS = b'"owners": ['
 _VERSION = re.compile(rb'"generation": \d+, "resource_version": (null|"\d+")\}')
 
 
@@ -39,7 +41,7 @@ def with_version(value: bytes, revision: int) -> bytes | None:
 class Item:
     """A stored object at one version."""
 
-    __slots__ = ("_labels", "_record", "_redacted", "created_revision", "kind", "revision", "store_key", "wire")
+    __slots__ = ("_labels", "_owners", "_record", "_redacted", "created_revision", "kind", "revision", "store_key", "wire")
 
     def __init__(self, kind: type[Resource], store_key: str, revision: int, created_revision: int, wire: bytes) -> None:
         self.kind = kind
@@ -51,6 +53,7 @@ class Item:
         self._redacted: bytes | None = None
         self._record: Resource | None = None
         self._labels: Mapping[str, str] | None = None
+        self._owners: Sequence[ResourceRef] | None = None
 
     @classmethod
     def of(cls, kind: type[Resource], entry: Entry) -> "Item":
@@ -78,6 +81,16 @@ class Item:
         if self._labels is None:
             self._labels = self.record.metadata.labels if self._record else self.decode()["metadata"].get("labels") or {}
         return self._labels
+
+    @property
+    def owners(self) -> Sequence[ResourceRef]:
+        """What the object depends on, read without decoding the whole text: most objects depend on nothing.
+
+        The first list of this name is that of the metadata, for the same reasons as in :func:`with_version`.
+        """
+        if self._owners is None:
+            self._owners = _read_owners(self.wire)
+        return self._owners
 
     def shown(self, secrets: bool) -> bytes:
         """Return the text that clients get who may see secrets, or may not."""
@@ -108,6 +121,17 @@ class Item:
 def _looks_whole(value: bytes) -> bool:
     """Whether a text is that of a whole object, as far as a glance tells: one that was cut off is not, whatever it holds."""
     return value.startswith(b"{") and value.endswith(b"}") and value.count(b"{") == value.count(b"}")
+
+
+def _read_owners(wire: bytes) -> Sequence[ResourceRef]:
+    start = wire.find(_OWNERS) + len(_OWNERS) - 1
+    if wire.startswith(b"[]", start) or not wire.startswith(b"[", start):
+        return ()
+    try:
+        owners, _ = _DECODER.raw_decode(wire[start:].decode())
+    except (ValueError, RecursionError):
+        return ()  # somebody has damaged it in the store; the others are to be served nevertheless
+    return Metadata.restore({"owners": owners}).owners
 
 
 def read_item(kind: type[Resource], entry: Entry) -> Item | None:

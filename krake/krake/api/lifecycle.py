@@ -166,11 +166,20 @@ def with_status(record: R, status: Record) -> R:
     return replace(record, **changes)
 
 
-def delete(record: R, now: datetime) -> Outcome:
-    """Begin the deletion. What nothing can depend on, and nobody holds, is removed at once."""
-    if record.definition.transient and not record.metadata.finalizers:
-        return remove(record, now)
-    return Outcome(mark_deleted(record, now))
+def delete(record: R, now: datetime, *, needed: bool) -> Outcome:
+    """Remove what nobody holds; begin the deletion of what somebody does.
+
+    :param needed: whether something depends on the object, or may; transient objects never are.
+    """
+    metadata = record.metadata
+    if is_held(record) or (needed and not record.definition.transient):
+        return Outcome(mark_deleted(record, now))
+    return remove(replace(record, metadata=replace(metadata, finalizers=[])), now)
+
+
+def is_held(record: Resource) -> bool:
+    """Whether somebody has something to do before the object may go, other than looking for what depends on it."""
+    return any(finalizer != CASCADE_DELETION for finalizer in record.metadata.finalizers)
 
 
 def mark_deleted(record: R, now: datetime) -> R:

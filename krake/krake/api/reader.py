@@ -52,7 +52,7 @@ class Reader:
         """Return the object that *ref* names, also if another process has only just created it."""
         found = self.find(ref)
         if found is None:
-            await self._cache.reach(await self._store.revision())
+            await self._cache.catch_up()
             found = self.find(ref)
         return found
 

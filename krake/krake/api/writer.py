@@ -90,7 +90,7 @@ class Writer:
                     item = None if lost.current is None else _read_item(kind, lost.current)
                 else:
                     # What the decision relies on has changed; it is looked up in the cache.
-                    await self._cache.reach(await self._store.revision())
+                    await self._cache.catch_up()
         raise outdated("Other writers keep changing the object; try again.")
 
     def _check(self) -> None:

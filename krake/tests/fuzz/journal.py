@@ -170,6 +170,8 @@ class History:
         if version.wire is None:
             finished = write.answer["metadata"]["deleted"] is not None and not write.answer["metadata"]["finalizers"]
             assert write.verb == "force" or finished, f"{write} removed what it must not"
+            if write.verb == "delete":
+                self._check_leaf(write)
             return
         assert write.answer == version.wire, f"{write} is not what was stored"
         before = self.before(write.key, write.revision)
@@ -183,12 +185,23 @@ class History:
             assert target.wire is not None
             assert target.wire["metadata"]["deleted"] is None, f"{write} binds to {target}"
 
+    def _check_leaf(self, write: Write) -> None:
+        """Nothing depended on what was removed: neither when its deletion began nor all the time since then."""
+        before = self.before(write.key, write.revision)
+        assert before is not None, write
+        for key in self.versions:
+            versions = [self.before(key, before.revision + 1)]
+            versions += [each for each in self.versions[key] if before.revision < each.revision < write.revision]
+            depends = all(each and each.wire and write.key in owners_of(each.wire) for each in versions)
+            assert not depends, f"{write} removed what {key} depends on"
+
     def _check_removals(self, key: str, writes: list[Write]) -> None:
-        """An object only goes by force, or when its last finalizer does, and somebody has asked for just that."""
+        """An object only goes by force, with its last finalizer, or if it has none, and somebody has asked for just that."""
         acknowledged = {write.revision for write in writes if write.status is not None and write.status < 400}
         for version in self.versions[key]:
             if version.wire is None and version.revision not in acknowledged:
-                unanswered = [write for write in writes if write.status is None and write.verb in ("force", "put", "patch")]
+                verbs = ("force", "delete", "put", "patch")
+                unanswered = [write for write in writes if write.status is None and write.verb in verbs]
                 assert unanswered, f"{key} vanished at {version.revision}"
 
     def _check_seen(self, seen: Seen) -> None:
@@ -228,6 +241,11 @@ def store_key_of(reference: Wire) -> str:
     """The store key of the object that a reference names."""
     kind = KINDS[reference["api"], reference["kind"]].definition
     return kind.store_key(Key(reference["namespace"], reference["name"]))
+
+
+def owners_of(wire: Wire) -> set[str]:
+    """The store keys of the objects that an object depends on."""
+    return {store_key_of(owner) for owner in wire["metadata"]["owners"]}
 
 
 def _wire(entry: Entry) -> Wire:

@@ -100,6 +100,30 @@ def test_a_lie_is_found(lie: str) -> None:
         History([], changes(STORED)).check(told)
 
 
+@pytest.mark.parametrize(
+    ("depending", "allowed"), [({}, True), ({1: True}, False), ({1: True, 4: False}, True), ({4: True}, True)]
+)
+def test_nothing_is_removed_that_something_depends_on(depending: dict[int, bool], allowed: bool) -> None:
+    """One object is marked at revision 3 and removed at 5; another one depends on it or not, from some revisions on."""
+    key = "/kubernetes/clusters/ns/two"
+    owner = {"api": "kubernetes", "kind": "Cluster", "namespace": "ns", "name": "two"}
+
+    def put(key: str, revision: int, owners: list[Wire]) -> Change:
+        value = json.dumps({"metadata": {"labels": {}, "owners": owners}}).encode()
+        return Change(ChangeType.PUT, Entry(key, value, revision, 1), None)
+
+    puts = [put(KEY, revision, [owner] if depends else []) for revision, depends in depending.items()]
+    removal = Change(ChangeType.DELETE, Entry(key, b"", 5, 0), None)
+    history = History([], [*puts, put(key, 3, []), removal])
+    metadata = {"deleted": "d", "finalizers": [], "resource_version": "5"}
+    write = Write(key, "delete", {}, None, 200, {"metadata": metadata})
+    if allowed:
+        history._check_write(write)
+    else:
+        with pytest.raises(AssertionError, match="depends on"):
+            history._check_write(write)
+
+
 CRIMES: dict[str, tuple[int, dict[str, Any]]] = {
     "another uid": (1, {"uid": "v"}),
     "no generation counted": (1, {"generation": 1}),

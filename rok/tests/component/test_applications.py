@@ -235,7 +235,7 @@ async def test_delete_shows_when(created: dict[str, Any], rok: Rok) -> None:
     done = await rok("kube app delete echo")
     assert done.status == 0
     assert done.rows["deleted"] != "None"
-    assert (await rok("kube app list")).lines != []
+    assert (await rok("kube app list")).lines == []
 
 
 async def test_delete_by_force_removes_at_once(created: dict[str, Any], rok: Rok) -> None:
@@ -363,6 +363,7 @@ async def test_what_changes_nothing_that_is_declared_needs_no_wait(
 
 
 async def test_wait_until_it_is_gone(created: dict[str, Any], rok: Rok, client: Client) -> None:
+    await client.patch(Application, Key("system:admin", "echo"), {"metadata": {"finalizers": ["mine"]}})
     command = asyncio.create_task(rok("kube app delete --wait echo"))
     await becomes(client, lambda item: item.metadata.deleted is not None)
     await set_status(client, state="DELETING")
@@ -371,6 +372,12 @@ async def test_wait_until_it_is_gone(created: dict[str, Any], rok: Rok, client: 
     assert (done.status, done.rows["state"]) == (0, "DELETED")
     assert done.rows["deleted"] != "None"
     assert (await rok("kube app list")).lines == []
+
+
+@pytest.mark.parametrize("options", ["--wait", "--wait deleting", "--wait --force"])
+async def test_what_is_gone_at_once_is_not_waited_for(options: str, created: dict[str, Any], rok: Rok) -> None:
+    done = await rok(f"kube app delete echo --timeout 20 {options}")
+    assert (done.status, done.rows["state"]) == (0, "DELETED")
 
 
 async def test_wait_for_what_was_deleted_ends(rok: Rok, client: Client) -> None:

@@ -73,7 +73,6 @@ async def test_the_story_of_the_readme(rok: Rok, client: Client) -> None:
     deleted = await rok("kube cluster delete minikube2")
     assert list(deleted.rows) == ROWS
     assert deleted.rows["deleted"] != "None"
-    await client.patch(Cluster, Key("system:admin", "minikube2"), {"metadata": {"finalizers": []}})
     assert (await rok("kube cluster list")).out == empty.out
 
 

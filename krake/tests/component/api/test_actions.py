@@ -108,6 +108,8 @@ async def test_nothing_is_bound_in_deletion(http: Http) -> None:
     await create(http, Application)
     await create(http, Cluster)
     await create(http, Cluster, "going")
+    for held in (APP, path_of(Cluster, "going")):
+        await http.patch(held, {"metadata": {"finalizers": ["mine"]}})
     await http.delete(path_of(Cluster, "going"))
     gone = await http.put(f"{APP}/binding", {"cluster": ref(Cluster, "going")})
     assert (gone.status, gone.detail) == (409, "Cluster ns/going is being deleted; nothing can be bound to it.")
@@ -146,6 +148,7 @@ async def test_hooks_need_their_token(http: Http, action: str, token: str | None
 
 async def test_shutdown(http: Http) -> None:
     created = await create(http, Application, hooks=["shutdown"])
+    await http.patch(APP, {"metadata": {"finalizers": ["kubernetes_resources_deletion"]}})
     deleted = (await http.delete(APP)).json
     assert created["status"]["state"] == "PENDING"
     assert deleted["status"]["state"] == "WAITING_FOR_CLEANING"
@@ -153,6 +156,13 @@ async def test_shutdown(http: Http) -> None:
     ready = (await http.put(f"{APP}/shutdown", {"token": "t0k"})).json
     assert (ready["status"]["state"], ready["status"]["shutdown_grace_period"]) == ("READY_FOR_ACTION", None)
     assert (await http.put(f"{APP}/shutdown", {"token": "t0k"})).json == ready
+
+
+async def test_nobody_waits_for_the_shutdown_of_what_never_ran(http: Http) -> None:
+    await create(http, Application, hooks=["shutdown"])
+    deleted = (await http.delete(APP)).json
+    assert (deleted["status"]["state"], deleted["metadata"]["finalizers"]) == ("PENDING", [])
+    assert (await http.get(APP)).status == 404
 
 
 async def test_retry(http: Http) -> None:
@@ -196,6 +206,7 @@ async def test_blocking_returns_at_once_if_there_is_nothing_to_wait_for(http: Ht
 
 async def test_blocking_until_deleted(http: Http) -> None:
     await create(http, Application)
+    await http.patch(APP, {"metadata": {"finalizers": ["mine"]}})
     waiting = asyncio.create_task(http.delete(APP, blocking="deleted"))
     async with asyncio.timeout(5):
         while (await http.get(APP)).json["metadata"]["deleted"] is None:  # noqa: ASYNC110 - this is the public way to know
@@ -204,9 +215,10 @@ async def test_blocking_until_deleted(http: Http) -> None:
     await http.patch(APP, {"metadata": {"finalizers": []}})
     answer = await waiting
     assert (answer.status, answer.json["status"]["state"]) == (200, "DELETED")
-    await create(http, Application)
-    async with asyncio.timeout(5):
-        assert (await http.delete(APP, blocking="deleted", force="True")).json["status"]["state"] == "DELETED"
+    for more in ({"force": "True"}, {}):
+        await create(http, Application)
+        async with asyncio.timeout(5):
+            assert (await http.delete(APP, blocking="deleted", **more)).json["status"]["state"] == "DELETED"
 
 
 async def test_blocking_for_no_state(http: Http) -> None:

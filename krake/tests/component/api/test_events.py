@@ -134,7 +134,7 @@ async def test_an_event_is_deleted_at_once_unless_it_is_held(http: Http) -> None
 
 
 async def test_bindings_and_deletions_are_told(http: Http) -> None:
-    app = (await http.post(path_of(Application), sample(Application))).json
+    app = (await http.post(path_of(Application), sample(Application, finalizers=["mine"]))).json
     await http.post(path_of(Cluster), sample(Cluster))
     body = {"cluster": {"api": "kubernetes", "kind": "Cluster", "namespace": "ns", "name": "sample"}}
     for _ in range(2):

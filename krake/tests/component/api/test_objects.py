@@ -4,15 +4,18 @@ import asyncio
 from typing import Any
 
 import pytest
-from fixtures.api import Http
+from fixtures.api import Http, Serve
 from fixtures.samples import CHANGES, path_of, sample
 
-from krake.data import KINDS, Resource
-from krake.data.core import Metric, Role
+from krake.data import KINDS, Key, Resource
+from krake.data.core import GlobalMetric, Metric, Role
 from krake.data.kubernetes import Application, Cluster
 from krake.data.openstack import MagnumCluster
 
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.__name__)
+LASTING_KIND = pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS.values() if not kind.definition.transient], ids=lambda kind: kind.__name__
+)
 WITH_STATUS = pytest.mark.parametrize(
     "kind", [kind for kind in KINDS.values() if kind.definition.has_status], ids=lambda kind: kind.__name__
 )
@@ -22,6 +25,10 @@ async def create(http: Http, kind: type[Resource], name: str = "sample", **metad
     answer = await http.post(path_of(kind), sample(kind, name, **metadata))
     assert answer.status == 201, answer.text
     return answer.json
+
+
+def ref(kind: type[Resource], name: str) -> Any:
+    return kind.definition.ref(Key("ns" if kind.definition.namespaced else None, name)).serialize()
 
 
 @EVERY_KIND
@@ -101,9 +108,7 @@ async def test_labels_change_neither_generation_nor_spec(http: Http, kind: type[
     assert {**changed, "metadata": None} == {**created, "metadata": None}
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in KINDS.values() if not kind.definition.transient], ids=lambda kind: kind.__name__
-)
+@LASTING_KIND
 async def test_deletion(http: Http, kind: type[Resource]) -> None:
     created = await create(http, kind, finalizers=["mine"])
     deleted = await http.delete(path_of(kind, "sample"))
@@ -125,6 +130,56 @@ async def test_deletion(http: Http, kind: type[Resource]) -> None:
     assert last.json["metadata"]["finalizers"] == []
     assert (await http.get(path_of(kind, "sample"))).status == 404
     assert (await create(http, kind))["metadata"]["uid"] != created["metadata"]["uid"]
+
+
+@LASTING_KIND
+async def test_what_nothing_depends_on_goes_at_once(http: Http, kind: type[Resource]) -> None:
+    path = path_of(kind, "sample")
+    await create(http, kind)
+    await create(http, kind, name="other", owners=[ref(kind, "sample")])
+    for _ in range(2):
+        waiting = await http.delete(path)
+        assert (waiting.status, waiting.json["metadata"]["finalizers"]) == (200, ["cascade_deletion"])
+    assert (await http.delete(path_of(kind, "other"))).status == 200
+    assert (await http.get(path_of(kind, "other"))).status == 404
+    gone = await http.delete(path)
+    assert (gone.status, gone.json["metadata"]["finalizers"]) == (200, [])
+    assert gone.json["metadata"]["deleted"] == waiting.json["metadata"]["deleted"]
+    assert (await http.get(path)).status == (await http.delete(path)).status == 404
+
+
+async def test_the_removal_of_what_nothing_depends_on_is_one_event(http: Http) -> None:
+    async with http.watch(path_of(Role)) as lines:
+        created = await create(http, Role)
+        removed = (await http.delete(path_of(Role, "sample"))).json["metadata"]
+        assert await lines.next() == ("ADDED", created)
+        version = {"resource_version": removed["resource_version"]}
+        assert await lines.next() == ("DELETED", {**created, "metadata": {**created["metadata"], **version}})
+
+
+async def test_owners_are_followed_as_they_change(http: Http) -> None:
+    for name in ("one", "two"):
+        await create(http, Cluster, name=name)
+    await create(http, Application, owners=[ref(Cluster, "two")] * 2 + [ref(Cluster, "missing")])
+    await http.patch(
+        path_of(Application, "sample"), {"metadata": {"owners": [ref(Cluster, "one"), {**ref(Cluster, "two"), "kind": "None"}]}}
+    )
+    assert (await http.delete(path_of(Cluster, "two"))).json["metadata"]["finalizers"] == []
+    assert (await http.delete(path_of(Cluster, "one"))).json["metadata"]["finalizers"] == ["cascade_deletion"]
+    # An owner may come later than what depends on it.
+    await http.patch(path_of(Application, "sample"), {"metadata": {"owners": [ref(Cluster, "late")]}})
+    await create(http, Cluster, name="late")
+    assert (await http.delete(path_of(Cluster, "late"))).json["metadata"]["finalizers"] == ["cascade_deletion"]
+    assert (await http.delete(path_of(Cluster, "one"))).json["metadata"]["finalizers"] == []
+
+
+async def test_what_depends_on_an_object_is_known_on_every_server(serve_api: Serve) -> None:
+    async with serve_api() as one, serve_api() as two:
+        for number in range(30):
+            await create(one, GlobalMetric, name=f"owner{number}")
+            await create(one, Role, name=f"owned{number}", owners=[ref(GlobalMetric, f"owner{number}")])
+            deleted = await two.delete(path_of(GlobalMetric, f"owner{number}"))
+            assert deleted.json["metadata"]["finalizers"] == ["cascade_deletion"]
 
 
 @EVERY_KIND

@@ -29,7 +29,7 @@ async def remove(http: Http, name: str) -> None:
 async def test_a_watch_without_a_version_tells_what_comes(http: Http) -> None:
     await create(http, "before")
     async with http.watch(ROLES) as lines:
-        created = await create(http, "after")
+        created = await create(http, "after", finalizers=["mine"])
         assert await lines.next() == ("ADDED", created)
         changed = (await http.patch(f"{ROLES}/after", {"metadata": {"labels": {"a": "1"}}})).json
         assert await lines.next() == ("MODIFIED", changed)

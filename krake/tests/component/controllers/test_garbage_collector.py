@@ -50,6 +50,7 @@ async def see_left(client: Client, *expected: str) -> None:
 async def settle(client: Client) -> None:
     """Return when the garbage collector has worked through all that happened so far."""
     await add_app(client, "witness")
+    await add_app(client, "witness-of-witness", owners=[ref(Application, "witness")])
     await client.delete(Application, Key("red", "witness"))
     await eventually(partial(names, client, LAYERS), lambda left: "witness" not in left)
 

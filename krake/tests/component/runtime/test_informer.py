@@ -99,7 +99,6 @@ def application() -> Application:
 
 async def remove(client: Client, name: str) -> None:
     await client.delete(Role, Key(None, name))
-    await client.patch(Role, Key(None, name), {"metadata": {"finalizers": []}})
 
 
 async def label(client: Client, name: str, value: str) -> Role:

@@ -1,13 +1,18 @@
 """The application controller keeps applications on their clusters as they are declared."""
 
+import asyncio
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import aiohttp
+import pytest
 from integration.kubernetes.world import (
     CONFIG_MAP,
     DEPLOYMENT,
+    QUICK,
     SERVICE,
     Target,
     World,
@@ -19,6 +24,7 @@ from integration.kubernetes.world import (
     service,
 )
 
+from krake.client import NotFound
 from krake.data import Metadata
 from krake.data.kubernetes import (
     Application,
@@ -52,6 +58,39 @@ async def test_an_application_is_created_and_told_about(world: World, any_target
     assert found["data"] == {"MY_KEY": "1"}
     assert owner_of(found) == app.metadata.uid
     assert [item["kind"] for item in app.status.last_applied_manifest] == ["ConfigMap", "Service", "Deployment"]
+
+
+async def test_what_is_deleted_before_the_first_step_leaves_nothing_behind(world: World, target: Target) -> None:
+    """Whoever deletes a bound application that its controller does not hold yet is told that it is gone: so it must be."""
+    await world.register(target, state=ClusterState.ONLINE)
+    await world.create(deployment(), service(), config_map(a="1"), on=target)
+    gone = asyncio.Event()
+
+    def connect(kubeconfig: Mapping[str, Any]) -> Any:
+        connection = QUICK(kubeconfig)
+
+        class Late:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(connection, name)
+
+            async def is_namespaced(self, type_: ObjectType) -> bool:
+                # The controller has looked at the application by now, and is about to work on it.
+                if not gone.is_set():
+                    await world.delete()
+                    with pytest.raises(NotFound):
+                        await world.app()
+                    gone.set()
+                return await connection.is_namespaced(type_)
+
+        return Late()
+
+    async with world.running(applications(connect)):
+        await gone.wait()
+        # The next application is worked on after that.
+        await world.create(config_map("other"), on=target, name="other")
+        await world.until_state(State.RUNNING, "other")
+    for type_, name in ((CONFIG_MAP, "settings"), (SERVICE, "echo"), (DEPLOYMENT, "echo")):
+        assert await target.get(type_, name) is None
 
 
 async def test_its_service_is_reached_at_the_address_in_the_status(world: World, target: Target) -> None:

@@ -11,6 +11,7 @@ from krake.client import Client, NotFound
 from krake.controller.gc.controller import build as build_gc
 from krake.controller.kubernetes.application.controller import ApplicationController
 from krake.controller.kubernetes.application.settings import ApplicationControllerConfig
+from krake.controller.kubernetes.application.sites import Connect
 from krake.controller.kubernetes.cluster.controller import ClusterController
 from krake.controller.runtime import ControllerConfig, Parts
 from krake.controller.runtime.process import serve
@@ -192,10 +193,10 @@ class World:
         await eventually(is_gone, bool)
 
 
-def applications(**settings: Any) -> Build:
+def applications(connect: Connect = QUICK, **settings: Any) -> Build:
     """The application controller, less patient than in earnest."""
     config = ApplicationControllerConfig.deserialize(settings)
-    return lambda client: ApplicationController(client, config, connect=QUICK).parts
+    return lambda client: ApplicationController(client, config, connect=connect).parts
 
 
 def clusters(client: Client) -> Parts:

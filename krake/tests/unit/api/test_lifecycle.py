@@ -15,7 +15,6 @@ from krake.api.body import merge_patch
 from krake.api.items import Item, encode, with_version
 from krake.api.problem import Problem
 from krake.data import KINDS, Resource
-from krake.data.events import Event
 from krake.data.openstack import MagnumCluster
 from krake.ports.store import Entry
 
@@ -94,15 +93,27 @@ def test_deletion_begins_once(kind: type[Resource], data: st.DataObject) -> None
     assert lifecycle.update(deleted, body, NOW).removed
 
 
+@EVERY_KIND
+@pytest.mark.parametrize("needed", [True, False])
 @relaxed
-@given(records(Event))
-def test_what_nothing_depends_on_goes_at_once_unless_it_is_held(record: Event) -> None:
-    record = stored(record)
+@given(data=st.data())
+def test_what_nothing_depends_on_goes_at_once_unless_it_is_held(
+    kind: type[Resource], needed: bool, data: st.DataObject
+) -> None:
+    record = stored(data.draw(records(kind)))
+    if data.draw(st.booleans()):
+        record = replace(record, metadata=replace(record.metadata, finalizers=[]))
     held = bool(record.metadata.finalizers)
-    outcome = lifecycle.delete(record, NOW)
-    assert outcome.removed is not held
+    outcome = lifecycle.delete(record, NOW, needed=needed)
+    transient = kind.definition.transient
+    assert outcome.removed is (not held and (transient or not needed))
     assert outcome.record.metadata.deleted == NOW
-    assert outcome.record.metadata.finalizers == record.metadata.finalizers
+    added = [] if outcome.removed or transient else ["cascade_deletion"]
+    assert outcome.record.metadata.finalizers == [*record.metadata.finalizers, *added]
+    # Whoever asks again finishes what the garbage collector has not.
+    again = lifecycle.delete(outcome.record, NOW.replace(year=2031), needed=False)
+    assert again.removed is not held
+    assert again.record.metadata.deleted == NOW
 
 
 @pytest.mark.parametrize(

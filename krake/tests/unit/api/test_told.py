@@ -34,11 +34,13 @@ def reasons(old: Resource, outcome: Outcome) -> list[str]:
 def test_deletions_are_told_but_not_those_of_events(kind: type[Resource]) -> None:
     record = stored(kind, finalizers=["mine"])
     expected = [] if kind.definition.transient else ["DeletionRequested"]
-    deleted = lifecycle.delete(record, NOW)
+    deleted = lifecycle.delete(record, NOW, needed=False)
     assert reasons(record, deleted) == expected
     assert reasons(deleted.record, Outcome(deleted.record)) == []
     gone = Outcome(replace(deleted.record, metadata=replace(deleted.record.metadata, finalizers=[])), removed=True)
     assert reasons(deleted.record, gone) == []
+    free = stored(kind)
+    assert reasons(free, lifecycle.delete(free, NOW, needed=False)) == expected
     assert reasons(record, lifecycle.remove(record, NOW)) == ([] if kind.definition.transient else ["Removed"])
 
 
