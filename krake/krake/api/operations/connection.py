@@ -3,11 +3,14 @@
 import asyncio
 import resource
 from collections import OrderedDict
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_parser import RawRequestMessage
+from yarl import URL
 
 from krake.api.operations.figures import Figures
 from krake.api.problem import Problem, of_http
@@ -51,6 +54,16 @@ class Lobby:
         self._waiting.pop(connection, None)
 
 
+def make_request(server: web.Server, message: RawRequestMessage, *parts: Any) -> web.BaseRequest:
+    """Make a request of what was read.
+
+    The parser of aiohttp gives a CONNECT that names no target no path at all, and the URL of the request before it.
+    """
+    if message.path is None:
+        message = message._replace(path="", url=URL())
+    return server.request_factory(message, *parts)
+
+
 class Connection(web.RequestHandler):
     """A client's connection; answers what is no proper HTTP by a problem document as well.
 
@@ -63,6 +76,7 @@ class Connection(web.RequestHandler):
         # No access log of aiohttp: the gate writes one.
         options: dict[str, Any] = {"keepalive_timeout": IDLE_LIMIT, "access_log": None}
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
+        self._request_factory = partial(make_request, server)
         self._figures = figures
         self._lobby = lobby
         self._problem_base_url = problem_base_url

@@ -26,6 +26,7 @@ MALFORMED = {
     "long path": (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
     "long header": (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 20_000 + b"\r\n\r\n", 431),
     "many headers": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 5000 + b"\r\n", 400),
+    "no target": (b"CONNECT  \r\nHost: x\r\nConnection: close\r\n\r\n", 404),
     "expectation": (b"POST /core/roles HTTP/1.1\r\nHost: x\r\nExpect: banana\r\nContent-Length: 0\r\n\r\n", 417),
 }
 
