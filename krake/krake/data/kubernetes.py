@@ -47,6 +47,59 @@ class Constraints(Record):
     migration: bool = True
 
 
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+
+
+class Taint(Record):
+    """Keeps applications away from a cluster that do not tolerate it, as the taints of Kubernetes's nodes keep Pods away.
+
+    :param effect: ``NoSchedule`` keeps new ones away, ``PreferNoSchedule`` if there is another cluster, and ``NoExecute`` also
+        those that are there.
+    """
+
+    key: str = field(example="maintenance")
+    value: str = ""
+    effect: str = field(default="NoSchedule", validate=one_of(*_EFFECTS))
+
+
+class Toleration(Record):
+    """A taint that an application does not mind.
+
+    :param key: of the taint; null is any, if the operator is ``Exists``.
+    :param operator: ``Equal`` compares the value as well.
+    :param effect: of the taint; null is any.
+    """
+
+    key: str | None = None
+    operator: str = field(default="Equal", validate=one_of("Equal", "Exists"))
+    value: str = ""
+    effect: str | None = field(default=None, validate=one_of(*_EFFECTS))
+
+    def problem(self) -> str | None:
+        """Refuse what would tolerate everything by accident."""
+        if self.key is None and self.operator == "Equal":
+            return "A toleration without a key tolerates every taint; say so by the operator 'Exists'."
+        return None
+
+
+class Override(Record):
+    """What is different about an application on some clusters.
+
+    :param cluster: the name of the cluster; null is any.
+    :param labels: what the labels of the cluster must be; all must hold.
+    :param patches: parts of objects, which are named as in the manifest; what they hold replaces what is there, null takes it
+        away, and in lists of things with names each is changed by its own.
+    """
+
+    cluster: str | None = None
+    labels: list[LabelConstraint] | None = field(default=None, example=["location is DE"])
+    patches: list[dict[str, Any]] = field(secret=rewrite_manifest, validate=check_manifest, example=[_CONFIG_MAP])
+
+    def problem(self) -> str | None:
+        """Refuse an override that is meant for no cluster in particular."""
+        return None if self.cluster or self.labels else "An override names a cluster, or constraints on the labels of clusters."
+
+
 class ApplicationSpec(Record):
     """An application as its user declares it.
 
@@ -64,7 +117,13 @@ class ApplicationSpec(Record):
     :param backoff: by which the delay is multiplied for each failed attempt.
     :param backoff_delay: seconds between attempts.
     :param backoff_limit: attempts at most; -1 never gives up.
+    :param storage_migration: what becomes of the data in its volumes when it is moved: ``copy`` takes it along; with ``none``
+        the volumes begin empty.
     :param auto_cluster_create: whether a cluster may be created where none fits.
+    :param migration_strategy: ``create_first`` keeps the old copy until the new one is ready; ``delete_first`` never has two.
+    :param overrides: what is different on some clusters; later ones win.
+    :param tolerations: the taints of clusters that the application does not mind.
+    :param inputs: of the TOSCA template or the CSAR archive, by name.
     """
 
     manifest: list[dict[str, Any]] = field(secret=rewrite_manifest, validate=check_manifest, example=[_CONFIG_MAP])
@@ -79,8 +138,12 @@ class ApplicationSpec(Record):
     backoff: int = field(default=1, validate=at_least(0))
     backoff_delay: int = field(default=1, validate=at_least(0))
     backoff_limit: int = field(default=-1, validate=at_least(-1))
-    storage_migration: str = "none"
+    storage_migration: str = field(default="copy", validate=one_of("copy", "none"))
     auto_cluster_create: bool = False
+    migration_strategy: str = field(default="create_first", validate=one_of("create_first", "delete_first"))
+    overrides: list[Override] = field(factory=list)
+    tolerations: list[Toleration] = field(factory=list)
+    inputs: dict[str, Any] = field(factory=dict)
 
     def problem(self) -> str | None:
         """Refuse an application without a source, or an observer schema that does not fit the manifest."""
@@ -119,6 +182,22 @@ class ContainerHealth(Record):
     failed_pods: int = 0
 
 
+class VolumeCopy(Record):
+    """How far the data of a volume is on its way to another cluster.
+
+    :param claim: the PersistentVolumeClaim, in *namespace*.
+    :param state: ``pending``, ``copying``, ``copied`` or ``failed``.
+    :param bytes_done: of *bytes_total*, as far as they are known.
+    """
+
+    claim: str
+    namespace: str
+    state: str = field(default="pending", validate=one_of("pending", "copying", "copied", "failed"))
+    bytes_total: int = 0
+    bytes_done: int = 0
+    message: str | None = None
+
+
 class ApplicationStatus(Status):
     """What became of an application.
 
@@ -134,6 +213,9 @@ class ApplicationStatus(Status):
         there, and taken out when none is left.
     :param observed_generation: the ``metadata.generation`` that the application controller has fully acted upon: the state
         speaks of it. It stays behind while the application is moved, and while its cluster does not answer.
+    :param shutdown_attempts: how often it was asked to get ready to be stopped, since it was last running.
+    :param volumes: how the data of its volumes is moved, during a migration.
+    :param translated: a digest of the template that the manifest was made of.
     """
 
     state: ApplicationState = ApplicationState.PENDING
@@ -160,6 +242,9 @@ class ApplicationStatus(Status):
     migration_timeout: int = 0
     placed_on: list[ResourceRef] = field(factory=list)
     observed_generation: int = 0
+    shutdown_attempts: int = 0
+    volumes: list[VolumeCopy] = field(factory=list)
+    translated: str | None = None
 
 
 class ClusterBinding(Typed):
@@ -224,7 +309,12 @@ class ClusterCloudConstraints(Record):
 
 
 class ClusterSpec(Record):
-    """A cluster: an existing one by its kubeconfig, or one to create by its TOSCA template."""
+    """A cluster: an existing one by its kubeconfig, or one to create by its TOSCA template.
+
+    :param unschedulable: whether it takes no more applications (it is cordoned); those that are there stay.
+    :param drain: whether applications that may move leave it, as far as another cluster takes them.
+    :param taints: keep applications away that do not tolerate them.
+    """
 
     kubeconfig: dict[str, Any] = field(
         factory=dict,
@@ -242,6 +332,9 @@ class ClusterSpec(Record):
     backoff_delay: int = field(default=1, validate=at_least(0))
     backoff_limit: int = field(default=-1, validate=at_least(-1))
     auto_generated: bool = False
+    unschedulable: bool = False
+    drain: bool = False
+    taints: list[Taint] = field(factory=list)
 
     def problem(self) -> str | None:
         """Refuse a cluster that neither exists nor can be created."""
@@ -303,6 +396,13 @@ class ClusterStatus(Status):
 
     ``retries`` are the attempts left; ``cluster_id`` is its id at the infrastructure provider. ``observed_generation`` is the
     ``metadata.generation`` that the cluster controller has fully acted upon: the state speaks of it.
+
+    :param kubernetes_version: for example ``v1.31.2``.
+    :param capacity: of all nodes together, by resource, as Kubernetes writes it, for example ``{"cpu": "4", "memory": "8Gi"}``.
+    :param allocatable: the same, of what Pods may use on the nodes that take Pods.
+    :param requested: what the Pods on the cluster have asked for.
+    :param scheduled_retry: when a cluster in trouble is tried next.
+    :param cascade: of a cluster that is being deleted: whether its applications go as well, instead of elsewhere.
     """
 
     kube_controller_triggered: datetime | None = None
@@ -316,6 +416,12 @@ class ClusterStatus(Status):
     running_on: ResourceRef | None = None
     retries: int = 0
     observed_generation: int = 0
+    kubernetes_version: str | None = None
+    capacity: dict[str, str] = field(factory=dict)
+    allocatable: dict[str, str] = field(factory=dict)
+    requested: dict[str, str] = field(factory=dict)
+    scheduled_retry: datetime | None = None
+    cascade: bool = False
 
 
 @resource(api="kubernetes", plural="clusters", namespaced=True, actions={"binding": CloudBinding})
