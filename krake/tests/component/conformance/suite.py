@@ -63,11 +63,10 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Table:
-    """What is said of one kind: the sample, the fields that we add to those of the original, and what its requests do."""
+    """What is said of one kind: the sample, as the original writes it, and what its requests do."""
 
     kind: type[Resource]
     sample: str
-    added: frozenset[str]
     scenarios: list[Scenario]
 
     @property
@@ -101,8 +100,7 @@ def load_tables() -> dict[str, Table]:
         data = _read(f"kinds/{path.stem}")
         kind = KINDS[data["api"], data["kind"]]
         own = [each for each in common if _applies(each, kind)]
-        added = frozenset(["metadata.generation", "metadata.resource_version", *data.get("added", [])])
-        tables[data["kind"]] = Table(kind, data["sample"], added, own + _scenarios(data))
+        tables[data["kind"]] = Table(kind, data["sample"], own + _scenarios(data))
     return tables
 
 
