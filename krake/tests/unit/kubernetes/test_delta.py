@@ -15,7 +15,7 @@ from krake.ports.cluster import Identity, Object, ObjectType
 
 
 def declared(*manifest: dict[str, Any]) -> list[Declared]:
-    return declare(app(*manifest), lambda _: True, "default")
+    return declare(app(), [*manifest], lambda _: True, "default")
 
 
 def as_live(obj: Object) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def is_namespaced(type_: ObjectType) -> bool:
 
 
 def test_objects_get_the_default_namespace_and_the_marks_of_the_application() -> None:
-    (declared,) = declare(app(config_map(a="1")), is_namespaced, "shop")
+    (declared,) = declare(app(), [config_map(a="1")], is_namespaced, "shop")
     assert declared.identity == (ObjectType("v1", "ConfigMap"), "shop", "settings")
     metadata = declared.object["metadata"]
     assert metadata["namespace"] == "shop"
@@ -36,7 +36,7 @@ def test_objects_get_the_default_namespace_and_the_marks_of_the_application() ->
 
 
 def test_pods_are_marked_too_and_selectors_are_not() -> None:
-    (declared,) = declare(app(deployment()), is_namespaced, "default")
+    (declared,) = declare(app(), [deployment()], is_namespaced, "default")
     spec = declared.object["spec"]
     assert spec["template"]["metadata"]["labels"] == {"app": "echo", OWNER_LABEL: UID}
     assert spec["selector"] == {"matchLabels": {"app": "echo"}}
@@ -49,7 +49,7 @@ def test_pods_of_cron_jobs_are_marked() -> None:
         "metadata": {"name": "nightly"},
         "spec": {"jobTemplate": {"spec": {"template": {"spec": {}}}}},
     }
-    (declared,) = declare(app(cron), is_namespaced, "default")
+    (declared,) = declare(app(), [cron], is_namespaced, "default")
     template = declared.object["spec"]["jobTemplate"]
     assert template["metadata"]["labels"] == {OWNER_LABEL: UID}
     assert template["spec"]["template"]["metadata"]["labels"] == {OWNER_LABEL: UID}
@@ -58,14 +58,14 @@ def test_pods_of_cron_jobs_are_marked() -> None:
 def test_nobody_can_pass_an_object_off_as_another_application_s() -> None:
     forged = config_map()
     forged["metadata"]["labels"] = {OWNER_LABEL: "somebody-else", "app.kubernetes.io/managed-by": "Helm"}
-    (declared,) = declare(app(forged), is_namespaced, "default")
+    (declared,) = declare(app(), [forged], is_namespaced, "default")
     assert declared.object["metadata"]["labels"] == {OWNER_LABEL: UID, "app.kubernetes.io/managed-by": "Helm"}
 
 
 def test_what_the_cluster_maintains_is_left_out() -> None:
     exported = config_map()
     exported["metadata"] |= {"uid": "x", "resourceVersion": "7", "creationTimestamp": None, "managedFields": []}
-    (declared,) = declare(app({**exported, "status": {"phase": "x"}}), is_namespaced, "default")
+    (declared,) = declare(app(), [{**exported, "status": {"phase": "x"}}], is_namespaced, "default")
     assert declared.object["metadata"].keys() == {"name", "namespace", "labels", "annotations"}
     assert "status" not in declared.object
 
@@ -73,7 +73,7 @@ def test_what_the_cluster_maintains_is_left_out() -> None:
 def test_what_others_need_comes_first() -> None:
     kinds = ["Ingress", "Deployment", "Service", "ConfigMap", "CustomResourceDefinition", "Backup", "Namespace"]
     manifest = [{"apiVersion": "v1", "kind": kind, "metadata": {"name": "x"}} for kind in kinds]
-    declared = declare(app(*manifest), is_namespaced, "default")
+    declared = declare(app(), [*manifest], is_namespaced, "default")
     assert [each.identity.type.kind for each in declared] == [
         "Namespace", "CustomResourceDefinition", "ConfigMap", "Service", "Deployment", "Ingress", "Backup",
     ]  # fmt: skip
@@ -90,13 +90,13 @@ def test_what_others_need_comes_first() -> None:
 )
 def test_a_manifest_that_makes_no_sense_is_refused(manifest: list[dict[str, Any]], said: str) -> None:
     with pytest.raises(InvalidManifest, match=said):
-        declare(app(*manifest), is_namespaced, "default")
+        declare(app(), [*manifest], is_namespaced, "default")
 
 
 def test_the_same_name_in_two_namespaces_is_two_objects() -> None:
     first, second = config_map(), config_map()
     second["metadata"]["namespace"] = "other"
-    assert len({each.identity for each in declare(app(first, second), is_namespaced, "default")}) == 2
+    assert len({each.identity for each in declare(app(), [first, second], is_namespaced, "default")}) == 2
 
 
 def test_types_that_the_manifest_defines_are_known() -> None:
@@ -128,7 +128,7 @@ def test_any_manifest_is_declared_or_refused(kind: str, body: dict[str, Any], me
     item = {**body, "apiVersion": "v1", "kind": kind, "metadata": {**metadata, "name": "x"}}
     before = copy.deepcopy(item)
     try:
-        (declared,) = declare(app(item), is_namespaced, "default")
+        (declared,) = declare(app(), [item], is_namespaced, "default")
     except InvalidManifest:
         pass
     else:

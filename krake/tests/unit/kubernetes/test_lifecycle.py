@@ -26,7 +26,7 @@ REFUSED = Reason(code=ReasonCode.NO_SUITABLE_RESOURCE, message="No matching Kube
 
 
 def declared(*manifest: dict[str, Any]) -> list[Declared]:
-    return declare(app(*manifest), lambda _: True, "default")
+    return declare(app(), [*manifest], lambda _: True, "default")
 
 
 def outcome(verdict: Verdict, *, complete: bool = True, message: str | None = None) -> Outcome:

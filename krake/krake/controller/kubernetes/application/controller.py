@@ -3,10 +3,9 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from krake.adapters.kubernetes import connect
 from krake.client import Client
@@ -16,7 +15,8 @@ from krake.controller.kubernetes.application.desired import Declared, InvalidMan
 from krake.controller.kubernetes.application.events import tell, tell_of_drift
 from krake.controller.kubernetes.application.health import assess
 from krake.controller.kubernetes.application.lifecycle import Move, Outcome, Step
-from krake.controller.kubernetes.application.observe import addresses, observe, observer_schema
+from krake.controller.kubernetes.application.observe import observe
+from krake.controller.kubernetes.application.services import services_of
 from krake.controller.kubernetes.application.settings import ApplicationControllerConfig
 from krake.controller.kubernetes.application.site import Site
 from krake.controller.kubernetes.application.sites import Connect, Sites, fingerprint
@@ -193,20 +193,19 @@ class ApplicationController:
             message = "Applications of TOSCA templates and CSAR archives can not be created yet; declare a manifest."
             return app, _failure(ReasonCode.INVALID_TOSCA_MANIFEST, message), []
         try:
-            declared = await resolve(app, site)
+            declared = await resolve(app, app.spec.manifest, site)
         except InvalidManifest as error:
             return app, _failure(error.code, str(error)), []
         except Unsupported as error:
             return app, _failure(ReasonCode.UNSUPPORTED_RESOURCE, str(error)), []
         except Rejected as error:
             return app, _failure(ReasonCode.KUBERNETES_ERROR, str(error), passing=error.passing), []
-        schema = observer_schema(app.spec.manifest, app.spec.observer_schema)
         app = await add_finalizer(self._client, app, KUBERNETES_RESOURCES_DELETION, informer=self._applications)
-        app = await self._write(app, lifecycle.begin(app, declared, schema))
+        app = await self._write(app, lifecycle.begin(app, declared, [each.schema for each in declared]))
         site.follow(app.metadata.uid, app.key, {each.identity.type for each in declared})
         deployment = await deploy(app, site, declared)
         self._recorder.record(app, *tell_of_drift(app, deployment.corrected))
-        return app, _judge(app, site, declared, schema, deployment), declared
+        return app, _judge(app, site, deployment), deployment.declared
 
     async def _clean(self, app: Application, declared: list[Declared]) -> bool:
         """Delete what is left on clusters that the application has nothing to do with any more; true once nothing is."""
@@ -300,25 +299,19 @@ def build(config: ApplicationControllerConfig, client: Client) -> Parts:
     return ApplicationController(client, config).parts
 
 
-def _judge(
-    app: Application, site: Site, declared: list[Declared], schema: list[dict[str, Any]], deployment: Deployment
-) -> Outcome:
+def _judge(app: Application, site: Site, deployment: Deployment) -> Outcome:
+    declared = deployment.declared
     live = [deployment.live[each.identity] for each in declared if each.identity in deployment.live]
-    by_name = {_schema_key(item): item for item in schema}
-    observed = [observe(by_name[_schema_key(obj)], obj) for obj in live if _schema_key(obj) in by_name]
+    observed = [observe(each.schema, deployment.live[each.identity]) for each in declared if each.identity in deployment.live]
     problem = deployment.problem
     return Outcome(
         problem=problem,
         passing=not deployment.refused,
         complete=problem is None and not deployment.pending and len(live) == len(declared),
         health=assess(live, site.pods_of(app.metadata.uid)),
-        services=addresses(deployment.live, site.connection.host),
+        services=services_of((each.identity for each in declared), deployment.live, site.connection.host),
         observed=observed,
     )
-
-
-def _schema_key(item: Mapping[str, Any]) -> tuple[Any, Any, Any]:
-    return item["apiVersion"], item["kind"], item["metadata"]["name"]
 
 
 def _clusters_of(app: Application) -> Iterable[Key]:

@@ -1,7 +1,8 @@
 """Changes what is on a cluster."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from krake.controller.kubernetes.application.delta import compare, settle
 from krake.controller.kubernetes.application.desired import Declared, declare, defined_types, rank, types_of
@@ -16,12 +17,14 @@ from krake.ports.cluster import Conflict, Identity, Object, ObjectType, Rejected
 class Deployment:
     """What became of an attempt to make everything as declared.
 
+    :param declared: what was declared, together with what was found out about it.
     :param live: the declared objects that are there.
     :param pending: what Kubernetes is not done with, and has to be looked at again soon.
     :param corrected: what was there otherwise, or not at all, before it was applied.
     :param refused: whether something was rejected that will be rejected again.
     """
 
+    declared: list[Declared]
     live: dict[Identity, Object] = field(default_factory=dict)
     problems: list[Reason] = field(default_factory=list)
     pending: list[Identity] = field(default_factory=list)
@@ -37,20 +40,22 @@ class Deployment:
         return Reason(code=self.problems[0].code, message=" ".join(messages))
 
 
-async def resolve(app: Application, site: Site) -> list[Declared]:
+async def resolve(app: Application, manifest: Iterable[Mapping[str, Any]], site: Site) -> list[Declared]:
     """Return what should be on a cluster.
 
+    :param manifest: the objects of the application there.
     :raises InvalidManifest: the manifest can not be what its user means.
     :raises Unsupported: neither the cluster nor the manifest knows one of the types.
     """
-    known = defined_types(app.spec.manifest)
-    for type_ in types_of(app.spec.manifest):
+    manifest = list(manifest)
+    known = defined_types(manifest)
+    for type_ in types_of(manifest):
         try:
             known[type_] = await site.connection.is_namespaced(type_)
         except Unsupported:
             if type_ not in known:
                 raise
-    return declare(app, known.__getitem__, site.connection.default_namespace)
+    return declare(app, manifest, known.__getitem__, site.connection.default_namespace)
 
 
 async def deploy(app: Application, site: Site, declared: list[Declared]) -> Deployment:
@@ -60,7 +65,7 @@ async def deploy(app: Application, site: Site, declared: list[Declared]) -> Depl
 
     :raises Unreachable: the cluster does not answer.
     """
-    result = Deployment()
+    result = Deployment(declared)
     for each in declared:
         try:
             if (obj := await site.look(each.identity)) is not None:
@@ -68,7 +73,7 @@ async def deploy(app: Application, site: Site, declared: list[Declared]) -> Depl
         except Rejected:
             continue  # whether it may be written is found out by writing
     changes = compare(declared, result.live, recorded_of(app), site.settlements, app.metadata.uid)
-    defined = defined_types(app.spec.manifest)
+    defined = defined_types(each.object for each in declared)
     for each in changes.apply:
         await _apply(site, each, result, defined)
     left, problems = await remove(site, changes.remove, app.metadata.uid)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from krake.controller.kubernetes.application.observe import observer_schema
 from krake.data.kubernetes import Application
 from krake.data.metadata import ReasonCode
 from krake.data.secrets import marked_fields
@@ -46,16 +47,24 @@ class Declared:
 
     :param recorded: as its user declared it, with its namespace; what the status keeps.
     :param object: as it is sent to the cluster.
+    :param schema: which of its fields are observed.
     """
 
     identity: Identity
     recorded: dict[str, Any]
     object: dict[str, Any]
+    schema: dict[str, Any]
 
 
-def declare(app: Application, is_namespaced: Callable[[ObjectType], bool], default_namespace: str) -> list[Declared]:
+def declare(
+    app: Application,
+    manifest: Iterable[Mapping[str, Any]],
+    is_namespaced: Callable[[ObjectType], bool],
+    default_namespace: str,
+) -> list[Declared]:
     """Return what should be there, in the order of creation.
 
+    :param manifest: the objects of the application on the cluster in question.
     :raises InvalidManifest: an object is declared twice, or is none, or its secrets are not shown.
     """
     if hidden := marked_fields(app.spec):
@@ -63,7 +72,10 @@ def declare(app: Application, is_namespaced: Callable[[ObjectType], bool], defau
             f"The API does not show {hidden[0]} to this controller: its user needs the permission to get applications/secrets,"
             " or the API lacks the key that has sealed it."
         )
-    declared = [_declare_one(app, item, is_namespaced, default_namespace) for item in app.spec.manifest]
+    manifest = list(manifest)
+    schemas = observer_schema(manifest, app.spec.observer_schema)
+    pairs = zip(manifest, schemas, strict=True)
+    declared = [_declare_one(app, item, schema, is_namespaced, default_namespace) for item, schema in pairs]
     seen: set[Identity] = set()
     for each in declared:
         if each.identity in seen:
@@ -106,7 +118,11 @@ def recorded_identity(recorded: Mapping[str, Any]) -> Identity:
 
 
 def _declare_one(
-    app: Application, item: Mapping[str, Any], is_namespaced: Callable[[ObjectType], bool], default_namespace: str
+    app: Application,
+    item: Mapping[str, Any],
+    schema: dict[str, Any],
+    is_namespaced: Callable[[ObjectType], bool],
+    default_namespace: str,
 ) -> Declared:
     type_ = ObjectType(item["apiVersion"], item["kind"])
     metadata = {key: value for key, value in item["metadata"].items() if key not in _OF_THE_CLUSTER}
@@ -118,7 +134,7 @@ def _declare_one(
     else:
         namespace = None
     recorded = {**item, "metadata": metadata}
-    return Declared(Identity(type_, namespace, metadata["name"]), recorded, _mark(app, recorded))
+    return Declared(Identity(type_, namespace, metadata["name"]), recorded, _mark(app, recorded), schema)
 
 
 def _mark(app: Application, recorded: Mapping[str, Any]) -> dict[str, Any]:
