@@ -8,7 +8,6 @@ request for a custom resource.
 The result goes to the per-user cache, all or nothing; see :func:`build`.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -20,10 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from .apt import SOURCES, prepare_apt
+from .cache import cache_folder, only_one, say
 
 SOURCE_VERSION = "1.20.5+really1.20.2"
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
@@ -32,7 +33,6 @@ PACKAGES = ("golang-1.19-go", "rsync", "jq", "golang-github-modern-go-reflect2-d
 GOFLAGS = "-tags=providerless,dockerless"
 GOROOT = "usr/lib/go-1.19"
 REFLECT2 = "github.com/modern-go/reflect2"
-SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
 SCRATCH_BYTES = 4 * 10**9
 REPORT_EVERY = 30.0  # seconds between two signs of life in a long phase
 
@@ -45,12 +45,6 @@ def recipe_hash() -> str:
     """Name the recipe: another recipe has another name, a reworded comment does not."""
     recipe = json.dumps([SOURCE_VERSION, PROGRAMS, GOFLAGS, GOROOT, REFLECT2, platform.machine()])
     return hashlib.sha256(recipe.encode()).hexdigest()[:12]
-
-
-def cache_folder() -> Path:
-    """Return the folder of this user that holds the built binaries, the lock and the build log."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "krake" / "kubernetes"
 
 
 def find_built(cache: Path | None = None) -> Path | None:
@@ -86,7 +80,7 @@ def build(cache: Path | None = None) -> Path:
     if reason := why_not_buildable():
         raise BuildError(reason + ".")
     cache.mkdir(parents=True, exist_ok=True)
-    with _only_one(cache):
+    with only_one(cache / "build.lock", "building Kubernetes"):
         if found := find_built(cache):
             return found
         for stale in cache.glob("scratch-*"):  # of a build that was killed
@@ -98,14 +92,6 @@ def build(cache: Path | None = None) -> Path:
             return _Build(cache, scratch).run()
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-
-
-def derive_sources(text: str, *, deb822: bool) -> str:
-    """Rewrite one of the machine's apt source files so that it offers source packages beside the binary ones."""
-    if deb822:
-        return re.sub(r"(?im)^types:.*$", "Types: deb deb-src", text)
-    lines = [line for line in text.splitlines() if line.startswith(("deb ", "deb\t"))]
-    return "".join(f"{line}\ndeb-src{line[3:]}\n" for line in lines)
 
 
 def choose_version(showsrc: str) -> str:
@@ -126,25 +112,6 @@ def choose_version(showsrc: str) -> str:
     )
 
 
-@contextmanager
-def _only_one(cache: Path) -> Iterator[None]:
-    with (cache / "build.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            _say(f"another run (process {lock.read().strip() or '?'}) is building Kubernetes; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 @dataclass
 class _Build:
     cache: Path
@@ -157,10 +124,10 @@ class _Build:
         return self.cache / "build.log"
 
     def run(self) -> Path:
-        _say(f"Building Kubernetes {SOURCE_VERSION} into {self.cache}, once; it takes 4 to 9 minutes (log: {self.log})")
+        say(f"Building Kubernetes {SOURCE_VERSION} into {self.cache}, once; it takes 4 to 9 minutes (log: {self.log})")
         self.log.write_text("")
         self._enter("reading the package lists")
-        apt = self._prepare_apt()
+        apt = prepare_apt(self.scratch)
         self._call(["apt-get", *apt, "update"])
         version = choose_version(self._call(["apt-cache", *apt, "showsrc", "kubernetes"]))
         self._provide_toolchain(apt)
@@ -172,28 +139,6 @@ class _Build:
         binaries = self._compile(tree)
         self._enter("publishing")
         return self._publish(binaries, version)
-
-    def _prepare_apt(self) -> list[str]:
-        """Point apt at source files, lists and caches of its own, so that the machine's settings stay untouched."""
-        parts = self.scratch / "sources.d"
-        for folder in (parts, self.scratch / "lists" / "partial", self.scratch / "archives" / "partial"):
-            folder.mkdir(parents=True)
-        for path in SOURCES:
-            if path.is_file():
-                text = derive_sources(path.read_text(), deb822=path.suffix == ".sources")
-                (parts / f"machine{path.suffix}").write_text(text)
-        options = {
-            "APT::Get::Assume-Yes": "true",
-            "Dir::Etc::sourcelist": "/dev/null",
-            "Dir::Etc::sourceparts": parts,
-            "Dir::State::lists": self.scratch / "lists",
-            "Dir::Cache": self.scratch,
-            "Dir::Cache::archives": self.scratch / "archives",
-            "Acquire::Retries": 3,
-            "DPkg::Lock::Timeout": 120,
-            "Acquire::http::Timeout": 60,
-        }
-        return [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
 
     def _provide_toolchain(self, apt: Sequence[str]) -> None:
         """Install what the build needs (root), or unpack what is not installed into the scratch folder."""
@@ -259,12 +204,12 @@ class _Build:
         (staged / "build.json").write_text(json.dumps(facts) + "\n")
         folder = self.cache / f"{version}-{recipe_hash()}"
         staged.rename(folder)  # all or nothing
-        _say(f"[{self._elapsed()}] built: {folder}")
+        say(f"[{self._elapsed()}] built: {folder}")
         return folder
 
     def _enter(self, phase: str) -> None:
         self.phase = phase
-        _say(f"[{self._elapsed()}] {phase}")
+        say(f"[{self._elapsed()}] {phase}")
         with self.log.open("a") as log:
             log.write(f"\n=== {phase}\n")
 
@@ -305,6 +250,6 @@ class _Build:
             try:
                 process.wait(REPORT_EVERY)
             except subprocess.TimeoutExpired:
-                _say(f"[{self._elapsed()}] still {self.phase}")
+                say(f"[{self._elapsed()}] still {self.phase}")
             else:
                 return

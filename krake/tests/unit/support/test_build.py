@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from realkube import build
+from realkube.apt import derive_sources
 from realkube.binaries import NotBuilt, Unavailable, find
-from realkube.build import BuildError, choose_version, derive_sources
+from realkube.build import BuildError, choose_version
 from realkube.existing import find_existing
 
 DEB822 = """\
