@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from unit.kubernetes.applications import config_map, deployment
 
-from krake.controller.kubernetes.application.observe import address_of, observe, observer_schema
+from krake.controller.kubernetes.application.observe import observe, observer_schema
 from krake.data.manifests import observer_schema_problem
 
 
@@ -54,22 +53,6 @@ def test_what_is_not_there_is_not_observed() -> None:
     live = deployment()
     (container, _) = observe(schema, live)["spec"]["template"]["spec"]["containers"]
     assert container == {"name": "echo", "image": "x"}
-
-
-@pytest.mark.parametrize(
-    ("found", "address"),
-    [
-        (service(type="NodePort", ports=[{"port": 80, "nodePort": 30007}]), "10.0.0.1:30007"),
-        (service(type="ClusterIP", ports=[{"port": 80}]), None),
-        (service(type="ExternalName"), None),
-        (service(type="LoadBalancer", ports=[{"port": 80, "nodePort": 30007}]), "<pending>:80"),
-        (service({"loadBalancer": {"ingress": [{"ip": "9.9.9.9"}]}}, type="LoadBalancer", ports=[{"port": 80}]), "9.9.9.9:80"),
-        (service({"loadBalancer": {"ingress": [{"hostname": "lb.x"}]}}, type="LoadBalancer", ports=[{"port": 80}]), "lb.x:80"),
-        (service(type="LoadBalancer"), "<pending>:<pending>"),
-    ],
-)
-def test_addresses_of_services(found: dict[str, Any], address: str | None) -> None:
-    assert address_of(found, "10.0.0.1") == address
 
 
 json = st.recursive(

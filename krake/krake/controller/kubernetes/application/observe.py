@@ -1,14 +1,12 @@
-"""What the status tells about the objects on the cluster: the fields that are observed, and where the services are."""
+"""What the status tells about the objects on the cluster: the fields that are observed. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from krake.data.manifests import MAX_LENGTH, MIN_LENGTH
-from krake.ports.cluster import Identity, Object, ObjectType
+from krake.ports.cluster import Object
 
 CURRENT_LENGTH = "observer_schema_list_current_length"
-PENDING = "<pending>"
-SERVICE = ObjectType("v1", "Service")
 
 
 def observer_schema(manifest: Iterable[Mapping[str, Any]], given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -28,28 +26,6 @@ def observe(schema: Mapping[str, Any], live: Object) -> dict[str, Any]:
         "kind": schema["kind"],
         "metadata": {**_observe(_without_name(schema["metadata"]), live["metadata"]), "name": live["metadata"]["name"]},
     }
-
-
-def address_of(service: Object, host: str) -> str | None:
-    """Where a service is reached from outside of its cluster, as ``host:port``; ``None`` if it is not.
-
-    :param host: of the API server of the cluster.
-    """
-    spec = service.get("spec") or {}
-    port = (spec.get("ports") or [{}])[0]
-    if spec.get("type") == "LoadBalancer":
-        ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or [{}]
-        return f"{ingress[0].get('ip') or ingress[0].get('hostname') or PENDING}:{port.get('port') or PENDING}"
-    return f"{host}:{port['nodePort']}" if port.get("nodePort") else None
-
-
-def addresses(live: Mapping[Identity, Object], host: str) -> dict[str, str]:
-    """Where the services among some objects are, by name."""
-    found: dict[str, str] = {}
-    for identity, obj in live.items():
-        if identity.type == SERVICE and (address := address_of(obj, host)) is not None:
-            found[identity.name] = address
-    return found
 
 
 def _name_of(item: Mapping[str, Any]) -> tuple[Any, Any, Any]:
