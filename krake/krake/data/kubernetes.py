@@ -19,6 +19,7 @@ from krake.data.manifests import (
 )
 from krake.data.metadata import Metadata, Reason, ResourceRef, Status
 from krake.data.names import at_least, each_of, one_of
+from krake.data.overrides import Override, overrides_problem
 from krake.data.record import Record, Typed, field
 
 _CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "greeting"}, "data": {"text": "hello"}}
@@ -82,24 +83,6 @@ class Toleration(Record):
         return None
 
 
-class Override(Record):
-    """What is different about an application on some clusters.
-
-    :param cluster: the name of the cluster; null is any.
-    :param labels: what the labels of the cluster must be; all must hold.
-    :param patches: parts of objects, which are named as in the manifest; what they hold replaces what is there, null takes it
-        away, and in lists of things with names each is changed by its own.
-    """
-
-    cluster: str | None = None
-    labels: list[LabelConstraint] | None = field(default=None, example=["location is DE"])
-    patches: list[dict[str, Any]] = field(secret=rewrite_manifest, validate=check_manifest, example=[_CONFIG_MAP])
-
-    def problem(self) -> str | None:
-        """Refuse an override that is meant for no cluster in particular."""
-        return None if self.cluster or self.labels else "An override names a cluster, or constraints on the labels of clusters."
-
-
 class ApplicationSpec(Record):
     """An application as its user declares it.
 
@@ -146,10 +129,12 @@ class ApplicationSpec(Record):
     inputs: dict[str, Any] = field(factory=dict)
 
     def problem(self) -> str | None:
-        """Refuse an application without a source, or an observer schema that does not fit the manifest."""
+        """Refuse an application without a source, or with an observer schema or overrides that do not fit the manifest."""
         if not (self.manifest or self.tosca or self.csar):
             return "The application should be defined by a manifest file, a TOSCA template or a CSAR file."
-        return observer_schema_problem(self.observer_schema, self.manifest) if self.manifest else None
+        if not self.manifest:
+            return None
+        return observer_schema_problem(self.observer_schema, self.manifest) or overrides_problem(self.overrides, self.manifest)
 
 
 class ApplicationState(Enum):
@@ -186,12 +171,16 @@ class VolumeCopy(Record):
     """How far the data of a volume is on its way to another cluster.
 
     :param claim: the PersistentVolumeClaim, in *namespace*.
+    :param job: the name of the objects that copy it, on both clusters.
+    :param target: where it is copied to.
     :param state: ``pending``, ``copying``, ``copied`` or ``failed``.
     :param bytes_done: of *bytes_total*, as far as they are known.
     """
 
     claim: str
     namespace: str
+    job: str = ""
+    target: str = ""
     state: str = field(default="pending", validate=one_of("pending", "copying", "copied", "failed"))
     bytes_total: int = 0
     bytes_done: int = 0

@@ -73,7 +73,7 @@ def test_what_the_cluster_maintains_is_left_out() -> None:
 def test_what_others_need_comes_first() -> None:
     kinds = ["Ingress", "Deployment", "Service", "ConfigMap", "CustomResourceDefinition", "Backup", "Namespace"]
     manifest = [{"apiVersion": "v1", "kind": kind, "metadata": {"name": "x"}} for kind in kinds]
-    declared = declare(app(), [*manifest], is_namespaced, "default")
+    declared = declare(app(), manifest, is_namespaced, "default")
     assert [each.identity.type.kind for each in declared] == [
         "Namespace", "CustomResourceDefinition", "ConfigMap", "Service", "Deployment", "Ingress", "Backup",
     ]  # fmt: skip
@@ -90,7 +90,7 @@ def test_what_others_need_comes_first() -> None:
 )
 def test_a_manifest_that_makes_no_sense_is_refused(manifest: list[dict[str, Any]], said: str) -> None:
     with pytest.raises(InvalidManifest, match=said):
-        declare(app(), [*manifest], is_namespaced, "default")
+        declare(app(*manifest), manifest, is_namespaced, "default")
 
 
 def test_the_same_name_in_two_namespaces_is_two_objects() -> None:
