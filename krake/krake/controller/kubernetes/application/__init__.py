@@ -1,7 +1,8 @@
 """Keeps applications on their clusters as they are declared.
 
-Pure: ``desired`` is what should be there, ``delta`` how that differs from what is, ``observe`` what is told about it,
-``health`` what the Pods say, and ``lifecycle`` what to do next and what to write about it. ``site`` is all that is known of
-one cluster, ``sites`` are all of them, ``deploy`` changes what is there, and ``controller`` puts it together. The rooms for
-the hooks ``complete`` and ``shutdown``, and for the translation of TOSCA templates, are here.
+Pure: ``desired`` is what should be there, ``delta`` how that differs from what is, ``observe`` and ``services`` what is told
+about it, ``health`` what the Pods say, and ``lifecycle`` what to do next and what to write about it. ``site`` is all that is
+known of one cluster, ``sites`` are all of them, and ``deploy`` changes what is there. ``placing``, ``moving``, ``leaving`` do
+what is next, by means of the ``workplace`` that they share, and ``controller`` has them do it. ``hooks`` are by which
+applications tell of their end, and are asked to prepare for it.
 """

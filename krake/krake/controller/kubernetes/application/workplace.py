@@ -1,0 +1,112 @@
+"""What all work on applications shares: the API, where everything is written down, and the ways into the clusters."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from krake.client import Client
+from krake.controller.kubernetes.application import lifecycle
+from krake.controller.kubernetes.application.events import tell
+from krake.controller.kubernetes.application.settings import ApplicationControllerConfig
+from krake.controller.kubernetes.application.site import Site
+from krake.controller.kubernetes.application.sites import Sites
+from krake.controller.runtime import Informer, Recorder, Result, patch_status
+from krake.data.kubernetes import Application, ApplicationStatus, Cluster, ClusterBinding
+from krake.data.metadata import Key, Reason, ReasonCode, ResourceRef
+from krake.data.secrets import without_secrets
+from krake.lib.backoff import Backoff
+from krake.ports.cluster import Unreachable
+
+ATTEMPTS = Backoff(1.0, 60.0)
+"""Between attempts at what a cluster refuses; whatever changes leads to another one at once."""
+PENDING = 0.5
+"""Seconds until another look at what Kubernetes is not done with."""
+WORK_LIMIT = 120.0
+"""Seconds that the work on one application may take at once."""
+
+
+class Away(Exception):
+    """A cluster can not be worked on now; the application is called for as soon as it can be.
+
+    :param problem: why; ``None`` if that is just being found out.
+    """
+
+    def __init__(self, problem: str | None) -> None:
+        super().__init__(problem)
+        self.reason = Reason(code=ReasonCode.CLUSTER_NOT_REACHABLE, message=problem) if problem else None
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What all work on applications shares."""
+
+    client: Client
+    config: ApplicationControllerConfig
+    clock: Callable[[], datetime]
+    recorder: Recorder
+    applications: Informer[Application]
+    clusters: Informer[Cluster]
+    sites: Sites
+    attempts: dict[Key, int] = field(default_factory=dict)
+
+    def retry(self, key: Key) -> Result:
+        """Return when to try again what has failed."""
+        self.attempts[key] = self.attempts.get(key, 0) + 1
+        return Result(ATTEMPTS.delay(self.attempts[key], random.uniform(0.2, 1.0)))
+
+    async def write(self, app: Application, status: ApplicationStatus) -> Application:
+        """Write what differs, and tell what is worth it; returns the application as stored."""
+        if status.reason is not None and status.reason != app.status.reason:
+            # Kubernetes quotes what it does not like.
+            message = without_secrets(status.reason.message, app.spec)
+            status = replace(status, reason=replace(status.reason, message=message))
+        after = await patch_status(self.client, app, status, informer=self.applications)
+        self.recorder.record(after, *tell(app, after))
+        return after
+
+    async def write_owners(self, app: Application) -> Application:
+        """Make the clusters in use the owners of an application."""
+        owners = lifecycle.owners_of(app)
+        if owners == app.metadata.owners:
+            return app
+        metadata = {"owners": [owner.serialize() for owner in owners], "resource_version": app.metadata.resource_version}
+        app = await self.client.patch(Application, app.key, {"metadata": metadata})
+        self.applications.expect(app.key, app.metadata.resource_version)
+        return app
+
+    async def bind(self, app: Application, cluster: ResourceRef) -> None:
+        """Hand an application over to a cluster."""
+        bound = await self.client.act(Application, app.key, "binding", ClusterBinding(cluster=cluster))
+        self.applications.expect(bound.key, bound.metadata.resource_version)
+
+    def find(self, place: ResourceRef, key: Key) -> Cluster | None:
+        """Return a cluster that an application may be on."""
+        # A status can name any cluster, but nobody works by means of their applications on the clusters of others.
+        return self.clusters.get(place.key) if place.namespace == key.namespace else None
+
+    @contextmanager
+    def at(self, place: ResourceRef, key: Key) -> Iterator[Site]:
+        """Work on a cluster. Raises `Away`, also where the cluster stops to answer meanwhile."""
+        site = self._open(place, key)
+        if not site.enter(key):
+            raise Away(site.problem)
+        try:
+            yield site
+        except Unreachable as error:
+            site.lose(error)
+            raise Away(str(error)) from error
+        finally:
+            site.leave()
+
+    def _open(self, place: ResourceRef, key: Key) -> Site:
+        cluster = self.find(place, key)
+        if cluster is None:
+            raise Away(f"There is no {place} (any more) in the namespace of the application.")
+        if not cluster.spec.kubeconfig:
+            raise Away(f"{place} can not be reached before it has a kubeconfig.")
+        try:
+            return self.sites.open(cluster)
+        except Unreachable as error:
+            raise Away(str(error)) from None
