@@ -91,10 +91,10 @@ def bind_application(app: Application, body: ClusterBinding, situation: Situatio
     _check_target(app, "cluster", body.cluster, situation)
     status = replace(app.status, kube_controller_triggered=situation.now)
     if status.scheduled_to == body.cluster:
-        return with_status(_own(app, None, body.cluster, status.running_on), status)
+        return with_status(_own(app, None, body.cluster), status)
     previous = status.scheduled_to
     status = replace(status, scheduled=situation.now, scheduled_to=body.cluster)
-    return with_status(_own(app, previous, body.cluster, status.running_on), status)
+    return with_status(_own(app, previous, body.cluster, status.running_on, *status.placed_on), status)
 
 
 @action(Cluster, "binding", target="cloud")
@@ -112,7 +112,7 @@ def bind_magnum_cluster(cluster: MagnumCluster, body: MagnumClusterBinding, situ
     status = replace(cluster.status, project=body.project, template=body.template)
     if status == cluster.status and body.project in cluster.metadata.owners:
         return cluster
-    return with_status(_own(cluster, cluster.status.project, body.project, None), status)
+    return with_status(_own(cluster, cluster.status.project, body.project), status)
 
 
 def _check_target(bound: Resource, field: str, target: ResourceRef, situation: Situation) -> None:
@@ -133,9 +133,12 @@ def _check_target(bound: Resource, field: str, target: ResourceRef, situation: S
         raise refused(409, f"{target} is being deleted; nothing can be bound to it.")
 
 
-def _own(bound: R, previous: ResourceRef | None, target: ResourceRef, running_on: ResourceRef | None) -> R:
-    """Make *target* an owner instead of *previous*, which stays one as long as the object still runs there."""
-    dropped = previous if previous not in (target, running_on) else None
+def _own(bound: R, previous: ResourceRef | None, target: ResourceRef, *places: ResourceRef | None) -> R:
+    """Make *target* an owner instead of *previous*, which stays one as long as the object has something there.
+
+    :param places: where the object has something.
+    """
+    dropped = previous if previous not in (target, *places) else None
     owners = [owner for owner in bound.metadata.owners if dropped is None or owner != dropped]
     if target not in owners:
         owners.append(target)

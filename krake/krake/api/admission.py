@@ -6,12 +6,13 @@ from typing import Any, TypeVar
 
 from krake.api.lifecycle import with_status
 from krake.data.kinds import Resource
-from krake.data.kubernetes import Application, ApplicationState
+from krake.data.kubernetes import Application, ApplicationState, Cluster
 
 Prepare = Callable[[Any], Resource]
 P = TypeVar("P", bound=Prepare)
 
 _BEFORE_DELETION: dict[type[Resource], Prepare] = {}
+_CASCADES: dict[type[Resource], Prepare] = {}
 
 
 def before_deletion(kind: type[Resource]) -> Callable[[P], P]:
@@ -24,9 +25,33 @@ def before_deletion(kind: type[Resource]) -> Callable[[P], P]:
     return register
 
 
+def on_cascade(kind: type[Resource]) -> Callable[[P], P]:
+    """Register what happens to objects of *kind* when all that depends on them is to be deleted as well.
+
+    Of other kinds it is always deleted.
+    """
+
+    def register(prepare: P) -> P:
+        _CASCADES[kind] = prepare
+        return prepare
+
+    return register
+
+
+def offers_cascade(kind: type[Resource]) -> bool:
+    """Whether it can be chosen what becomes of that which depends on an object of a kind."""
+    return kind in _CASCADES
+
+
 def prepare_deletion(record: Resource) -> Resource:
     """Return *record* as it is to be when its deletion begins."""
     prepare = _BEFORE_DELETION.get(type(record))
+    return record if prepare is None else prepare(record)
+
+
+def prepare_cascade(record: Resource) -> Resource:
+    """Return *record* as it is to be when all that depends on it is to be deleted as well."""
+    prepare = _CASCADES.get(type(record))
     return record if prepare is None else prepare(record)
 
 
@@ -36,3 +61,9 @@ def wait_for_shutdown(app: Application) -> Application:
     if "shutdown" not in app.spec.hooks:
         return app
     return with_status(app, replace(app.status, state=ApplicationState.WAITING_FOR_CLEANING))
+
+
+@on_cascade(Cluster)
+def give_up_applications(cluster: Cluster) -> Cluster:
+    """The applications of a cluster that is deleted go elsewhere, unless they are to go as well."""
+    return cluster if cluster.status.cascade else with_status(cluster, replace(cluster.status, cascade=True))

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from krake.api import lifecycle
 from krake.api.actions import is_bound_to
-from krake.api.admission import prepare_deletion
+from krake.api.admission import prepare_cascade, prepare_deletion
 from krake.api.cache import Cache
 from krake.api.items import Item
 from krake.api.lifecycle import Outcome
@@ -34,14 +34,16 @@ class Deletions:
         """Remove an object, whatever belongs to it. Raises Problem."""
         return await self._writer.change(kind, key, lambda item: lifecycle.remove(item.record, self._now()))
 
-    async def request(self, kind: type[Resource], key: Key) -> Item:
+    async def request(self, kind: type[Resource], key: Key, *, cascade: bool = False) -> Item:
         """Remove an object if nothing stands against it, or begin its deletion; returns it as it is after that.
 
+        :param cascade: whether all that depends on it is to be deleted, too, where that can be chosen; it can be asked for later,
+            but not taken back.
         :raises Problem: there is no such object, or other writers are always faster.
         """
         if not is_bound_to(kind):
             return await self._go_on(kind, key)
-        marked = await self._writer.change(kind, key, lambda item: self._delete(item.record, needed=True))
+        marked = await self._writer.change(kind, key, lambda item: self._delete(item.record, needed=True, cascade=cascade))
         if lifecycle.is_held(marked.record):
             return marked
         try:
@@ -61,8 +63,9 @@ class Deletions:
 
         return await self._writer.change(kind, key, decide)
 
-    def _delete(self, record: Resource, *, needed: bool) -> Outcome:
+    def _delete(self, record: Resource, *, needed: bool, cascade: bool = False) -> Outcome:
         outcome = lifecycle.delete(record, self._now(), needed=needed)
-        if outcome.removed or record.metadata.deleted is not None:
+        if outcome.removed:
             return outcome
-        return replace(outcome, record=prepare_deletion(outcome.record))
+        after = outcome.record if record.metadata.deleted is not None else prepare_deletion(outcome.record)
+        return replace(outcome, record=prepare_cascade(after) if cascade else after)

@@ -136,7 +136,10 @@ class Handlers:
 
     async def delete(self, request: web.Request, key: Key) -> web.Response:
         """``DELETE`` of an object."""
-        delete = self._deletions.force if is_set(request.query, "force") else self._deletions.request
+        if is_set(request.query, "force"):
+            delete = self._deletions.force
+        else:
+            delete = partial(self._deletions.request, cascade=is_set(request.query, "cascade"))
         with self._awaited_state(request) as state:
             item = await delete(self._kind, key)
             if state is not None:

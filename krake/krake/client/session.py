@@ -131,9 +131,12 @@ class Client:
         """
         return _restore(kind, await self._call(wire.patch(kind.definition, *key, changes, subresource=subresource)))
 
-    async def delete(self, kind: type[R], key: Key, *, force: bool = False) -> R | None:
-        """Ask for the deletion of an object; returns it as it is now, if the API says."""
-        body = await self._call(wire.delete(kind.definition, *key, force=force))
+    async def delete(self, kind: type[R], key: Key, *, force: bool = False, cascade: bool = False) -> R | None:
+        """Ask for the deletion of an object; returns it as it is now, if the API says.
+
+        :param cascade: of a cluster: delete its applications as well, instead of moving them elsewhere.
+        """
+        body = await self._call(wire.delete(kind.definition, *key, force=force, cascade=cascade))
         return None if body is None else _restore(kind, body)
 
     async def act(self, kind: type[R], key: Key, action: str, body: Record | None = None) -> R:

@@ -184,9 +184,13 @@ def patch(
     return _sending("PATCH", object_path(route, namespace, name, subresource), changes, MERGE_PATCH)
 
 
-def delete(route: Routed, namespace: str | None, name: str, *, force: bool = False) -> Request:
-    """Ask for the deletion of an object; *force* removes it at once and leaves behind what belongs to it."""
-    return _asking("DELETE", object_path(route, namespace, name), _query(force="True" if force else None))
+def delete(route: Routed, namespace: str | None, name: str, *, force: bool = False, cascade: bool = False) -> Request:
+    """Ask for the deletion of an object; *force* removes it at once and leaves behind what belongs to it.
+
+    :param cascade: of a cluster: delete its applications as well, instead of moving them elsewhere.
+    """
+    query = _query(force="True" if force else None, cascade="True" if cascade else None)
+    return _asking("DELETE", object_path(route, namespace, name), query)
 
 
 def act(route: Routed, namespace: str | None, name: str, action: str, body: Mapping[str, Any] | None = None) -> Request:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from krake.api.actions import ACTIONS
+from krake.api.admission import offers_cascade
 from krake.api.handlers import states_of
 from krake.api.openapi.answers import JSON, answer_of, content, problems
 from krake.api.openapi.samples import sample_of
@@ -52,6 +53,7 @@ PARAMETERS: dict[str, Any] = {
         ),
         ("continue", "Go on where the list ended that gave this token.", {"type": "string"}),
         ("force", "Remove the object at once, and leave behind what belongs to it.", _FLAG),
+        ("cascade", "Delete what runs there as well, instead of moving it elsewhere.", _FLAG),
     )
 } | {
     name: {
@@ -141,7 +143,7 @@ class Operations:
     def _delete(self) -> dict[str, Any]:
         return {
             "summary": f"Delete {_a(self._kind)}",
-            "parameters": ("force",),
+            "parameters": ("force", "cascade") if offers_cascade(self._kind) else ("force",),
             "responses": self._answers("The object as it is now, or as it was last.", 409),
         }
 

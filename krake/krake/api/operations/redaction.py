@@ -3,7 +3,18 @@
 from urllib.parse import parse_qsl, quote
 
 _HARMLESS = frozenset(
-    ("watch", "heartbeat", "resource_version", "bookmarks", "limit", "continue", "label_selector", "blocking", "force")
+    (
+        "watch",
+        "heartbeat",
+        "resource_version",
+        "bookmarks",
+        "limit",
+        "continue",
+        "label_selector",
+        "blocking",
+        "force",
+        "cascade",
+    )
 )
 _LONGEST = 1024
 
