@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 OWNER_LABEL = "krake.cloud/application-uid"
 """Label of every object that Krake makes, and of the Pods of its workloads: the uid of the application."""
+COPY_LABEL = "krake.cloud/volume-copy"
+"""Label of the objects, and their Pods, that only copy the volumes of an application; they are no part of it."""
 FIELD_MANAGER = "krake"
 """The name under which Kubernetes records which fields were declared through Krake."""
 
@@ -163,6 +165,17 @@ class KubernetesCluster(Protocol):
 
     async def get(self, identity: Identity) -> Object | None:
         """The object, whosever it is; ``None`` if there is none, or no such type."""
+        ...
+
+    async def change(self, identity: Identity, patch: Mapping[str, Any]) -> Object | None:
+        """Merge *patch* (RFC 7396) into an object, whosever it is, and return what it is now; ``None`` if there is none.
+
+        The next `apply` takes back what it declares itself.
+        """
+        ...
+
+    async def last_report(self, pod: Identity) -> Object:
+        """The JSON object on the last line that the only container of a Pod has written; empty if that can not be had."""
         ...
 
     async def delete(self, identity: Identity, owner: str) -> bool:

@@ -7,11 +7,12 @@ from typing import Any
 from krake.adapters.kubernetes.access import Access
 from krake.adapters.kubernetes.apply import belongs, check_owner, is_leaving, with_merge_keys
 from krake.adapters.kubernetes.discovery import Discovery
-from krake.adapters.kubernetes.transport import APPLY_PATCH, NotFound, Transport, garbage
+from krake.adapters.kubernetes.transport import APPLY_PATCH, MERGE_PATCH, NotFound, Transport, garbage
 from krake.adapters.kubernetes.watch import Watch
 from krake.ports.cluster import (
     FIELD_MANAGER,
     OWNER_LABEL,
+    ClusterError,
     Conflict,
     Identity,
     Object,
@@ -23,6 +24,8 @@ from krake.ports.cluster import (
 )
 
 NODE = ObjectType("v1", "Node")
+CHANGES = "krake-changes"
+"""Fields that are changed beside what is declared are not Krake's declared ones: else the next apply would take them away."""
 
 
 def connect(kubeconfig: Mapping[str, Any], *, timeout: float = 10.0, node_interval: int = 5) -> "Connection":
@@ -87,6 +90,20 @@ class Connection:
         except Unsupported:
             return None
         return await self._read(place.path(identity))
+
+    async def change(self, identity: Identity, patch: Mapping[str, Any]) -> Object | None:
+        path = (await self._discovery.find(identity.type)).path(identity)
+        try:
+            return self._checked(await self._transport.call("PATCH", path, {"fieldManager": CHANGES}, patch, MERGE_PATCH))
+        except NotFound:
+            return None
+
+    async def last_report(self, pod: Identity) -> Object:
+        path = (await self._discovery.find(pod.type)).path(pod)
+        try:
+            return await self._transport.call("GET", f"{path}/log", {"tailLines": "1"})
+        except ClusterError:
+            return {}
 
     async def delete(self, identity: Identity, owner: str) -> bool:
         existing = await self.get(identity)

@@ -14,6 +14,7 @@ from krake.adapters.kubernetes.access import Access
 from krake.ports.cluster import Conflict, Rejected, Unreachable
 
 APPLY_PATCH = "application/apply-patch+yaml"
+MERGE_PATCH = "application/merge-patch+json"
 LARGEST_ANSWER = 128 * 1024 * 1024
 LARGEST_EVENT = 16 * 1024 * 1024
 CONNECTIONS = 64
