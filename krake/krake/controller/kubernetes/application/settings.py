@@ -66,7 +66,7 @@ class ShutdownHookConfig(Record):
 
 
 class HooksConfig(Record):
-    """The hooks, which are not in use yet."""
+    """The hooks."""
 
     complete: CompleteHookConfig = field(factory=CompleteHookConfig)
     shutdown: ShutdownHookConfig = field(factory=ShutdownHookConfig)
