@@ -1,7 +1,7 @@
 """The calls that ask applications to get ready to be stopped.
 
 A call is ``PUT /shutdown``, without a body, to the service called ``shutdown`` of the application itself, as its cluster says
-where that is: whatever stands in the status, users may have written. Redirects are not followed, and answers not read.
+where that is: whatever stands in the status, users may have written.
 """
 
 import asyncio
@@ -9,19 +9,14 @@ import hashlib
 import hmac
 import logging
 import random
-import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, NamedTuple, Self
-from urllib.parse import urlsplit
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
-
+from krake.adapters.shutdown import CallFailed, put
 from krake.controller.kubernetes.application.desired import recorded_identity
 from krake.controller.kubernetes.application.hooks.shutdown import SHUTDOWN
 from krake.controller.kubernetes.application.services import PENDING, SERVICE, ports_of
@@ -33,16 +28,10 @@ from krake.ports.cluster import ClusterError, Object, Unreachable, owner_of
 
 TIMESTAMP, DEADLINE, SIGNATURE = "Krake-Timestamp", "Krake-Deadline", "Krake-Signature"
 PATH = "/shutdown"
-CALL_LIMIT = 10.0
-"""Seconds that a call may take."""
 REPEATS = Backoff(1.0, 10.0)
 """Between calls of one attempt that do not get through."""
 
 log = logging.getLogger(__name__)
-
-
-class NotAsked(Exception):
-    """The application could not be asked; the message is one sentence that says why."""
 
 
 def sign(token: str, timestamp: int, deadline: int) -> str:
@@ -124,7 +113,7 @@ class ShutdownCalls:
                     try:
                         await ask(app, site, self._clock())
                         return self._note(app, None)
-                    except NotAsked as error:
+                    except CallFailed as error:
                         failures += 1
                         self._note(app, str(error))
                     except Unreachable as error:
@@ -146,37 +135,34 @@ class ShutdownCalls:
 async def ask(app: Application, site: Site, now: datetime) -> None:
     """Ask an application once.
 
-    :raises NotAsked: it did not accept.
+    :raises CallFailed: it did not accept.
     :raises Unreachable: its cluster does not answer.
     """
     token, deadline = app.status.shutdown_token, app.status.shutdown_grace_period
     if not token or deadline is None:
-        raise NotAsked("It has no token to answer with yet.")
+        raise CallFailed("It has no token to answer with yet.")
     service = await _find_service(app, site)
     timestamp, until = int(now.timestamp()), int(deadline.timestamp())
     headers = {TIMESTAMP: str(timestamp), DEADLINE: str(until), SIGNATURE: sign(token, timestamp, until)}
     url = url_of(service, site.connection.host)
-    # Names may stand for what only this machine reaches, too; a cluster on this machine is there itself.
-    local = _is_loopback(site.connection.host)
-    check_address(urlsplit(url).hostname or "", local=local)
-    await _put(url, headers, local=local)
+    await put(url, headers, local=_is_loopback(site.connection.host))
 
 
 async def _find_service(app: Application, site: Site) -> Object:
     recorded = map(recorded_identity, app.status.last_applied_manifest)
     identities = sorted(each for each in recorded if each.type == SERVICE and each.name == SHUTDOWN)
     if not identities:
-        raise NotAsked("It has no service called 'shutdown', by which it could be asked.")
+        raise CallFailed("It has no service called 'shutdown', by which it could be asked.")
     try:
         live = [obj for each in identities if (obj := await site.look(each)) is not None]
     except Unreachable:
         raise
     except ClusterError as error:
-        raise NotAsked(f"Its service called 'shutdown' is not shown: {error}") from None
+        raise CallFailed(f"Its service called 'shutdown' is not shown: {error}") from None
     for service in live:
         if owner_of(service) == app.metadata.uid:
             return service
-    raise NotAsked("Its service called 'shutdown' is not on its cluster (any more).")
+    raise CallFailed("Its service called 'shutdown' is not on its cluster (any more).")
 
 
 def url_of(service: Object, host: str) -> str:
@@ -185,18 +171,18 @@ def url_of(service: Object, host: str) -> str:
     The port is the one that is called ``shutdown``, ``https`` or ``http``, or else the first.
 
     :param host: of the API server of the cluster.
-    :raises NotAsked: it can not be reached from outside of the cluster.
+    :raises CallFailed: it can not be reached from outside of the cluster.
     """
     # External addresses are what the user says they are, whosever they may be.
     spec = {key: value for key, value in service["spec"].items() if key != "externalIPs"}
     addresses = ports_of({**service, "spec": spec}, host)
     name = next((each for each in (SHUTDOWN, "https", "http") if each in addresses), next(iter(addresses), None))
     if name is None:
-        raise NotAsked(
+        raise CallFailed(
             "Its service called 'shutdown' can not be reached from outside: it needs the type NodePort or LoadBalancer."
         )
     if PENDING in addresses[name]:
-        raise NotAsked("Its service called 'shutdown' has no address yet.")
+        raise CallFailed("Its service called 'shutdown' has no address yet.")
     ports = [port for port in spec.get("ports") or () if isinstance(port, Mapping)]
     port = next((port for port in ports if name in (port.get("name"), str(port.get("port")))), {})
     return f"{'https' if _is_tls(port) else 'http'}://{addresses[name]}{PATH}"
@@ -206,63 +192,8 @@ def _is_tls(port: Mapping[str, Any]) -> bool:
     return "https" in (port.get("name"), port.get("appProtocol")) or port.get("port") == 443
 
 
-def check_address(host: str, *, local: bool) -> None:
-    """Refuse addresses at which there are no applications, but what serves the controller or its machine only.
-
-    A name passes: its addresses are checked when it has been resolved.
-
-    :param local: whether addresses of this machine are allowed.
-    :raises NotAsked: the address is one of these.
-    """
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return
-    address = getattr(address, "ipv4_mapped", None) or address
-    if address.is_loopback and local:
-        return
-    if address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified:
-        raise NotAsked(f"Its service called 'shutdown' is said to be at {host}, where applications are not asked.")
-
-
 def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-async def _put(url: str, headers: Mapping[str, str], *, local: bool) -> None:
-    # The answer is worth nothing before the application calls back with its token, and the call is of no use to anybody else:
-    # so a certificate that nobody knows does no harm.
-    connector = aiohttp.TCPConnector(ssl=False, force_close=True, resolver=_CheckedResolver(local))
-    timeout = aiohttp.ClientTimeout(total=CALL_LIMIT)
-    try:
-        async with (
-            aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
-            session.put(url, headers=headers, allow_redirects=False) as response,
-        ):
-            status = response.status
-    except TimeoutError:
-        raise NotAsked(f"{url} does not answer within {CALL_LIMIT:g} s.") from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise NotAsked(f"{url} can not be called: {error}") from None
-    if not 200 <= status < 300:
-        raise NotAsked(f"{url} answers with status {status}.")
-
-
-class _CheckedResolver(AbstractResolver):
-    """Resolves names as the system does, and checks what comes out."""
-
-    def __init__(self, local: bool) -> None:
-        self._local = local
-        self._inner = ThreadedResolver()
-
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        for each in found:
-            check_address(each["host"], local=self._local)
-        return found
-
-    async def close(self) -> None:
-        await self._inner.close()
