@@ -41,12 +41,12 @@ def _unless_empty(keywords: Mapping[str, Any]) -> dict[str, Any]:
 @rule({"items": _OBJECT})
 def check_manifest(manifest: list[dict[str, Any]]) -> None:
     """Refuse Kubernetes objects without ``apiVersion``, ``kind`` or ``metadata.name``; all faults are named."""
-    problems = [problem for index, item in enumerate(manifest) for problem in _object_problems(item, index)]
+    problems = [problem for index, item in enumerate(manifest) for problem in object_problems(item, index)]
     if problems:
         raise ValidationError(problems)
 
 
-def _object_problems(item: Mapping[str, Any], index: int) -> Iterator[str]:
+def object_problems(item: Mapping[str, Any], index: int) -> Iterator[str]:
     metadata = item.get("metadata")
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
     if not name or not isinstance(name, str):
