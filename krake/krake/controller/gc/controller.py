@@ -1,11 +1,12 @@
 """Watches the objects of all kinds, deletes what depends on what is deleted, and lets go of what nothing depends on."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
 from krake.client import ApiError, Client, NotFound
+from krake.controller.gc.evacuation import Fate, fate_of
 from krake.controller.gc.graph import Graph, in_deletion, plan_release
 from krake.controller.runtime import Controller, ControllerConfig, Informer, Parts, Result, remove_finalizer
 from krake.data import KINDS, Resource, ResourceRef
@@ -14,6 +15,8 @@ from krake.data.metadata import CASCADE_DELETION
 log = logging.getLogger(__name__)
 
 Informers = dict[type[Resource], Informer[Any]]
+Free = Callable[[ResourceRef, ResourceRef], Awaitable[None]]
+"""Lets an owner be free of a dependent."""
 
 
 class GarbageCollector:
@@ -21,6 +24,9 @@ class GarbageCollector:
 
     An owner that does not exist (any more) holds nothing up and takes nothing along: who removes an object by force wants to
     keep what depends on it, or to place it elsewhere.
+
+    A cluster that is deleted waits until its applications have left it: the scheduler places them elsewhere, or takes them from
+    it, and the application controller clears up there.
 
     :param informers: one for each kind that is not transient.
     :param enqueue: has an object reconciled.
@@ -64,26 +70,42 @@ class GarbageCollector:
         obj = self._get(ref)
         if obj is None or not in_deletion(obj.metadata):
             return None
-        release = plan_release(self._graph, ref, self._deleted)
-        if release.delete:
-            await self._delete(ref, release.delete)
-        elif not release.waiting_for:
+        release = plan_release(self._graph, ref, self._deleted, partial(self._fate, obj))
+        await self._each(self._delete, ref, release.delete)
+        await self._each(self._disown, ref, release.disown)
+        if not release.waiting_for:
             await self._let_go(obj)
         return None
 
-    async def _delete(self, owner: ResourceRef, dependents: tuple[ResourceRef, ...]) -> None:
+    def _fate(self, owner: Resource, ref: ResourceRef) -> Fate:
+        dependent = self._get(ref)
+        return Fate.GO if dependent is None else fate_of(dependent, owner)
+
+    async def _each(self, do: Free, owner: ResourceRef, dependents: tuple[ResourceRef, ...]) -> None:
         errors: list[ApiError] = []
         for ref in dependents:
             try:
-                await self._client.delete(KINDS[ref.api, ref.kind], ref.key)
-                log.info("Deleting %s, because it depends on %s.", ref, owner)
+                await do(owner, ref)
             except NotFound:
                 continue
             except ApiError as error:
-                # One that can not be deleted now does not spare the others.
+                # One that can not be freed now does not hold up the others.
                 errors.append(error)
         if errors:
             raise errors[0]
+
+    async def _delete(self, owner: ResourceRef, ref: ResourceRef) -> None:
+        await self._client.delete(KINDS[ref.api, ref.kind], ref.key)
+        log.info("Deleting %s, because it depends on %s.", ref, owner)
+
+    async def _disown(self, owner: ResourceRef, ref: ResourceRef) -> None:
+        dependent = self._get(ref)
+        if dependent is None:
+            return
+        owners = [each.serialize() for each in dependent.metadata.owners if each != owner]
+        metadata = {"owners": owners, "resource_version": dependent.metadata.resource_version}
+        await self._client.patch(type(dependent), ref.key, {"metadata": metadata})
+        log.info("%s has nothing on %s, and is not deleted with it.", ref, owner)
 
     async def _let_go(self, obj: Resource) -> None:
         try:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
+from krake.controller.gc.evacuation import Fate
 from krake.data import ResourceRef
 from krake.data.metadata import CASCADE_DELETION, Metadata
 
@@ -75,23 +76,35 @@ class Release:
     """What an object that is being deleted needs next.
 
     :param delete: dependents whose deletion is to be asked for.
-    :param waiting_for: dependents that must go before the object can; it can go now if there are none.
+    :param disown: dependents that are not to name it as their owner any more.
+    :param waiting_for: dependents that must go, or leave it, before the object can go; it can go now if there are none.
     """
 
     delete: tuple[ResourceRef, ...]
+    disown: tuple[ResourceRef, ...]
     waiting_for: frozenset[ResourceRef]
 
 
-def plan_release(graph: Graph, ref: ResourceRef, deleted: Callable[[ResourceRef], bool]) -> Release:
+def plan_release(
+    graph: Graph,
+    ref: ResourceRef,
+    deleted: Callable[[ResourceRef], bool],
+    fate: Callable[[ResourceRef], Fate] = lambda _: Fate.GO,
+) -> Release:
     """Return what an object that is being deleted needs next.
 
     The objects of a cycle would wait for each other for ever. Once all of them are being deleted, none waits for the others.
 
-    :param deleted: whether the deletion of an object was asked for.
+    :param deleted: whether the deletion of an object was asked for; who is to go anyway neither leaves nor stays.
+    :param fate: of a dependent.
     """
     dependents = graph.dependents(ref)
-    pending = tuple(sorted((each for each in dependents if not deleted(each)), key=str))
-    return Release(pending, dependents - _lifted(graph, ref, dependents, deleted))
+    pending = {each: fate(each) for each in sorted(dependents, key=str) if not deleted(each)}
+    return Release(
+        tuple(each for each, its in pending.items() if its is Fate.GO),
+        tuple(each for each, its in pending.items() if its is Fate.STAY),
+        dependents - _lifted(graph, ref, dependents, deleted),
+    )
 
 
 def _lifted(

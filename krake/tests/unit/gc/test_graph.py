@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from krake.controller.gc.evacuation import Fate
 from krake.controller.gc.graph import Graph, in_deletion, plan_release
 from krake.data import Metadata, ResourceRef
 from krake.data.metadata import UNSET_TIME
@@ -13,6 +14,7 @@ from krake.data.metadata import UNSET_TIME
 NAMES = "abcdefg"
 WORLDS = st.dictionaries(st.sampled_from(NAMES), st.lists(st.sampled_from(NAMES), max_size=4))
 """Owners by object; an owner may be missing, be named twice, or be the object itself."""
+SPARED = st.sampled_from([Fate.LEAVE, Fate.STAY])
 
 
 def ref(name: str) -> ResourceRef:
@@ -121,3 +123,42 @@ def test_without_cycles_nothing_goes_before_its_dependents(world: dict[str, list
         release = plan_release(graph, ref(name), lambda each: each.name in marked)
         assert release.waiting_for == dependents_in(acyclic, name)
         assert set(release.delete) == {each for each in dependents_in(acyclic, name) if each.name not in marked}
+
+
+@given(WORLDS, st.sampled_from(NAMES), st.dictionaries(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), SPARED))
+def test_who_outlives_an_owner_is_left_alone_and_holds_nothing_up(
+    world: dict[str, list[str]], first: str, spared: dict[tuple[str, str], Fate]
+) -> None:
+    """Everything goes that depends on the first object by a chain of others that go, and nothing else does."""
+    world.setdefault(first, [])
+    firm = {name: [owner for owner in owners if (name, owner) not in spared] for name, owners in world.items()}
+    expected = {ref(name) for name in world if first in reachable(firm, name)} | {ref(first)}
+    owners = {ref(name): [ref(each) for each in named] for name, named in world.items()}
+    graph = graph_of(world)
+    deleted, gone, queue = {ref(first)}, set(), [ref(first)]
+
+    def leave(dependent: ResourceRef, owner: ResourceRef) -> None:
+        owners[dependent] = [each for each in owners[dependent] if each != owner]
+        graph.put(dependent, owners[dependent])
+        queue.append(owner)
+
+    while queue:
+        each = queue.pop(0)
+        if each not in deleted or each in gone:
+            continue
+        fates = {dependent: spared.get((dependent.name, each.name), Fate.GO) for dependent in graph.dependents(each)}
+        release = plan_release(graph, each, deleted.__contains__, fates.__getitem__)
+        assert all(fates[dependent] is Fate.GO for dependent in release.delete)
+        for dependent in release.delete:
+            deleted.add(dependent)
+            queue += [dependent, *graph.owners(dependent)]
+        for dependent in release.disown:
+            leave(dependent, each)
+        if not release.waiting_for:
+            queue += graph.owners(each)
+            graph.remove(each)
+            gone.add(each)
+        for dependent in sorted(graph.dependents(each), key=str):
+            if dependent not in deleted and fates[dependent] is Fate.LEAVE:
+                leave(dependent, each)  # the scheduler and the application controller have done their work
+    assert gone == deleted == expected
