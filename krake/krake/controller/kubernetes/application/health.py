@@ -1,10 +1,15 @@
-"""What the workloads of an application and their Pods say about how it is."""
+"""What the workloads of an application and their Pods say about how it is. Pure.
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+Nothing that a status holds is taken for granted: what makes no sense counts as absent.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from krake.controller.kubernetes.application.pods import delay_of, end_of, restart_of, trouble_of
+from krake.controller.kubernetes.fields import Fields, condition, count, mapping, mappings, name_of, said, text
 from krake.data.kubernetes import ContainerHealth
 from krake.ports.cluster import Object
 
@@ -47,189 +52,274 @@ class _Finding:
     message: str | None = None
 
 
-def assess(objects: Iterable[Object], pods: Iterable[Object]) -> Health:
+def assess(objects: Iterable[Object], made: Iterable[Object]) -> Health:
     """Return how an application is.
 
     :param objects: that were declared.
-    :param pods: of the application, declared or made for its workloads.
+    :param made: Pods of the application, declared or made for its workloads, and Jobs that were made for CronJobs.
     """
-    pods = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
-    findings = [finding for obj in objects if (finding := _examine(obj, pods)) is not None]
-    total = ContainerHealth(
-        desired_pods=sum(each.pods.desired_pods for each in findings),
-        running_pods=sum(each.pods.running_pods for each in findings),
-        completed_pods=sum(each.pods.completed_pods for each in findings),
-        failed_pods=sum(each.pods.failed_pods for each in findings),
-    )
+    objects, made = list(objects), list(made)
+    findings = [finding for obj in objects if (finding := _examine(obj, made)) is not None]
+    total = _sum(each.pods for each in findings)
     if not findings:
         return Health(Verdict.READY, None, total)
     worst = min(findings, key=lambda each: each.verdict.value)
-    if worst.verdict not in (Verdict.DEGRADED, Verdict.STARTING):
-        return Health(worst.verdict, worst.message, total)
-    if trouble := next((text for pod in pods if (text := pod_trouble(pod))), None):
-        return Health(Verdict.DEGRADED, trouble[:WORDS], total)
-    if worst.verdict is Verdict.DEGRADED:
-        return Health(worst.verdict, worst.message, total)
-    if restarting := next((text for pod in pods if (text := pod_restarts(pod))), None):
-        return Health(Verdict.RESTARTING, restarting, total)
-    return Health(Verdict.STARTING, worst.message, total)
+    message = worst.message
+    if worst.verdict in (Verdict.DEGRADED, Verdict.STARTING) and (waiting := _waiting_claims(objects)):
+        message = f"{message}; {waiting}"
+    return Health(worst.verdict, message[:WORDS] if message else None, total)
 
 
-def pod_trouble(pod: Object) -> str | None:
-    """Why a Pod does not become ready, in Kubernetes's words; ``None`` if nothing is wrong so far."""
-    name, status = pod["metadata"]["name"], _map(pod, "status")
-    for container in _containers(status):
-        waiting = _map(_map(container, "state"), "waiting")
-        reason = str(waiting.get("reason") or "")
-        if reason.endswith(("BackOff", "Error")) or reason.startswith(("Err", "Invalid")):
-            return f"Pod {name}, container {container.get('name')}: {_join(reason, waiting.get('message'))}"
-    if status.get("phase") == "Failed" and not _belongs_to_job(pod):
-        return f"Pod {name} failed: {_join(status.get('reason'), status.get('message') or _exit_of(status))}"
-    unscheduled = _condition(status, "PodScheduled")
-    if unscheduled.get("status") == "False" and unscheduled.get("reason") == "Unschedulable":
-        return f"Pod {name}: {_join('Unschedulable', unscheduled.get('message'))}"
-    return None
-
-
-def pod_restarts(pod: Object) -> str | None:
-    """Which container of a Pod has ended and is about to be started again; ``None`` if none is."""
-    status = _map(pod, "status")
-    if _map(pod, "spec").get("restartPolicy") == "Never" or status.get("phase") in ("Succeeded", "Failed"):
-        return None
-    for container in _list(status, "containerStatuses"):
-        terminated = _map(_map(container, "state"), "terminated")
-        if terminated:
-            text = f"Pod {pod['metadata']['name']}, container {container.get('name')}"
-            return f"{text} ended with exit code {terminated.get('exitCode')} and is started again"
-    return None
-
-
-def _examine(obj: Object, pods: list[Object]) -> _Finding | None:
-    examine = _EXAMINERS.get((obj.get("apiVersion"), obj.get("kind")))
-    return None if examine is None else examine(obj, pods)
-
-
-def _examine_deployment(obj: Object, _: list[Object]) -> _Finding:
-    spec, status = _map(obj, "spec"), _map(obj, "status")
-    wanted, updated = _count(spec.get("replicas"), 1), _count(status.get("updatedReplicas"))
-    ready = _count(status.get("readyReplicas"))
-    done = _is_current(obj) and updated >= wanted and _count(status.get("replicas")) <= updated and ready >= wanted
-    trouble = _condition(status, "ReplicaFailure", "True") or _condition(status, "Progressing", "False")
-    return _finding(obj, wanted, ready, done=done, trouble=trouble if _is_current(obj) else {})
-
-
-def _examine_replicas(obj: Object, _: list[Object]) -> _Finding:
-    wanted, status = _count(_map(obj, "spec").get("replicas"), 1), _map(obj, "status")
-    ready = _count(status.get("readyReplicas"))
-    done = _is_current(obj) and ready >= wanted
-    return _finding(obj, wanted, ready, done=done, trouble=_condition(status, "ReplicaFailure", "True"))
-
-
-def _examine_daemon_set(obj: Object, _: list[Object]) -> _Finding:
-    status = _map(obj, "status")
-    wanted, ready = _count(status.get("desiredNumberScheduled")), _count(status.get("numberReady"))
-    known = "desiredNumberScheduled" in status and _is_current(obj)
-    done = known and ready >= wanted and _count(status.get("updatedNumberScheduled"), wanted) >= wanted
-    return _finding(obj, wanted, ready, done=done, trouble={})
-
-
-def _examine_job(obj: Object, _: list[Object]) -> _Finding:
-    spec, status = _map(obj, "spec"), _map(obj, "status")
-    health = ContainerHealth(
-        desired_pods=_count(spec.get("completions"), _count(spec.get("parallelism"), 1)),
-        running_pods=_count(status.get("active")),
-        completed_pods=_count(status.get("succeeded")),
-        failed_pods=_count(status.get("failed")),
+def _sum(parts: Iterable[ContainerHealth]) -> ContainerHealth:
+    parts = list(parts)
+    return ContainerHealth(
+        desired_pods=count(sum(each.desired_pods for each in parts)),
+        running_pods=count(sum(each.running_pods for each in parts)),
+        completed_pods=count(sum(each.completed_pods for each in parts)),
+        failed_pods=count(sum(each.failed_pods for each in parts)),
     )
-    if failure := _condition(status, "Failed", "True"):
-        text = f"Job {obj['metadata']['name']} failed: {_join(failure.get('reason'), failure.get('message'))}"
-        return _Finding(Verdict.FAILED, health, text[:WORDS])
-    if _condition(status, "Complete", "True"):
-        return _Finding(Verdict.COMPLETED, health)
-    if health.running_pods or spec.get("suspend"):
+
+
+def _examine(obj: Object, made: list[Object]) -> _Finding | None:
+    examine = _EXAMINERS.get((text(obj.get("apiVersion")), text(obj.get("kind"))))
+    return None if examine is None else examine(obj, [each for each in made if _is_made_for(each, obj)])
+
+
+# -- workloads that keep Pods running ----------------------------------------------------------------------------------
+
+
+def _examine_deployment(obj: Object, pods: list[Object]) -> _Finding:
+    spec, status = mapping(obj, "spec"), mapping(obj, "status")
+    wanted, updated = count(spec.get("replicas"), 1), count(status.get("updatedReplicas"))
+    ready = count(status.get("readyReplicas"))
+    rolled_out = updated >= wanted and count(status.get("replicas")) <= updated
+    done = _is_current(obj) and ready >= wanted and (rolled_out or spec.get("paused") is True)
+    trouble = condition(status, "ReplicaFailure", "True") or condition(status, "Progressing", "False")
+    return _judge(obj, wanted, ready, _of_latest_rollout(pods), done=done, trouble=trouble)
+
+
+def _examine_replicas(obj: Object, pods: list[Object]) -> _Finding:
+    wanted, status = count(mapping(obj, "spec").get("replicas"), 1), mapping(obj, "status")
+    ready = count(status.get("readyReplicas"))
+    done = _is_current(obj) and ready >= wanted
+    return _judge(obj, wanted, ready, pods, done=done, trouble=condition(status, "ReplicaFailure", "True"))
+
+
+def _examine_stateful_set(obj: Object, pods: list[Object]) -> _Finding:
+    spec, status = mapping(obj, "spec"), mapping(obj, "status")
+    wanted, ready = count(spec.get("replicas"), 1), count(status.get("readyReplicas"))
+    strategy, revision = mapping(spec, "updateStrategy"), text(status.get("updateRevision"))
+    rolled_out = True
+    if revision and revision != status.get("currentRevision") and strategy.get("type") != "OnDelete":
+        kept = count(mapping(strategy, "rollingUpdate").get("partition"))
+        rolled_out = count(status.get("updatedReplicas")) >= wanted - kept
+    done = _is_current(obj) and ready >= wanted and rolled_out
+    finding = _judge(obj, wanted, ready, pods, done=done, trouble={})
+    troubled = [pod for pod in pods if not _is_leaving(pod) and trouble_of(pod)]
+    revisions = {mapping(mapping(pod, "metadata"), "labels").get("controller-revision-hash") for pod in troubled}
+    if finding.verdict is Verdict.DEGRADED and revision and troubled and revision not in revisions:
+        # Kubernetes waits for it to become ready, though it never will.
+        hint = "it is of an earlier version, and holds up the new one until it is deleted"
+        return replace(finding, message=f"{finding.message}; {hint}")
+    return finding
+
+
+def _examine_daemon_set(obj: Object, pods: list[Object]) -> _Finding:
+    status = mapping(obj, "status")
+    wanted, ready = count(status.get("desiredNumberScheduled")), count(status.get("numberReady"))
+    known = "desiredNumberScheduled" in status and _is_current(obj)
+    on_delete = mapping(mapping(obj, "spec"), "updateStrategy").get("type") == "OnDelete"
+    updated = wanted if on_delete else count(status.get("updatedNumberScheduled"), wanted)
+    return _judge(obj, wanted, ready, pods, done=known and ready >= wanted and updated >= wanted, trouble={})
+
+
+def _judge(obj: Object, wanted: int, ready: int, pods: list[Object], *, done: bool, trouble: Fields) -> _Finding:
+    """Judge a workload that is not done by what its Pods say, and, if they say nothing, by its own word."""
+    health = ContainerHealth(desired_pods=wanted, running_pods=ready)
+    if done:
         return _Finding(Verdict.READY, health)
-    return _Finding(Verdict.STARTING, health, f"Job {obj['metadata']['name']} has not started yet")
+    title = _title(obj)
+    missing = f"{min(ready, wanted)} of {wanted} Pods of {title} are ready"
+    if not _is_current(obj):
+        return _Finding(Verdict.STARTING, health, missing)  # whatever is told is about what was declared before
+    staying = [pod for pod in pods if not _is_leaving(pod)]
+    if found := _first(trouble_of, staying):
+        return _Finding(Verdict.DEGRADED, health, found)
+    if trouble:
+        return _Finding(Verdict.DEGRADED, health, f"{title}: {said(trouble)}")
+    if found := _first(restart_of, staying):
+        return _Finding(Verdict.RESTARTING, health, found)
+    delay = _first(delay_of, staying)
+    if delay is None and len(staying) < wanted and len(staying) < len(pods):
+        delay = f"Pod {name_of(next(pod for pod in pods if _is_leaving(pod)))} is still being stopped"
+    return _Finding(Verdict.STARTING, health, f"{missing}: {delay}" if delay else missing)
+
+
+# -- workloads that come to an end -------------------------------------------------------------------------------------
+
+
+def _examine_job(obj: Object, pods: list[Object]) -> _Finding:
+    spec, status = mapping(obj, "spec"), mapping(obj, "status")
+    health = ContainerHealth(
+        desired_pods=count(spec.get("completions"), count(spec.get("parallelism"), 1)),
+        running_pods=count(status.get("active")),
+        completed_pods=count(status.get("succeeded")),
+        failed_pods=count(status.get("failed")),
+    )
+    if condition(status, "Failed", "True"):
+        return _Finding(Verdict.FAILED, health, _failure_of_job(obj, pods))
+    if condition(status, "Complete", "True"):
+        return _Finding(Verdict.COMPLETED, health)
+    if spec.get("suspend") is True:
+        return _Finding(Verdict.READY, health)
+    alive = [pod for pod in pods if mapping(pod, "status").get("phase") not in ("Succeeded", "Failed") and not _is_leaving(pod)]
+    if found := _first(trouble_of, alive):
+        return _Finding(Verdict.DEGRADED, health, found)
+    if found := _first(restart_of, alive):
+        return _Finding(Verdict.RESTARTING, health, found)
+    if not health.running_pods:
+        failed = [pod for pod in pods if mapping(pod, "status").get("phase") == "Failed"]
+        if health.failed_pods and failed:
+            return _Finding(Verdict.RESTARTING, health, f"{_first(trouble_of, failed)}; {_title(obj)} tries it again")
+        return _Finding(Verdict.STARTING, health, f"{_title(obj)} has not started yet")
+    if alive and all(mapping(pod, "status").get("phase") == "Pending" for pod in alive):
+        return _Finding(Verdict.STARTING, health, _first(delay_of, alive) or f"{_title(obj)} has not started yet")
+    return _Finding(Verdict.READY, health)
+
+
+def _failure_of_job(job: Object, pods: list[Object]) -> str:
+    why = said(condition(mapping(job, "status"), "Failed", "True"))
+    failed = [pod for pod in pods if mapping(pod, "status").get("phase") == "Failed"]
+    last = _first(trouble_of, failed)
+    return f"{_title(job)} failed: {why}" + (f"; {last}" if last else "")
+
+
+def _examine_cron_job(obj: Object, made: list[Object]) -> _Finding:
+    """Judge a CronJob by its latest Job: it is well while that runs or once it has succeeded, and between two."""
+    jobs = [each for each in made if each.get("kind") == "Job"]
+    active = len(mappings(mapping(obj, "status"), "active"))
+    health = ContainerHealth(desired_pods=active, running_pods=active)
+    if not jobs or mapping(obj, "spec").get("suspend") is True:
+        return _Finding(Verdict.READY, health)
+    latest = max(jobs, key=_age_of)
+    found = _examine_job(latest, [each for each in made if each.get("kind") == "Pod" and _is_made_for(each, latest)])
+    health = replace(health, running_pods=min(active, found.pods.running_pods))
+    if found.verdict is Verdict.FAILED:
+        return _Finding(Verdict.DEGRADED, health, found.message)
+    bad = found.verdict in (Verdict.DEGRADED, Verdict.RESTARTING)
+    return _Finding(found.verdict if bad else Verdict.READY, health, found.message if bad else None)
 
 
 def _examine_pod(obj: Object, _: list[Object]) -> _Finding:
-    status = _map(obj, "status")
-    phase, name = status.get("phase"), obj["metadata"]["name"]
-    ready = phase == "Running" and _condition(status, "Ready", "True") != {}
+    status, name = mapping(obj, "status"), name_of(obj)
+    phase = status.get("phase")
+    ready = phase == "Running" and bool(condition(status, "Ready", "True"))
     health = ContainerHealth(
         desired_pods=1, running_pods=int(ready), completed_pods=int(phase == "Succeeded"), failed_pods=int(phase == "Failed")
     )
     if phase == "Failed":
-        text = _join(status.get("reason"), status.get("message") or _exit_of(status))
-        return _Finding(Verdict.FAILED, health, f"Pod {name} failed: {text}"[:WORDS])
+        return _Finding(Verdict.FAILED, health, f"Pod {name} failed: {end_of(obj)}")
     if phase == "Succeeded":
         return _Finding(Verdict.COMPLETED, health)
-    return _Finding(Verdict.READY if ready else Verdict.STARTING, health, None if ready else f"Pod {name} is not ready yet")
+    if ready:
+        return _Finding(Verdict.READY, health)
+    if trouble := trouble_of(obj):
+        return _Finding(Verdict.DEGRADED, health, trouble)
+    if restart := restart_of(obj):
+        return _Finding(Verdict.RESTARTING, health, restart)
+    return _Finding(Verdict.STARTING, health, delay_of(obj) or f"Pod {name} is not ready yet")
 
 
-_EXAMINERS: dict[tuple[Any, Any], Callable[[Object, list[Object]], _Finding]] = {
+# -- volumes -----------------------------------------------------------------------------------------------------------
+
+
+def _examine_claim(obj: Object, _: list[Object]) -> _Finding | None:
+    """Find a claim that has lost its volume; one without a volume is not wrong by itself, it may wait for its first Pod."""
+    if mapping(obj, "status").get("phase") != "Lost":
+        return None
+    message = f"{_title(obj)} has lost its volume {text(mapping(obj, 'spec').get('volumeName'))}".rstrip()
+    return _Finding(Verdict.DEGRADED, ContainerHealth(), message)
+
+
+def _waiting_claims(objects: Iterable[Object]) -> str | None:
+    """Which claims have no volume yet: Pods that use them wait for that."""
+    claims = [each for each in objects if (each.get("apiVersion"), each.get("kind")) == ("v1", "PersistentVolumeClaim")]
+    waiting = [claim for claim in claims if mapping(claim, "status").get("phase") == "Pending"]
+    if not waiting:
+        return None
+    storage = text(mapping(waiting[0], "spec").get("storageClassName"))
+    where = f"of storage class {storage}" if storage else "of the default storage class"
+    return f"{_title(waiting[0])} has no volume yet ({where})"
+
+
+_EXAMINERS: dict[tuple[Any, Any], Callable[[Object, list[Object]], _Finding | None]] = {
     ("apps/v1", "Deployment"): _examine_deployment,
     ("apps/v1", "ReplicaSet"): _examine_replicas,
-    ("apps/v1", "StatefulSet"): _examine_replicas,
+    ("apps/v1", "StatefulSet"): _examine_stateful_set,
     ("v1", "ReplicationController"): _examine_replicas,
     ("apps/v1", "DaemonSet"): _examine_daemon_set,
     ("batch/v1", "Job"): _examine_job,
+    ("batch/v1", "CronJob"): _examine_cron_job,
     ("v1", "Pod"): _examine_pod,
+    ("v1", "PersistentVolumeClaim"): _examine_claim,
 }
 
 
-def _finding(obj: Object, wanted: int, ready: int, *, done: bool, trouble: Mapping[str, Any]) -> _Finding:
-    health = ContainerHealth(desired_pods=wanted, running_pods=ready)
-    name = f"{obj['kind']} {obj['metadata']['name']}"
-    if done:
-        return _Finding(Verdict.READY, health)
-    if trouble:
-        return _Finding(Verdict.DEGRADED, health, f"{name}: {_join(trouble.get('reason'), trouble.get('message'))}"[:WORDS])
-    return _Finding(Verdict.STARTING, health, f"{min(ready, wanted)} of {wanted} Pods of {name} are ready")
+# -- what belongs to what ----------------------------------------------------------------------------------------------
+
+
+def _is_made_for(made: Object, obj: Object) -> bool:
+    """Whether a Pod or a Job was made for a workload."""
+    inner, outer = mapping(made, "metadata"), mapping(obj, "metadata")
+    if inner.get("namespace") != outer.get("namespace"):
+        return False
+    name, kind = name_of(obj), obj.get("kind")
+    return any(_leads_to(owner, inner, text(kind), name) for owner in mappings(inner, "ownerReferences"))
+
+
+def _leads_to(owner: Fields, metadata: Fields, kind: str, name: str) -> bool:
+    between = name_of(owner)
+    match owner.get("kind"), kind:
+        case "ReplicaSet", "Deployment":
+            return between == f"{name}-{text(mapping(metadata, 'labels').get('pod-template-hash'))}"
+        case "Job", "CronJob":
+            stem, _, number = between.rpartition("-")
+            return stem == name and number.isdecimal()
+        case found, _:
+            return found == kind and between == name
+
+
+def _of_latest_rollout(pods: list[Object]) -> list[Object]:
+    """The Pods of a Deployment as it is declared now: those like the one that was made last."""
+    if not pods:
+        return pods
+    latest = _revision(max(pods, key=_age_of))
+    return [pod for pod in pods if _revision(pod) == latest]
+
+
+def _revision(pod: Object) -> str:
+    return text(mapping(mapping(pod, "metadata"), "labels").get("pod-template-hash"))
+
+
+def _age_of(obj: Object) -> tuple[str, str]:
+    return text(mapping(obj, "metadata").get("creationTimestamp")), name_of(obj)
+
+
+def _first(look: Callable[[Object], str | None], pods: Iterable[Object]) -> str | None:
+    """What is said first, those that were made last and have not ended before all others."""
+    ordered = sorted(pods, key=_age_of, reverse=True)
+    ordered.sort(key=lambda pod: mapping(pod, "status").get("phase") == "Failed")
+    return next((found for pod in ordered if (found := look(pod))), None)
+
+
+def _is_leaving(obj: Object) -> bool:
+    return bool(mapping(obj, "metadata").get("deletionTimestamp"))
 
 
 def _is_current(obj: Object) -> bool:
     """Whether the status is about the latest declaration."""
-    return _count(_map(obj, "status").get("observedGeneration")) >= _count(obj["metadata"].get("generation"))
+    return count(mapping(obj, "status").get("observedGeneration")) >= count(mapping(obj, "metadata").get("generation"))
 
 
-def _belongs_to_job(pod: Object) -> bool:
-    return any(owner.get("kind") == "Job" for owner in _list(pod["metadata"], "ownerReferences"))
-
-
-def _exit_of(status: Mapping[str, Any]) -> str:
-    for container in _containers(status):
-        terminated = _map(_map(container, "state"), "terminated")
-        if terminated.get("exitCode"):
-            said = _join(terminated.get("reason"), terminated.get("message"))
-            return f"container {container.get('name')} ended with exit code {terminated['exitCode']} ({said})"
-    return "its containers have ended"
-
-
-def _containers(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield from _list(status, "initContainerStatuses")
-    yield from _list(status, "containerStatuses")
-
-
-def _condition(status: Mapping[str, Any], type_: str, value: str | None = None) -> Mapping[str, Any]:
-    for condition in _list(status, "conditions"):
-        if condition.get("type") == type_ and (value is None or condition.get("status") == value):
-            return condition
-    return {}
-
-
-def _join(reason: Any, message: Any) -> str:
-    return ": ".join(str(part) for part in (reason, message) if part) or "for no reason given"
-
-
-def _map(holder: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = holder.get(key)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(holder: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    value = holder.get(key)
-    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
-
-
-def _count(value: Any, default: int = 0) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else default
+def _title(obj: Object) -> str:
+    return f"{text(obj.get('kind'))} {name_of(obj)}"

@@ -90,7 +90,7 @@ def _judge(app: Application, site: Site, deployment: Deployment) -> Outcome:
         problem=problem,
         passing=not deployment.refused,
         complete=problem is None and not deployment.pending and len(live) == len(declared),
-        health=assess(live, site.pods_of(app.metadata.uid)),
+        health=assess(live, site.made_for(app.metadata.uid)),
         services=services_of((each.identity for each in declared), deployment.live, site.connection.host),
         observed=observed,
     )

@@ -7,6 +7,7 @@ service can have: further ports are ``service/port``, and services of one name i
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from krake.controller.kubernetes.fields import mapping, mappings
 from krake.ports.cluster import Identity, Object, ObjectType
 
 PENDING = "<pending>"
@@ -47,11 +48,11 @@ def ports_of(service: Object, host: str) -> dict[str, str]:
 
     :param host: of the API server of the cluster.
     """
-    spec = _map(service, "spec")
-    ports = [port for port in _maps(spec, "ports") if _number(port, "port")]
+    spec = mapping(service, "spec")
+    ports = [port for port in mappings(spec, "ports") if _number(port, "port")]
     match spec.get("type"):
         case "LoadBalancer":
-            return _balanced(ports, _map(_map(service, "status"), "loadBalancer"))
+            return _balanced(ports, mapping(mapping(service, "status"), "loadBalancer"))
         case "ExternalName":
             return {}
     outside = next((each for each in _texts(spec, "externalIPs") if each), None)
@@ -67,9 +68,9 @@ def ports_of(service: Object, host: str) -> dict[str, str]:
 def _balanced(ports: list[Mapping[str, Any]], balancer: Mapping[str, Any]) -> dict[str, str]:
     if not ports:
         return {"": f"{PENDING}:{PENDING}"}
-    hosts = ((each, each.get("ip") or each.get("hostname")) for each in _maps(balancer, "ingress"))
+    hosts = ((each, each.get("ip") or each.get("hostname")) for each in mappings(balancer, "ingress"))
     entry, host = next(((each, name) for each, name in hosts if isinstance(name, str) and name), ({}, PENDING))
-    broken = {each.get("port") for each in _maps(entry, "ports") if each.get("error")}
+    broken = {each.get("port") for each in mappings(entry, "ports") if each.get("error")}
     return {_name_of(port): _join(host, port["port"]) for port in ports if port["port"] not in broken}
 
 
@@ -84,16 +85,6 @@ def _name_of(port: Mapping[str, Any]) -> str:
 def _number(port: Mapping[str, Any], key: str) -> int | None:
     value = port.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536 else None
-
-
-def _map(holder: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = holder.get(key)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _maps(holder: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    value = holder.get(key)
-    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
 
 
 def _texts(holder: Mapping[str, Any], key: str) -> Iterator[str]:

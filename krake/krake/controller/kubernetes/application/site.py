@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 8
 """So many applications are worked on at once on one cluster; the others wait without a worker of their own."""
+CRON_JOB = ObjectType("batch/v1", "CronJob")
+JOB = ObjectType("batch/v1", "Job")
 PROBES = Backoff(0.5, 15.0)
 WATCHES = Backoff(0.2, 30.0)
 
@@ -147,9 +149,10 @@ class Site:
             self._lost.set()
 
     def follow(self, owner: str, key: Key, types: Iterable[ObjectType]) -> None:
-        """Call for an application whenever one of its objects or Pods changes."""
+        """Call for an application whenever one of its objects, Pods or Jobs changes."""
         self._keys[owner] = key
-        for type_ in {*types, POD}:
+        types = {*types, POD}
+        for type_ in types | ({JOB} if CRON_JOB in types else set()):
             if type_ not in self._views:
                 self._views[type_] = View()
                 self._tasks.add(self._start(self._watch(type_), f"watch-{type_.kind}"))
@@ -169,6 +172,10 @@ class Site:
         """The Pods of an application, as far as they are known."""
         view = self._views.get(POD)
         return [] if view is None else list(view.owned_by(owner))
+
+    def made_for(self, owner: str) -> list[Object]:
+        """The Pods and Jobs of an application, as far as they are known; some may be declared themselves."""
+        return [*self.pods_of(owner), *(self._views[JOB].owned_by(owner) if JOB in self._views else ())]
 
     def note(self, obj: Object) -> None:
         """Remember an object as the cluster just returned it."""
