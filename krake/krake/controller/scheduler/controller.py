@@ -9,10 +9,10 @@ from typing import Any
 
 from krake.client import Client, NotFound
 from krake.controller.runtime import Controller, Informer, Parts, Recorder, Result, patch_status
+from krake.controller.runtime.retries import plan_retry
 from krake.controller.scheduler.decide import Decision, decide
 from krake.controller.scheduler.filters import Refusal
 from krake.controller.scheduler.meter import Connect, Meter, Sight, connect
-from krake.controller.scheduler.retries import plan_retry
 from krake.controller.scheduler.settings import SchedulerConfig
 from krake.controller.scheduler.snapshot import Candidate, Measurement, Settings, Snapshot
 from krake.data import Key, Reason, ReasonCode, ResourceRef
@@ -145,7 +145,7 @@ class Scheduler:
             refusals = _list_refusals(decision)
             log.info("%s fits nowhere: %s", app.ref, refusals)
             self._recorder.record(app, warning("FailedScheduling", refusals))
-            retry = plan_retry(app, now, failures=failures, longest=self._settings.reschedule_after)
+            retry = plan_retry(app.spec, app.status.retries, now, failures=failures, longest=self._settings.reschedule_after)
             status = replace(
                 app.status,
                 state=ApplicationState.FAILED,

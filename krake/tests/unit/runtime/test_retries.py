@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.scheduler.worlds import NOW, make_app
 
-from krake.controller.scheduler.retries import Retry, plan_retry
+from krake.controller.runtime.retries import Retry, plan_retry
 
 LONGEST = timedelta(seconds=60)
 
@@ -18,7 +18,7 @@ def attempts(limit: int, *, backoff: int = 1, delay: int = 1, count: int = 20) -
     app = make_app(backoff_limit=limit, backoff=backoff, backoff_delay=delay)
     retries: list[Retry] = []
     for failures in range(count):
-        retries.append(plan_retry(app, NOW, failures=failures, longest=LONGEST))
+        retries.append(plan_retry(app.spec, app.status.retries, NOW, failures=failures, longest=LONGEST))
         app = dataclasses.replace(app, status=dataclasses.replace(app.status, retries=retries[-1].retries))
     return retries
 
@@ -51,5 +51,5 @@ def test_a_limit_allows_so_many_more_attempts(limit: int, backoff: int, delay: i
 
 def test_a_changed_application_starts_with_the_full_limit() -> None:
     app = make_app(backoff_limit=4, retries=0)
-    assert plan_retry(app, NOW, failures=0, longest=LONGEST).retries == 3
-    assert plan_retry(app, NOW, failures=1, longest=LONGEST) == Retry(0, None)
+    assert plan_retry(app.spec, app.status.retries, NOW, failures=0, longest=LONGEST).retries == 3
+    assert plan_retry(app.spec, app.status.retries, NOW, failures=1, longest=LONGEST) == Retry(0, None)
