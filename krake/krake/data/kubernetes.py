@@ -18,7 +18,7 @@ from krake.data.manifests import (
     observer_schema_problem,
 )
 from krake.data.metadata import Metadata, Reason, ResourceRef, Status
-from krake.data.names import at_least, each_of, one_of
+from krake.data.names import at_least, check_label_key, check_label_value, each_of, one_of
 from krake.data.overrides import Override, overrides_problem
 from krake.data.record import Record, Typed, field
 
@@ -58,9 +58,12 @@ class Taint(Record):
         those that are there.
     """
 
-    key: str = field(example="maintenance")
-    value: str = ""
+    key: str = field(validate=check_label_key, example="maintenance")
+    value: str = field(default="", validate=check_label_value)
     effect: str = field(default="NoSchedule", validate=one_of(*_EFFECTS))
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value}:{self.effect}" if self.value else f"{self.key}:{self.effect}"
 
 
 class Toleration(Record):
@@ -71,9 +74,9 @@ class Toleration(Record):
     :param effect: of the taint; null is any.
     """
 
-    key: str | None = None
+    key: str | None = field(default=None, validate=check_label_key)
     operator: str = field(default="Equal", validate=one_of("Equal", "Exists"))
-    value: str = ""
+    value: str = field(default="", validate=check_label_value)
     effect: str | None = field(default=None, validate=one_of(*_EFFECTS))
 
     def problem(self) -> str | None:
@@ -81,6 +84,12 @@ class Toleration(Record):
         if self.key is None and self.operator == "Equal":
             return "A toleration without a key tolerates every taint; say so by the operator 'Exists'."
         return None
+
+    def covers(self, taint: Taint) -> bool:
+        """Whether it is about a taint."""
+        same_key = self.key in (None, taint.key)
+        same_value = self.operator == "Exists" or self.value == taint.value
+        return same_key and same_value and self.effect in (None, taint.effect)
 
 
 class ApplicationSpec(Record):

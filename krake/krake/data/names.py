@@ -66,6 +66,20 @@ def check_labels(labels: Mapping[Any, Any]) -> None:
         raise ValidationError(problems)
 
 
+@rule({"pattern": _whole(LABEL_KEY)})
+def check_label_key(text: str | None) -> None:
+    """Refuse what can not be the key of a label; nothing is fine."""
+    if text is not None and (problem := label_key_problem(text)):
+        raise ValidationError(problem)
+
+
+@rule({"pattern": f"^$|{_whole(LABEL_VALUE)}"})
+def check_label_value(text: str) -> None:
+    """Refuse what can not be the value of a label; an empty text is fine."""
+    if text and (problem := label_value_problem(text)):
+        raise ValidationError(problem)
+
+
 @rule({"format": "uri", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://[^/?#]"})
 def check_url(url: str | None) -> None:
     """Refuse what is not an absolute ``http`` or ``https`` URL."""
