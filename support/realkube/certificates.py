@@ -4,6 +4,7 @@ import base64
 import datetime
 import ipaddress
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,15 +52,17 @@ class Credentials:
         """The administrator's token."""
         return self.tokens.read_text().split(",")[0]
 
-    def create(self) -> None:
-        """Make all files, unless an earlier run left them in the folder."""
+    def create(self, addresses: Sequence[str] = ("127.0.0.1",), names: Sequence[str] = ("localhost",)) -> None:
+        """Make all files, unless an earlier run left them in the folder; *addresses* and *names* are those of the server."""
         if self.tokens.exists():  # written last
             return
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         authority = _Authority(f"{self.folder.parent.name} CA")
         _write(self.ca, authority.certificate)
-        loopback = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        server = authority.issue("kube-apiserver", ExtendedKeyUsageOID.SERVER_AUTH, names=loopback)
+        found_at = x509.SubjectAlternativeName(
+            [*map(x509.DNSName, names), *(x509.IPAddress(ipaddress.ip_address(address)) for address in addresses)]
+        )
+        server = authority.issue("kube-apiserver", ExtendedKeyUsageOID.SERVER_AUTH, names=found_at)
         admin = authority.issue("admin", ExtendedKeyUsageOID.CLIENT_AUTH, group="system:masters")
         for paths, pair in ((self.server, server), (self.admin, admin)):
             for path, pem in zip(paths, pair, strict=True):

@@ -1,14 +1,12 @@
 """Kubernetes control planes on loopback, each a cluster of its own: API server, controller manager, simulated node."""
 
 import json
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from .admin import Administrator
 from .binaries import Binaries
 from .certificates import Credentials
 from .etcd import Etcd
@@ -18,7 +16,7 @@ from .process import Process, free_port
 AT_ONCE = 2  # more at a time are not ready any sooner: an API server needs some three seconds of CPU to start
 # A small server for a handful of objects: half the memory, a quarter of the idle load of the default settings.
 _LEAN = ("--watch-cache=false", "--enable-priority-and-fairness=false", "--profiling=false")
-_COLLECT_OFTEN = {"GOGC": "40"}
+COLLECT_OFTEN = {"GOGC": "40"}
 _PORT_FLAG_UNTIL = 23  # kube-controller-manager 1.24 dropped the plain-text port together with its flag
 
 
@@ -45,11 +43,8 @@ class ControlPlane:
         self._credentials.create()
         self.kubeconfig_path.touch(mode=0o600)
         self.kubeconfig_path.write_text(json.dumps(self.kubeconfig, indent=2) + "\n")
-        self._tls = ssl.create_default_context(cafile=str(self._credentials.ca))
-        self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._tls)
-        )
-        self.node = FakeNode(self.url, self._tls, self._credentials.token)
+        self._administrator = Administrator(self.url, self._credentials)
+        self.node = FakeNode(self.url, self._administrator.tls, self._credentials.token)
 
     @property
     def url(self) -> str:
@@ -73,11 +68,11 @@ class ControlPlane:
         if self._api:
             return
         try:
-            self._api = Process(self._api_server_command(), self._folder / "kube-apiserver.log", _COLLECT_OFTEN)
+            self._api = Process(self._api_server_command(), self._folder / "kube-apiserver.log", COLLECT_OFTEN)
             self._api.wait_until(self._answers("/readyz"), "a good answer of /readyz", 120)
             self._api.wait_until(self._answers("/api/v1/namespaces/default"), "namespace default", 30)
             self._controllers = Process(
-                self._controller_manager_command(), self._folder / "kube-controller-manager.log", _COLLECT_OFTEN
+                self._controller_manager_command(), self._folder / "kube-controller-manager.log", COLLECT_OFTEN
             )
             self.node.start()
             account = "/api/v1/namespaces/default/serviceaccounts/default"
@@ -104,63 +99,64 @@ class ControlPlane:
             self._api.resume()
 
     def _answers(self, path: str) -> Callable[[], bool]:
-        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {self._credentials.token}"})
-
-        def ask() -> bool:
-            try:
-                with self._opener.open(request, timeout=5) as response:
-                    return bool(response.status == 200)
-            except urllib.error.HTTPError as refusal:
-                refusal.close()
-                return False
-            except OSError:
-                return False
-
-        return ask
+        return lambda: self._administrator.answers(path)
 
     def _api_server_command(self) -> list[str | Path]:
-        credentials = self._credentials
-        certificate, key = credentials.server
         return [
             self._binaries.api_server,
-            *("--etcd-servers", self._etcd.url),
-            *("--etcd-prefix", f"/{self.name}"),
+            *api_server_options(self.name, self._folder, self._etcd, self._credentials, self._port),
             *("--bind-address", "127.0.0.1"),
-            *("--secure-port", str(self._port)),
             *("--advertise-address", "127.0.0.1"),
             # Kubernetes refuses a loopback address as an endpoint, so `default/kubernetes` must stay without one.
             *("--endpoint-reconciler-type", "none"),
-            *("--cert-dir", self._folder),
-            *("--tls-cert-file", certificate),
-            *("--tls-private-key-file", key),
-            *("--client-ca-file", credentials.ca),
-            *("--token-auth-file", credentials.tokens),
-            *("--authorization-mode", "RBAC"),
             *("--service-cluster-ip-range", "10.96.0.0/16"),
-            *("--service-account-issuer", "https://kubernetes.default.svc"),
-            *("--service-account-key-file", credentials.service_accounts),
-            *("--service-account-signing-key-file", credentials.service_accounts),
             # Nothing runs in simulated Pods that could use a token, and without it they start at once in a new namespace.
             *("--disable-admission-plugins", "ServiceAccount"),
-            "--allow-privileged=true",
-            *_LEAN,
         ]
 
     def _controller_manager_command(self) -> list[str | Path]:
-        plain_text_port = ["--port=0"] if self._binaries.minor <= _PORT_FLAG_UNTIL else []
         return [
             self._binaries.controller_manager,
-            *("--kubeconfig", self.kubeconfig_path),
-            *("--controllers", "*"),
-            *("--service-account-private-key-file", self._credentials.service_accounts),
-            *("--root-ca-file", self._credentials.ca),
-            *("--kube-api-qps", "200"),
-            *("--kube-api-burst", "400"),
-            "--leader-elect=false",
-            *("--bind-address", "127.0.0.1"),
-            "--secure-port=0",
-            *plain_text_port,
+            *controller_manager_options(self._binaries, self.kubeconfig_path, self._credentials),
         ]
+
+
+def api_server_options(name: str, folder: Path, etcd: Etcd, credentials: Credentials, port: int) -> list[str | Path]:
+    """Return what every API server here is told, wherever it listens; its state is in *etcd* under *name*."""
+    certificate, key = credentials.server
+    return [
+        *("--etcd-servers", etcd.url),
+        *("--etcd-prefix", f"/{name}"),
+        *("--secure-port", str(port)),
+        *("--cert-dir", folder),
+        *("--tls-cert-file", certificate),
+        *("--tls-private-key-file", key),
+        *("--client-ca-file", credentials.ca),
+        *("--token-auth-file", credentials.tokens),
+        *("--authorization-mode", "RBAC"),
+        *("--service-account-issuer", "https://kubernetes.default.svc"),
+        *("--service-account-key-file", credentials.service_accounts),
+        *("--service-account-signing-key-file", credentials.service_accounts),
+        "--allow-privileged=true",
+        *_LEAN,
+    ]
+
+
+def controller_manager_options(binaries: Binaries, kubeconfig: Path, credentials: Credentials) -> list[str | Path]:
+    """Return what every controller manager here is told."""
+    plain_text_port = ["--port=0"] if binaries.minor <= _PORT_FLAG_UNTIL else []
+    return [
+        *("--kubeconfig", kubeconfig),
+        *("--controllers", "*"),
+        *("--service-account-private-key-file", credentials.service_accounts),
+        *("--root-ca-file", credentials.ca),
+        *("--kube-api-qps", "200"),
+        *("--kube-api-burst", "400"),
+        "--leader-elect=false",
+        *("--bind-address", "127.0.0.1"),
+        "--secure-port=0",
+        *plain_text_port,
+    ]
 
 
 class ControlPlanes:

@@ -11,6 +11,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 # The kernel sends a child its "parent died" signal when the THREAD that started it ends. So all children are started
 # by this one thread, which lives as long as the process, whichever short-lived thread asks for one.
@@ -18,6 +21,11 @@ _STARTER = ThreadPoolExecutor(1, thread_name_prefix="starts-children")
 # Below the range from which the kernel takes ports for outgoing connections: a port stays ours while its server is
 # stopped for a test.
 _PORTS = range(20000, 30000)
+
+
+def spawn(start: Callable[[], T]) -> T:
+    """Start a child that the kernel is to end together with this process, from whichever thread."""
+    return _STARTER.submit(start).result()
 
 
 class StartError(Exception):
@@ -44,7 +52,7 @@ class Process:
         self.log = log
         guard = [setpriv, "--pdeathsig", "KILL", "--"] if (setpriv := shutil.which("setpriv")) else []
         command = [*guard, *map(str, argv)]
-        self._popen = _STARTER.submit(self._spawn, command, {**os.environ, **(env or {})}).result()
+        self._popen = spawn(lambda: self._spawn(command, {**os.environ, **(env or {})}))
 
     def _spawn(self, command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as output:
