@@ -1,0 +1,57 @@
+"""Which fields are observed of objects to which hooks have added something. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from krake.data.manifests import MAX_LENGTH, MIN_LENGTH
+
+_OPEN = {MIN_LENGTH: 0, MAX_LENGTH: 0}
+
+
+def observe_added(
+    schemas: Iterable[dict[str, Any]], before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return observer schemas that also have what was added to objects: users, who wrote them, knew nothing of that.
+
+    :param schemas: of some of the objects.
+    :param before: the objects as they were; *after* begins with the same objects.
+    """
+    changes = {_key(old): (old, new) for old, new in zip(before, after, strict=False)}
+    return [_widen(schema, *changes[_key(schema)]) if _key(schema) in changes else schema for schema in schemas]
+
+
+def _key(item: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    return item.get("apiVersion"), item.get("kind"), item["metadata"].get("name")
+
+
+def _widen(schema: Any, before: Any, after: Any) -> Any:
+    if before == after:
+        return schema
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        return _widen_mapping(schema if isinstance(schema, Mapping) else {}, before, after)
+    if isinstance(before, list) and isinstance(after, list):
+        return _widen_list(schema if isinstance(schema, list) else [*({} for _ in before), _OPEN], before, after)
+    return _leaves(after)
+
+
+def _widen_mapping(schema: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    changed = {key: value for key, value in after.items() if key not in before or before[key] != value}
+    return {**schema, **{key: _widen(schema.get(key), before.get(key), value) for key, value in changed.items()}}
+
+
+def _widen_list(schema: list[Any], before: list[Any], after: list[Any]) -> list[Any]:
+    *observed, control = schema
+    added = after[len(before) :]
+    widened = [_widen(each, old, new) for each, old, new in zip(observed, before, after, strict=False)]
+    if len(widened) == len(before):  # elements are known by their place
+        widened += map(_leaves, added)
+    longest = control[MAX_LENGTH] and control[MAX_LENGTH] + len(added)
+    return [*widened, {MIN_LENGTH: control[MIN_LENGTH] + len(added), MAX_LENGTH: longest}]
+
+
+def _leaves(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _leaves(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [*map(_leaves, value), {MIN_LENGTH: len(value), MAX_LENGTH: len(value)}]
+    return None
