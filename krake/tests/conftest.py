@@ -12,4 +12,5 @@ pytest_plugins = [
     "fixtures.tools",
     "fixtures.identity",
     "fixtures.fuzzing",
+    "fixtures.web",
 ]

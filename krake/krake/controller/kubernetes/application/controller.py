@@ -3,20 +3,25 @@
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
+from krake.adapters.fetching import Fetcher
 from krake.adapters.kubernetes import connect
+from krake.adapters.tosca import Sandbox
 from krake.client import Client
-from krake.controller.kubernetes.application import lifecycle
+from krake.controller.kubernetes.application import lifecycle, translation
 from krake.controller.kubernetes.application.leaving import Leaving
 from krake.controller.kubernetes.application.lifecycle import Step
 from krake.controller.kubernetes.application.moving import Moving
 from krake.controller.kubernetes.application.placing import Placing
 from krake.controller.kubernetes.application.settings import ApplicationControllerConfig
 from krake.controller.kubernetes.application.sites import Connect, Sites, fingerprint
+from krake.controller.kubernetes.application.translating import Translating
 from krake.controller.kubernetes.application.workplace import Workplace
 from krake.controller.runtime import Controller, Informer, Parts, Recorder, Result
 from krake.data.kubernetes import Application, Cluster
 from krake.data.metadata import Key
 
+TRANSLATION_LIMIT = 90.0
+"""Seconds that it may take to make a manifest of a template, with all that has to be fetched for it."""
 COALESCE = 0.02
 """Seconds in which the changes of several objects lead to one look."""
 CLUSTER = "cluster"
@@ -44,6 +49,14 @@ class ApplicationController:
         self._leaving = Leaving(self._workplace)
         self._placing = Placing(self._workplace, self._leaving)
         self._moving = Moving(self._workplace, self._placing, self._leaving)
+        self._fetcher = Fetcher(
+            config.fetching.destinations,
+            timeout=config.fetching.timeout,
+            size_limit=config.fetching.max_size,
+            forbidden=config.api_endpoint,
+        )
+        sandbox = Sandbox(self._fetcher, timeout=TRANSLATION_LIMIT, size_limit=config.fetching.max_size)
+        self._translating = Translating(self._workplace, sandbox)
         self._applications.index(CLUSTER, _clusters_of)
         self._applications.on_change(self._see_application)
         self._clusters.on_change(self._see_cluster)
@@ -51,16 +64,21 @@ class ApplicationController:
     @property
     def parts(self) -> Parts:
         """What the process consists of."""
-        resources = [self._workplace.recorder, self._sites]
-        return Parts([self._applications, self._clusters], [self._controller], resources=resources)
+        return Parts(
+            [self._applications, self._clusters],
+            [self._controller, self._translating.controller],
+            resources=[self._workplace.recorder, self._sites, self._fetcher],
+        )
 
     def _see_application(self, old: Application | None, new: Application | None) -> None:
         if new is None:
             if old is not None:
                 self._sites.forget(old.metadata.uid)
                 self._workplace.attempts.pop(old.key, None)
+                self._translating.forget(old.key)
         elif lifecycle.concerns(old, new):
             self._controller.enqueue(new.key)
+            self._translating.see(new)
 
     def _see_cluster(self, old: Cluster | None, new: Cluster | None) -> None:
         cluster = new or old
@@ -75,6 +93,8 @@ class ApplicationController:
         app = self._applications.get(key)
         if app is None:
             return None
+        if translation.is_due(app):
+            return None  # its manifest is being made
         match lifecycle.next_step(app):
             case Step.DELETE:
                 return await self._leaving.delete(app)

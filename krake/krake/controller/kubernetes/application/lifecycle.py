@@ -13,14 +13,21 @@ from typing import Any
 
 from krake.controller.kubernetes.application.desired import Declared, recorded_identity
 from krake.controller.kubernetes.application.health import Health, Verdict
-from krake.data.kubernetes import Application, ApplicationState, ApplicationStatus, ContainerHealth
+from krake.controller.runtime.retries import plan_retry
+from krake.data.kubernetes import Application, ApplicationState, ApplicationStatus
 from krake.data.metadata import KUBERNETES_RESOURCES_DELETION, Reason, ReasonCode, ResourceRef
 from krake.ports.cluster import Identity
 
 START_LIMIT = timedelta(seconds=60)
 """For how long Pods may be on their way to be ready, if nothing seems wrong with them."""
 
+LONGEST_RETRY = timedelta(seconds=60)
+"""Between two attempts at what a cluster refuses."""
+
 State = ApplicationState
+
+MOVING = (State.MIGRATING, State.WAITING_FOR_CLEANING, State.READY_FOR_ACTION)
+"""The states of an application on its way to another cluster, unless it is stuck."""
 
 
 class Step(Enum):
@@ -28,6 +35,8 @@ class Step(Enum):
 
     NOTHING = auto()
     DELETE = auto()
+    UNBIND = auto()
+    """Take it from all clusters: there is none for it now. It stays declared."""
     PLACE = auto()
     """Make it so on the cluster it is bound to."""
     MIGRATE = auto()
@@ -60,11 +69,18 @@ def next_step(app: Application) -> Step:
     if metadata.deleted is not None:
         mine = bool(metadata.finalizers) and metadata.finalizers[-1] == KUBERNETES_RESOURCES_DELETION
         return Step.DELETE if mine else Step.NOTHING
-    if status.scheduled_to is None or status.kube_controller_triggered is None:
+    if status.scheduled_to is None:
+        return Step.UNBIND if places_of(app) or _owned_in_vain(app) else Step.NOTHING
+    if status.kube_controller_triggered is None:
         return Step.NOTHING
     if status.kube_controller_triggered < metadata.modified:
         return Step.NOTHING
     return Step.PLACE if status.running_on in (None, status.scheduled_to) else Step.MIGRATE
+
+
+def _owned_in_vain(app: Application) -> bool:
+    """Whether a cluster is waiting for an application to let go of it. What was never bound may name any owners."""
+    return app.status.kube_controller_triggered is not None and owners_of(app) != app.metadata.owners
 
 
 def concerns(old: Application | None, new: Application | None) -> bool:
@@ -78,7 +94,7 @@ def _inputs(app: Application) -> tuple[object, ...]:
     metadata, status = app.metadata, app.status
     return (
         metadata.uid, metadata.modified, metadata.deleted, metadata.finalizers, metadata.owners,
-        status.kube_controller_triggered, status.scheduled_to, status.running_on, status.placed_on,
+        status.kube_controller_triggered, status.scheduled_to, status.running_on, status.placed_on, status.translated,
     )  # fmt: skip
 
 
@@ -91,7 +107,8 @@ def places_of(app: Application) -> list[ResourceRef]:
     ]
 
 
-def _with(target: ResourceRef, places: list[ResourceRef]) -> list[ResourceRef]:
+def with_place(target: ResourceRef, places: list[ResourceRef]) -> list[ResourceRef]:
+    """Return all *places* and the *target*, each once."""
     return places if target in places else [*places, target]
 
 
@@ -108,17 +125,18 @@ def begin(app: Application, declared: Iterable[Declared], schema: list[dict[str,
     former = [item for item in status.last_applied_manifest if recorded_identity(item) not in wanted]
     changed = replace(
         status,
-        placed_on=_with(target, places_of(app)),
+        placed_on=status.placed_on if target in status.placed_on else with_place(target, places_of(app)),
         last_applied_manifest=[*(each.recorded for each in declared), *former],
         mangled_observer_schema=schema,
     )
     if next_step(app) is Step.MIGRATE:
-        return replace(changed, state=State.MIGRATING)
-    if status.state is State.MIGRATING:
+        return changed
+    if status.state in MOVING:
         changed = replace(changed, migration_timeout=0)  # it was called back; nothing has failed
     if changed == status and status.state is not State.PENDING:
         return changed  # an attempt like the one before: it stays as it is until it comes out differently
-    return replace(changed, state=State.CREATING if status.running_on is None else State.RECONCILING, reason=None)
+    state = State.CREATING if status.running_on is None else State.RECONCILING
+    return replace(changed, state=state, reason=status.reason if _has_come_back(status) else None)
 
 
 def conclude(app: Application, outcome: Outcome, declared: Iterable[Declared], now: datetime) -> ApplicationStatus:
@@ -127,7 +145,9 @@ def conclude(app: Application, outcome: Outcome, declared: Iterable[Declared], n
     If nothing is wrong there, a reason stays that says why it is not elsewhere. A cluster that does not answer says nothing
     about what is declared now.
     """
-    status = app.status
+    status = replace(app.status, shutdown_attempts=0, shutdown_grace_period=None)
+    if status.state in MOVING:
+        status = replace(status, migration_timeout=0)
     if not outcome.unreachable:
         status = replace(status, observed_generation=app.metadata.generation)
     if outcome.health is not None:
@@ -145,10 +165,35 @@ def conclude(app: Application, outcome: Outcome, declared: Iterable[Declared], n
     return replace(status, state=state, reason=reason or _why_it_stays(app, now))
 
 
+def plan_attempt(
+    app: Application, status: ApplicationStatus, outcome: Outcome, now: datetime, failures: int
+) -> ApplicationStatus:
+    """Return the *status* with when to try again what has failed, and how often still.
+
+    Attempts that something else has led to before that time do not count. Once none is left, only a change leads to another one.
+
+    :param app: as it was before the attempt.
+    :param status: what is to be written about it otherwise.
+    :param failures: attempts in a row that have failed before, as far as that is known.
+    """
+    before = app.status
+    if outcome.problem is None:
+        return replace(status, retries=None, scheduled_retry=None)
+    if outcome.unreachable:
+        return status  # it is called for as soon as the cluster answers
+    begins = before.observed_generation != app.metadata.generation or (before.retries, before.scheduled_retry) == (None, None)
+    exhausted = before.scheduled_retry is None and before.retries == 0 and app.spec.backoff_limit >= 0
+    early = before.scheduled_retry is not None and before.scheduled_retry > now
+    if not begins and (early or exhausted):
+        return replace(status, retries=before.retries, scheduled_retry=before.scheduled_retry)
+    retry = plan_retry(app.spec, before.retries, now, failures=0 if begins else max(failures, 1), longest=LONGEST_RETRY)
+    return replace(status, retries=retry.retries, scheduled_retry=retry.due)
+
+
 def _state_of(app: Application, outcome: Outcome, now: datetime) -> tuple[State, Reason | None]:
     if outcome.unreachable:
         shown = app.status.state
-        ran = shown in (State.RUNNING, State.RECONCILING, State.RESTARTING)
+        ran = shown in (State.RUNNING, State.RECONCILING, State.RESTARTING, *MOVING)
         return State.DEGRADED if ran else shown, outcome.problem
     if outcome.problem is not None:
         return State.FAILED, outcome.problem
@@ -203,103 +248,14 @@ def cleaned(app: Application, gone: Iterable[ResourceRef], declared: Iterable[De
 
 
 def owners_of(app: Application) -> list[ResourceRef]:
-    """The owners that an application should have: of clusters, those that it is bound to and runs on."""
+    """The owners that an application should have: of clusters, those that it is bound to, runs on, or has something left on.
+
+    Who deletes a cluster waits for those that name it as their owner.
+    """
     status = app.status
-    used = [each for each in (status.scheduled_to, status.running_on) if each is not None]
+    used = [each for each in (status.scheduled_to, status.running_on, *status.placed_on) if each is not None]
     kept = [each for each in app.metadata.owners if (each.api, each.kind) != ("kubernetes", "Cluster") or each in used]
     return [*kept, *(each for index, each in enumerate(used) if each not in kept and each not in used[:index])]
-
-
-def deleting(app: Application, problem: Reason | None) -> ApplicationStatus:
-    """What to write while an application is deleted."""
-    return replace(app.status, state=State.DELETING, reason=problem)
-
-
-def deleted(app: Application) -> ApplicationStatus:
-    """What to write once no objects are left anywhere."""
-    return replace(
-        app.status,
-        state=State.DELETING,
-        reason=None,
-        placed_on=[],
-        running_on=None,
-        services={},
-        container_health=ContainerHealth(),
-        last_observed_manifest=[],
-        last_applied_manifest=[],
-    )
-
-
-class Move(Enum):
-    """How a migration goes on."""
-
-    WAIT = auto()
-    SWITCH = auto()
-    """The new copy is ready: it is the application from now on, and the old one goes."""
-    GIVE_UP = auto()
-    """The new copy goes, and the old one stays."""
-
-
-def judge_migration(app: Application, outcome: Outcome, now: datetime) -> Move:
-    """Return how a migration goes on. Until the new copy is ready, the old one is left as it is."""
-    if outcome.complete and outcome.health is not None and outcome.health.verdict in (Verdict.READY, Verdict.COMPLETED):
-        return Move.SWITCH
-    failed = outcome.health is not None and outcome.health.verdict is Verdict.FAILED
-    rejected = outcome.problem is not None and not (outcome.unreachable or outcome.passing)
-    return Move.GIVE_UP if failed or rejected or migration_limit(app, now) <= 0 else Move.WAIT
-
-
-def migration_limit(app: Application, now: datetime) -> float:
-    """In how many seconds a migration under way is given up, or one that failed may be tried again."""
-    return app.status.migration_timeout - now.timestamp()
-
-
-def start_migration(app: Application, now: datetime, limit: timedelta) -> ApplicationStatus:
-    """What to write before a migration begins, or turns to another target; one that has begun goes on as it is."""
-    status, target = app.status, app.status.scheduled_to
-    assert target is not None
-    placed_on = _with(target, places_of(app))
-    if status.state is State.MIGRATING and placed_on == status.placed_on:
-        return status
-    deadline = int((now + limit).timestamp())
-    return replace(status, state=State.MIGRATING, placed_on=placed_on, migration_timeout=deadline, reason=None)
-
-
-def switch(app: Application, outcome: Outcome, declared: Iterable[Declared], now: datetime) -> ApplicationStatus:
-    """What to write once the new copy is the application."""
-    status = conclude(app, outcome, declared, now)
-    return replace(status, migration_retries=0, migration_timeout=0)
-
-
-def wait_to_move(app: Application, outcome: Outcome) -> ApplicationStatus:
-    """What to write while the new copy is not ready."""
-    health, problem = outcome.health, outcome.problem
-    if problem is None and health is not None and health.verdict is not Verdict.STARTING:
-        problem = _reason(health)
-    return replace(app.status, state=State.MIGRATING, reason=problem)
-
-
-def give_up_move(app: Application, outcome: Outcome, now: datetime, pause: timedelta) -> ApplicationStatus:
-    """What to write about a migration that failed; the next one may begin after a pause that grows with each failure."""
-    said = outcome.problem.message if outcome.problem else (outcome.health.message if outcome.health else None)
-    said = (said or "its copy there did not become ready in time").rstrip(".")
-    retries = app.status.migration_retries + 1
-    return replace(
-        app.status,
-        state=State.RUNNING,
-        reason=Reason(
-            code=ReasonCode.RECONCILE_FAILED,
-            message=f"The application stays where it is; moving it to {app.status.scheduled_to} failed: {said}.",
-        ),
-        migration_retries=retries,
-        migration_timeout=int((now + min(pause * retries, timedelta(days=1))).timestamp()),
-    )
-
-
-def has_given_up(app: Application, now: datetime) -> bool:
-    """Whether a migration was given up, and the binding is not taken back yet."""
-    waits = app.status.state is not State.MIGRATING and migration_limit(app, now) > 0
-    return waits and app.status.scheduled_to in app.status.placed_on
 
 
 def _why_it_stays(app: Application, now: datetime) -> Reason | None:
@@ -309,5 +265,15 @@ def _why_it_stays(app: Application, now: datetime) -> Reason | None:
         return None
     if reason.code is ReasonCode.NO_SUITABLE_RESOURCE:
         return reason  # the scheduler takes it back itself
-    failed = reason.code is ReasonCode.RECONCILE_FAILED and app.status.migration_retries > 0
-    return reason if failed and migration_limit(app, now) > 0 else None
+    return reason if _has_come_back(app.status) and migration_limit(app, now) > 0 else None
+
+
+def _has_come_back(status: ApplicationStatus) -> bool:
+    """Whether the reason tells of a migration that has failed."""
+    code = None if status.reason is None else status.reason.code
+    return code is ReasonCode.RECONCILE_FAILED and status.migration_retries > 0
+
+
+def migration_limit(app: Application, now: datetime) -> float:
+    """In how many seconds a migration under way is given up, or one that failed may be tried again."""
+    return app.status.migration_timeout - now.timestamp()

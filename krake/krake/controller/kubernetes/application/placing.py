@@ -62,9 +62,6 @@ class Placing:
 
     async def _work(self, app: Application, site: Site) -> tuple[Application, Outcome, list[Declared]]:
         at = self._workplace
-        if not app.spec.manifest:
-            message = "Applications of TOSCA templates and CSAR archives can not be created yet; declare a manifest."
-            return app, _failure(ReasonCode.INVALID_TOSCA_MANIFEST, message), []
         try:
             declared = await resolve(app, app.spec.manifest, site)
         except InvalidManifest as error:
