@@ -12,7 +12,13 @@ from pathlib import Path
 
 from .binaries import Binaries, Unavailable, find, provide
 from .control_plane import ControlPlanes
+from .pods.machine import why_no_pods
+from .pods.mounts import MACHINE
+from .pods.packages import Packages, provide_packages
+from .pods.sandbox import Sandbox
 from .process import StartError
+
+KRAKE_PORT = 8080
 
 _DESCRIPTION = """\
 Start real Kubernetes clusters on 127.0.0.1: each a kube-apiserver with kube-controller-manager, all on one etcd.
@@ -20,12 +26,16 @@ Start real Kubernetes clusters on 127.0.0.1: each a kube-apiserver with kube-con
 The machines are simulated: Pods become ready and no container runs. An image with "missing" in its name cannot be
 pulled, one with "crash" in its name keeps crashing, and Pods of Jobs complete after half a second.
 
+With --pods, containers run: each cluster has kubelet, containerd and kube-proxy in namespaces of their own. That needs
+root, and control groups of version 1. There is no registry; stand-ins made of Debian packages serve the images busybox,
+python (3.11, its standard library only) and echoserver, each with any tag.
+
 Kubernetes is built once, from Debian 12's source package, into your cache folder (4 to 9 minutes). It is version 1.20:
 long out of support, with known security holes, so for tests on loopback only.
 """
 _EPILOG = """\
 The paths of the kubeconfigs are all that is printed to standard output. Each has two contexts: cluster-N, by client
-certificate, and cluster-N-token.
+certificate, and cluster-N-token. With --pods, the API server and the NodePorts of cluster-N are on 127.0.0.N.
 
 environment:
   KRAKE_KUBERNETES_BIN  folder with kube-apiserver and kube-controller-manager to use instead of building them
@@ -41,11 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.which:
             return _show(find())
+        if options.pods and not options.build_only and (reason := why_no_pods()):
+            raise Unavailable(f"{reason[0].upper()}{reason[1:]}.")
         binaries = provide()
+        packages = provide_packages() if options.pods else None
         if options.build_only:
             return _show(binaries)
+        if packages:
+            return _serve_pods(binaries, packages, options)
         with _folder(options.dir) as folder, contextlib.closing(ControlPlanes(binaries, folder)) as planes:
-            return _serve(planes, options.clusters, binaries)
+            return _serve(planes, options.clusters or 1, binaries)
     except (Unavailable, StartError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -60,7 +75,15 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--clusters", type=_count, default=1, metavar="N", help="how many, side by side (default: 1)")
+    parser.add_argument("--clusters", type=_count, metavar="N", help="how many, side by side (default: 1; with --pods: 2)")
+    parser.add_argument("--pods", action="store_true", help="run real containers; needs root")
+    parser.add_argument(
+        "--let-pods-reach",
+        type=_port,
+        action="append",
+        metavar="PORT",
+        help=f"with --pods: let Pods reach this port of 127.0.0.1 at {MACHINE}; again for more (default: {KRAKE_PORT})",
+    )
     parser.add_argument(
         "--dir", type=Path, help="keep state, logs and kubeconfigs here (default: a folder that is deleted at the end)"
     )
@@ -72,6 +95,12 @@ def _parser() -> argparse.ArgumentParser:
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 100:
         raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to 100")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port")
     return int(text)
 
 
@@ -126,6 +155,27 @@ def _serve(planes: ControlPlanes, count: int, binaries: Binaries) -> int:
     while not (ended := [process for process in planes.processes if not process.alive]):
         time.sleep(1)
     raise StartError(f"{ended[0].name} ended by itself, so all is stopped now. Its log was {ended[0].log}.")
+
+
+def _serve_pods(binaries: Binaries, packages: Packages, options: argparse.Namespace) -> int:
+    count, reachable = options.clusters or 2, options.let_pods_reach or [KRAKE_PORT]
+    started = time.monotonic()
+    _say(f"Starting {count} cluster{'s' if count > 1 else ''} with Kubernetes {binaries.version} and real Pods …")
+    chosen = _folder(options.dir) if options.dir else contextlib.nullcontext()
+    with chosen as folder, contextlib.closing(Sandbox(binaries, packages, folder)) as sandbox:
+        running = sandbox.start(count)
+        for port in reachable:
+            sandbox.admit(port)
+        _say(f"Ready after {time.monotonic() - started:.1f} s; Ctrl-C stops all.")
+        _say("Containers run, of stand-in images, and what has root in them has root here: start nothing you do not trust.")
+        _say("For tests on loopback only: this Kubernetes gets no security updates.")
+        ports = " and ".join(map(str, reachable))
+        _say(f"Pods reach port {ports} of 127.0.0.1 at {MACHINE}. The kubeconfigs, for `kubectl --kubeconfig …`:")
+        for cluster in running:
+            print(cluster.kubeconfig_path, flush=True)
+        while not (ended := sandbox.ended()):
+            time.sleep(1)
+        raise StartError(f"{ended[0]} ended by itself, so all is stopped now.")
 
 
 def _say(text: str) -> None:
