@@ -1,7 +1,8 @@
 """What Krake needs from a Kubernetes cluster: declared objects made so, and told what becomes of them.
 
 Objects are plain JSON mappings, as Kubernetes spells them. Those that Krake makes carry the label `OWNER_LABEL` with the uid of
-their application; what lacks it, or names another, belongs to somebody else and is never changed or deleted.
+their application; what lacks it, or names another, belongs to somebody else and is never changed or deleted, unless it carries
+`ADOPT_ANNOTATION` with the name of the application and no such label.
 
 Any method may raise `Unreachable` or `Rejected`; both are left out of the docstrings below. No method takes longer than the
 connection's time limit, except the watches, which wait for as long as nothing happens.
@@ -15,6 +16,10 @@ OWNER_LABEL = "krake.cloud/application-uid"
 """Label of every object that Krake makes, and of the Pods of its workloads: the uid of the application."""
 COPY_LABEL = "krake.cloud/volume-copy"
 """Label of the objects, and their Pods, that only copy the volumes of an application; they are no part of it."""
+ADOPT_ANNOTATION = "krake.cloud/adopt"
+"""Annotation of an object that Krake did not make: the application that may take it over, as ``namespace/name``."""
+APPLICATION_ANNOTATION = "krake.cloud/application"
+"""Annotation of every object that Krake makes: its application, as ``namespace/name``."""
 FIELD_MANAGER = "krake"
 """The name under which Kubernetes records which fields were declared through Krake."""
 
@@ -94,9 +99,16 @@ class Conflict(Rejected):
 class Foreign(Rejected):
     """The object exists and is not the application's."""
 
-    def __init__(self, identity: Identity, owner: str | None) -> None:
-        whose = "of another application" if owner else "not created by Krake"
-        message = f"{identity} exists and is {whose}; rename it in the manifest, or delete it on the cluster."
+    def __init__(self, identity: Identity, owner: str | None, application: str) -> None:
+        if owner:
+            message = (
+                f"{identity} exists and is of another application; rename it in the manifest, or delete it on the cluster."
+            )
+        else:
+            message = (
+                f"{identity} exists and is not created by Krake; rename it in the manifest, delete it on the cluster,"
+                f" or annotate it there with {ADOPT_ANNOTATION}={application} to hand it over."
+            )
         super().__init__(409, "AlreadyExists", message)
 
 
@@ -160,6 +172,14 @@ class KubernetesCluster(Protocol):
         object goes. The object must carry `OWNER_LABEL` and, if its type is namespaced, its namespace.
 
         Raises `Foreign`; `Conflict`, for example while an old object of the name is still being deleted; `Unsupported`.
+        """
+        ...
+
+    async def replace(self, obj: Object) -> Object:
+        """Write an object of an application as a whole, as it was read and changed, and return what it is now.
+
+        It takes away what others have declared, which `apply` does not. Raises `Conflict` if the object was changed since it
+        was read, or is gone; `Unsupported`.
         """
         ...
 

@@ -3,7 +3,16 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from krake.ports.cluster import FIELD_MANAGER, Conflict, Foreign, Identity, Object, owner_of
+from krake.ports.cluster import (
+    ADOPT_ANNOTATION,
+    APPLICATION_ANNOTATION,
+    FIELD_MANAGER,
+    Conflict,
+    Foreign,
+    Object,
+    identify,
+    owner_of,
+)
 
 
 def belongs(existing: Object, owner: str) -> bool:
@@ -15,16 +24,28 @@ def belongs(existing: Object, owner: str) -> bool:
     return found == owner or (found is None and _declared_before(existing))
 
 
-def check_owner(existing: Object, identity: Identity, owner: str) -> None:
-    """Refuse to touch what is not the application's, or is on its way out.
+def check_owner(existing: Object, obj: Object) -> None:
+    """Refuse to apply an object to what is not the application's, or is on its way out.
 
-    :raises Foreign: it is somebody else's.
+    :raises Foreign: it is somebody else's, and was not handed over.
     :raises Conflict: it is being deleted.
     """
+    identity, owner = identify(existing), owner_of(obj)
     if is_leaving(existing):
         raise Conflict(409, "Conflict", f"{identity} is still being deleted; it is created anew once it is gone.")
-    if not belongs(existing, owner):
-        raise Foreign(identity, owner_of(existing))
+    application = _annotation(obj, APPLICATION_ANNOTATION)
+    if (owner is None or not belongs(existing, owner)) and not _is_handed_over(existing, application):
+        raise Foreign(identity, owner_of(existing), application or "NAMESPACE/APPLICATION")
+
+
+def _is_handed_over(existing: Object, application: str | None) -> bool:
+    return application is not None and owner_of(existing) is None and _annotation(existing, ADOPT_ANNOTATION) == application
+
+
+def _annotation(obj: Object, name: str) -> str | None:
+    annotations = obj["metadata"].get("annotations")
+    value = annotations.get(name) if isinstance(annotations, Mapping) else None
+    return value if isinstance(value, str) else None
 
 
 def is_leaving(obj: Object) -> bool:

@@ -65,14 +65,13 @@ class Connection:
         return (await self._discovery.find(type_)).namespaced
 
     async def apply(self, obj: Object) -> Object:
-        owner = owner_of(obj)
-        if owner is None:
+        if owner_of(obj) is None:
             raise ValueError(f"The object lacks the label {OWNER_LABEL}.")
         identity = identify(obj)
         path = (await self._discovery.find(identity.type)).path(identity)
         existing = await self._read(path)
         if existing is not None:
-            check_owner(existing, identity, owner)
+            check_owner(existing, obj)
         # The fields of an own object are taken back from whoever changed them. One that appears only now is not an own one.
         query = {"fieldManager": FIELD_MANAGER, "force": "true" if existing is not None else "false"}
         body = with_merge_keys(obj)
@@ -83,6 +82,14 @@ class Connection:
                 raise
         await self._create_namespace(identity.namespace)
         return self._checked(await self._transport.call("PATCH", path, query, body, APPLY_PATCH))
+
+    async def replace(self, obj: Object) -> Object:
+        identity = identify(obj)
+        path = (await self._discovery.find(identity.type)).path(identity)
+        try:
+            return self._checked(await self._transport.call("PUT", path, {"fieldManager": FIELD_MANAGER}, obj))
+        except NotFound as error:
+            raise Conflict(409, "Conflict", f"{identity} is gone.") from error
 
     async def get(self, identity: Identity) -> Object | None:
         try:

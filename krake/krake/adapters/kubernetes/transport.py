@@ -197,4 +197,12 @@ def rejection(body: Mapping[str, Any], status: int) -> Rejected:
         return NotFound(reason, message, str(details.get("kind") or "") if isinstance(details, Mapping) else "")
     if status == 410:
         return Expired(status, reason, message)
-    return (Conflict if status == 409 else Rejected)(status, reason, message)
+    return (Conflict if status == 409 or _is_terminating(details) else Rejected)(status, reason, message)
+
+
+def _is_terminating(details: Any) -> bool:
+    """Whether something can not be made because its namespace is being deleted; it can be once it is gone."""
+    causes = details.get("causes") if isinstance(details, Mapping) else None
+    return isinstance(causes, list) and any(
+        isinstance(cause, Mapping) and cause.get("reason") == "NamespaceTerminating" for cause in causes
+    )

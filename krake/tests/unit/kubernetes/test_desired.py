@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from unit.kubernetes.applications import UID, app, config_map, deployment
 
 from krake.controller.kubernetes.application.desired import (
-    APPLICATION_ANNOTATION,
+    DIGEST_ANNOTATION,
     InvalidManifest,
     declare,
     defined_types,
     recorded_identity,
 )
 from krake.data.secrets import MARK
-from krake.ports.cluster import OWNER_LABEL, ObjectType
+from krake.ports.cluster import APPLICATION_ANNOTATION, OWNER_LABEL, ObjectType
 
 CLUSTER_WIDE = {"Namespace", "CustomResourceDefinition", "ClusterRole"}
 
@@ -31,7 +31,7 @@ def test_objects_get_the_default_namespace_and_the_marks_of_the_application() ->
     metadata = declared.object["metadata"]
     assert metadata["namespace"] == "shop"
     assert metadata["labels"] == {"app.kubernetes.io/managed-by": "krake", OWNER_LABEL: UID}
-    assert metadata["annotations"] == {APPLICATION_ANNOTATION: "red/app"}
+    assert metadata["annotations"] == {APPLICATION_ANNOTATION: "red/app", DIGEST_ANNOTATION: declared.digest}
     assert declared.recorded == {**config_map(a="1"), "metadata": {"name": "settings", "namespace": "shop"}}
 
 

@@ -1,38 +1,26 @@
 """How what is on the cluster differs from what should be, compared by meaning.
 
-Only what was declared is compared: what Kubernetes and others add is theirs. What a cluster does not take over as declared (it
+Only what is observed is compared: what Kubernetes and others add is theirs. What a cluster does not take over as declared (it
 writes some values in its own way, and drops fields that it does not know) would look like a change for ever; so what still
 differs right after an object was applied does not count, until it is declared differently.
 """
 
-import base64
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from krake.controller.kubernetes.application.desired import Declared, rank
+from krake.controller.kubernetes.application.observe import is_within
+from krake.data.elements import has_keys, key_of
 from krake.ports.cluster import Identity, Object, owner_of
 
 Path = tuple[str, ...]
 
-_KEYS: dict[str, tuple[str, ...]] = {
-    "containers": ("name",),
-    "initContainers": ("name",),
-    "env": ("name",),
-    "volumes": ("name",),
-    "imagePullSecrets": ("name",),
-    "secrets": ("name",),
-    "volumeMounts": ("mountPath",),
-    "volumeDevices": ("devicePath",),
-    "hostAliases": ("ip",),
-    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
-    "ports": ("port", "containerPort", "protocol"),
-}
-"""By what the elements of a list are told apart, where others may add some of their own."""
-_SETS = {"finalizers"}
+LENGTH = "length"
+"""The last part of the path of a list that is too long or too short."""
+SETS = frozenset(("finalizers", "ownerReferences"))
+"""Lists that others put things into for reasons of their own."""
 _HOLDERS_OF_QUANTITIES = {"limits", "requests", "capacity", "hard", "default", "defaultRequest", "max", "min", "overhead"}
 _QUANTITIES = {"sizeLimit", "averageValue", "divisor"}
 _SUFFIXES = {
@@ -79,72 +67,69 @@ def compare(
 
 def settle(declared: Declared, live: Object) -> Settlement:
     """Return what an object looks like right after it was applied."""
-    return Settlement(_digest(declared), frozenset(differences(declared.object, live)))
+    return Settlement(declared.digest, frozenset(differences(declared.object, live, declared.observed)))
 
 
-def differences(declared: Object, live: Object) -> set[Path]:
-    """Return where a live object differs from what was declared."""
-    built_in = "." not in str(declared.get("apiVersion", "")) or ".k8s.io/" in str(declared.get("apiVersion"))
-    return set(_differ(_plain(declared), live, (), built_in))
+def drift(declared: Declared, live: Object, settlement: Settlement | None) -> set[Path]:
+    """Return where an object differs from what was declared, but for what always does."""
+    found = differences(declared.object, live, declared.observed)
+    return found - settlement.residue if settlement is not None and settlement.digest == declared.digest else found
+
+
+def differences(declared: Object, live: Object, schema: Mapping[str, Any] | None = None) -> set[Path]:
+    """Return where a live object differs from what was declared.
+
+    :param schema: which fields are observed; all that are declared without one.
+    """
+    return set(_differ(declared, live, schema, (), is_built_in(declared)))
+
+
+def is_built_in(obj: Object) -> bool:
+    """Whether the meaning of the fields of an object is known."""
+    version = str(obj.get("apiVersion", ""))
+    return "." not in version or ".k8s.io/" in version
 
 
 def _needs_apply(declared: Declared, live: Object | None, settlements: Mapping[Identity, Settlement], owner: str) -> bool:
     if live is None or owner_of(live) != owner or live["metadata"].get("deletionTimestamp"):
         return True
-    found = differences(declared.object, live)
-    settled = settlements.get(declared.identity)
-    if settled is not None and settled.digest == _digest(declared):
-        found -= settled.residue
-    return bool(found)
+    return bool(drift(declared, live, settlements.get(declared.identity)))
 
 
-def _digest(declared: Declared) -> str:
-    return hashlib.sha256(json.dumps(declared.object, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _plain(obj: Object) -> Object:
-    """Secrets may be declared in clear; they are kept encoded."""
-    if obj.get("kind") != "Secret" or not isinstance(obj.get("stringData"), Mapping):
-        return obj
-    encoded = {key: base64.b64encode(str(value).encode()).decode() for key, value in obj["stringData"].items()}
-    rest = {key: value for key, value in obj.items() if key != "stringData"}
-    return {**rest, "data": {**(obj.get("data") or {}), **encoded}}
-
-
-def _differ(declared: Any, live: Any, path: Path, built_in: bool) -> Iterator[Path]:
+def _differ(declared: Any, live: Any, schema: Any, path: Path, built_in: bool) -> Iterator[Path]:
     if isinstance(declared, Mapping) and isinstance(live, Mapping):
+        observed = schema if isinstance(schema, Mapping) else dict.fromkeys(declared)
         for key, value in declared.items():
-            if key in live:
-                yield from _differ(value, live[key], (*path, str(key)), built_in)
-            elif not _is_zero(value):
+            if key in observed and key in live:
+                yield from _differ(value, live[key], observed[key], (*path, str(key)), built_in)
+            elif key in observed and not _is_zero(value):
                 yield (*path, str(key))
     elif isinstance(declared, list) and isinstance(live, list):
-        yield from _differ_in_list(declared, live, path, built_in)
+        yield from _differ_in_list(declared, live, schema if isinstance(schema, list) else None, path, built_in)
     elif not _same(declared, live, path, built_in):
         yield path
 
 
-def _differ_in_list(declared: list[Any], live: list[Any], path: Path, built_in: bool) -> Iterator[Path]:
+def _differ_in_list(
+    declared: list[Any], live: list[Any], schema: list[Any] | None, path: Path, built_in: bool
+) -> Iterator[Path]:
     name = path[-1] if path else ""
-    if name in _SETS:
+    if name in SETS:
         yield from ((*path, str(item)) for item in declared if item not in live)
-    elif built_in and name in _KEYS and all(isinstance(item, Mapping) for item in (*declared, *live)):
-        known = {_element_key(item, _KEYS[name]): item for item in live}
-        for item in declared:
-            key = _element_key(item, _KEYS[name])
-            if key in known:
-                yield from _differ(item, known[key], (*path, "/".join(key)), built_in)
-            else:
-                yield (*path, "/".join(key))
-    elif len(declared) != len(live):
-        yield path
-    else:
-        for index, (one, other) in enumerate(zip(declared, live, strict=True)):
-            yield from _differ(one, other, (*path, str(index)), built_in)
-
-
-def _element_key(item: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(str(item.get(name, "TCP" if name == "protocol" else "")) for name in names)
+        return
+    keyed = built_in and has_keys(name, declared, live)
+    if not (is_within(schema[-1], len(live)) if schema else keyed or len(declared) == len(live)):
+        yield (*path, LENGTH)
+    known: Mapping[Any, Any] = {key_of(name, item): item for item in live} if keyed else dict(enumerate(live))
+    for index, item in enumerate(declared):
+        if schema is not None and index >= len(schema) - 1:
+            return
+        key = key_of(name, item) if keyed else index
+        inner = (*path, "/".join(key) if isinstance(key, tuple) else str(key))
+        if key in known:
+            yield from _differ(item, known[key], schema[index] if schema else None, inner, built_in)
+        else:
+            yield inner
 
 
 def _same(declared: Any, live: Any, path: Path, built_in: bool) -> bool:

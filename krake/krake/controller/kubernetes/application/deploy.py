@@ -1,12 +1,14 @@
 """Changes what is on a cluster."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from krake.controller.kubernetes.application.delta import compare, settle
+from krake.controller.kubernetes.application.correction import correct, shorten
+from krake.controller.kubernetes.application.delta import LENGTH, compare, drift, settle
 from krake.controller.kubernetes.application.desired import Declared, declare, defined_types, rank, types_of
 from krake.controller.kubernetes.application.lifecycle import recorded_of
+from krake.controller.kubernetes.application.observe import fill_in
 from krake.controller.kubernetes.application.site import Site
 from krake.data.kubernetes import Application
 from krake.data.metadata import Reason, ReasonCode
@@ -40,10 +42,16 @@ class Deployment:
         return Reason(code=self.problems[0].code, message=" ".join(messages))
 
 
-async def resolve(app: Application, manifest: Iterable[Mapping[str, Any]], site: Site) -> list[Declared]:
+async def resolve(
+    app: Application,
+    manifest: Iterable[Mapping[str, Any]],
+    site: Site,
+    schemas: Iterable[Mapping[str, Any]] | None = None,
+) -> list[Declared]:
     """Return what should be on a cluster.
 
     :param manifest: the objects of the application there.
+    :param schemas: which fields of some of them are observed; those that the application declares by default.
     :raises InvalidManifest: the manifest can not be what its user means.
     :raises Unsupported: neither the cluster nor the manifest knows one of the types.
     """
@@ -55,7 +63,7 @@ async def resolve(app: Application, manifest: Iterable[Mapping[str, Any]], site:
         except Unsupported:
             if type_ not in known:
                 raise
-    return declare(app, manifest, known.__getitem__, site.connection.default_namespace)
+    return declare(app, manifest, known.__getitem__, site.connection.default_namespace, schemas)
 
 
 async def deploy(app: Application, site: Site, declared: list[Declared]) -> Deployment:
@@ -79,13 +87,22 @@ async def deploy(app: Application, site: Site, declared: list[Declared]) -> Depl
     left, problems = await remove(site, changes.remove, app.metadata.uid)
     result.pending += left
     result.problems += problems
+    result.declared = [_fill_in(each, result.live.get(each.identity)) for each in declared]
     return result
+
+
+def _fill_in(declared: Declared, live: Object | None) -> Declared:
+    """What the cluster makes of fields that are observed, but not set, is declared from now on."""
+    if live is None:
+        return declared
+    return replace(declared, recorded=fill_in(declared.recorded, declared.schema, live))
 
 
 async def _apply(site: Site, declared: Declared, result: Deployment, defined: dict[ObjectType, bool]) -> None:
     before = result.live.pop(declared.identity, None)
     try:
-        obj = await site.connection.apply(declared.object)
+        obj = await site.connection.apply(correct(declared, before))
+        obj = await _shorten(site, declared, obj)
     except Conflict:
         result.pending.append(declared.identity)
     except Unsupported as error:
@@ -103,6 +120,25 @@ async def _apply(site: Site, declared: Declared, result: Deployment, defined: di
         result.live[declared.identity] = obj
         if before is None or _version_of(before) != _version_of(obj):
             result.corrected.append(declared.identity)
+
+
+async def _shorten(site: Site, declared: Declared, obj: Object) -> Object:
+    """Take away what somebody else has put into lists that may not be so long.
+
+    What made them too long as the object was applied first is the cluster's way, and stays.
+    """
+    settlement = site.settlements.get(declared.identity)
+    if settlement is None or settlement.digest != declared.digest:
+        return obj
+    too_long = {path for path in drift(declared, obj, settlement) if path[-1] == LENGTH}
+    if not too_long:
+        return obj
+    try:
+        return await site.connection.replace(shorten(declared, obj, too_long))
+    except Conflict:
+        raise
+    except Rejected:
+        return obj  # there are lists that only the cluster may change
 
 
 def _version_of(obj: Object) -> object:

@@ -1,17 +1,24 @@
-"""What should be on the cluster: the objects of a manifest, complete, marked as the application's, in the order of creation."""
+"""What should be on the cluster: the objects of a manifest, complete, marked as the application's, in the order of creation.
 
+An object carries a digest of what was declared. So it shows by itself whether it was declared differently since, whoever was
+killed in between. Pure.
+"""
+
+import base64
 import copy
-from collections.abc import Callable, Iterable, Mapping
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from krake.controller.kubernetes.application.observe import observer_schema
+from krake.controller.kubernetes.application.observe import OF_THE_CLUSTER, fill_in, observer_schema
 from krake.data.kubernetes import Application
 from krake.data.metadata import ReasonCode
 from krake.data.secrets import marked_fields
-from krake.ports.cluster import OWNER_LABEL, Identity, Object, ObjectType
+from krake.ports.cluster import APPLICATION_ANNOTATION, OWNER_LABEL, Identity, Object, ObjectType
 
-APPLICATION_ANNOTATION = "krake.cloud/application"
+DIGEST_ANNOTATION = "krake.cloud/declared"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 
 _RANKS = (
@@ -24,15 +31,6 @@ _RANKS = (
 )
 _RANK = {kind: rank for rank, kinds in enumerate(_RANKS) for kind in kinds}
 _LAST = len(_RANKS)
-_OF_THE_CLUSTER = (
-    "resourceVersion",
-    "uid",
-    "generation",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "managedFields",
-    "selfLink",
-)
 
 
 class InvalidManifest(Exception):
@@ -45,15 +43,20 @@ class InvalidManifest(Exception):
 class Declared:
     """An object that should be there.
 
-    :param recorded: as its user declared it, with its namespace; what the status keeps.
+    :param recorded: as its user declared it, with its namespace, and the fields that are observed, but not set, with the values
+        that the cluster gave them first; what the status keeps.
     :param object: as it is sent to the cluster.
-    :param schema: which of its fields are observed.
+    :param schema: which of the fields of *recorded* are observed.
+    :param observed: which of the fields of *object* are: those, and the marks.
+    :param digest: of what was declared.
     """
 
     identity: Identity
     recorded: dict[str, Any]
     object: dict[str, Any]
     schema: dict[str, Any]
+    observed: dict[str, Any]
+    digest: str
 
 
 def declare(
@@ -61,10 +64,12 @@ def declare(
     manifest: Iterable[Mapping[str, Any]],
     is_namespaced: Callable[[ObjectType], bool],
     default_namespace: str,
+    schemas: Iterable[Mapping[str, Any]] | None = None,
 ) -> list[Declared]:
     """Return what should be there, in the order of creation.
 
     :param manifest: the objects of the application on the cluster in question.
+    :param schemas: which fields of some of them are observed; those that the application declares by default.
     :raises InvalidManifest: an object is declared twice, or is none, or its secrets are not shown.
     """
     if hidden := marked_fields(app.spec):
@@ -73,9 +78,10 @@ def declare(
             " or the API lacks the key that has sealed it."
         )
     manifest = list(manifest)
-    schemas = observer_schema(manifest, app.spec.observer_schema)
-    pairs = zip(manifest, schemas, strict=True)
-    declared = [_declare_one(app, item, schema, is_namespaced, default_namespace) for item, schema in pairs]
+    given = app.spec.observer_schema if schemas is None else schemas
+    pairs = zip(manifest, observer_schema(manifest, given), strict=True)
+    kept = _kept(app)
+    declared = [_declare_one(app, item, schema, kept, is_namespaced, default_namespace) for item, schema in pairs]
     seen: set[Identity] = set()
     for each in declared:
         if each.identity in seen:
@@ -117,15 +123,27 @@ def recorded_identity(recorded: Mapping[str, Any]) -> Identity:
     return Identity(type_, metadata.get("namespace"), str(metadata.get("name")))
 
 
+def _kept(app: Application) -> dict[Identity, dict[str, Any]]:
+    """The objects as they were when they were filled in last.
+
+    What a cluster made of a field that is observed, but not set, holds there until the application is declared differently.
+    """
+    status = app.status
+    if status.running_on != status.scheduled_to or status.observed_generation != app.metadata.generation:
+        return {}
+    return {recorded_identity(item): item for item in status.last_applied_manifest}
+
+
 def _declare_one(
     app: Application,
     item: Mapping[str, Any],
     schema: dict[str, Any],
+    kept: Mapping[Identity, dict[str, Any]],
     is_namespaced: Callable[[ObjectType], bool],
     default_namespace: str,
 ) -> Declared:
     type_ = ObjectType(item["apiVersion"], item["kind"])
-    metadata = {key: value for key, value in item["metadata"].items() if key not in _OF_THE_CLUSTER}
+    metadata = {key: value for key, value in item["metadata"].items() if key not in OF_THE_CLUSTER}
     namespace = metadata.pop("namespace", None)
     if is_namespaced(type_):
         if namespace is not None and not isinstance(namespace, str):
@@ -133,32 +151,81 @@ def _declare_one(
         metadata["namespace"] = namespace = namespace or default_namespace
     else:
         namespace = None
+    identity = Identity(type_, namespace, metadata["name"])
     recorded = {**item, "metadata": metadata}
-    return Declared(Identity(type_, namespace, metadata["name"]), recorded, _mark(app, recorded), schema)
+    digest = hashlib.sha256(json.dumps(recorded, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    if identity in kept:
+        recorded = fill_in(recorded, schema, kept[identity])
+    obj, marks = _mark(app, recorded, digest)
+    return Declared(identity, recorded, obj, schema, _join(_schema_for(obj, schema), marks), digest)
 
 
-def _mark(app: Application, recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Label an object and the Pods that come of it, so that they are found by one watch for all applications."""
-    obj = copy.deepcopy({key: value for key, value in recorded.items() if key != "status"})
+def _mark(app: Application, recorded: Mapping[str, Any], digest: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Label an object and the Pods that come of it, so that they are found by one watch for all applications.
+
+    Returns the object, and the schema of the marks.
+    """
+    plain = {key: value for key, value in recorded.items() if key != "status"}
+    obj = copy.deepcopy(_encoded(plain))
     metadata = obj["metadata"]
-    labels = {MANAGED_BY: "krake", **_mapping(metadata, "labels"), OWNER_LABEL: app.metadata.uid}
-    metadata["labels"] = labels
-    metadata["annotations"] = {**_mapping(metadata, "annotations"), APPLICATION_ANNOTATION: str(app.key)}
-    for template in _templates(obj):
+    metadata["labels"] = {MANAGED_BY: "krake", **_mapping(metadata, "labels"), OWNER_LABEL: app.metadata.uid}
+    metadata["annotations"] = {
+        **_mapping(metadata, "annotations"),
+        APPLICATION_ANNOTATION: str(app.key),
+        DIGEST_ANNOTATION: digest,
+    }
+    names = {MANAGED_BY: None, OWNER_LABEL: None}, {APPLICATION_ANNOTATION: None, DIGEST_ANNOTATION: None}
+    marks: dict[str, Any] = {"metadata": dict(zip(("labels", "annotations"), names, strict=True))}
+    for path, template in _templates(obj):
         inner = dict(_mapping(template, "metadata"))
         inner["labels"] = {**_mapping(inner, "labels"), OWNER_LABEL: app.metadata.uid}
         template["metadata"] = inner
-    return obj
+        marks = _join(marks, _nest(path, {"metadata": {"labels": {OWNER_LABEL: None}}}))
+    return obj, marks
 
 
-def _templates(obj: Object) -> Iterable[dict[str, Any]]:
+def _encoded(obj: dict[str, Any]) -> dict[str, Any]:
+    """Secrets may be declared in clear; they are kept encoded. What makes no sense is left for the cluster to refuse."""
+    clear, data = obj.get("stringData"), obj.get("data")
+    if (obj["apiVersion"], obj["kind"]) != ("v1", "Secret") or not isinstance(clear, Mapping):
+        return obj
+    if not isinstance(data, Mapping | None) or not all(isinstance(value, str | None) for value in clear.values()):
+        return obj
+    rest = {key: value for key, value in obj.items() if key != "stringData"}
+    encoded = {key: base64.b64encode((value or "").encode()).decode() for key, value in clear.items()}
+    return {**rest, "data": {**(data or {}), **encoded}}
+
+
+def _schema_for(obj: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "stringData" not in schema or "stringData" in obj:
+        return schema
+    rest = {key: value for key, value in schema.items() if key != "stringData"}
+    return {**rest, "data": _join(schema.get("data", {}), schema["stringData"])}
+
+
+def _join(one: Any, other: Any) -> Any:
+    """Return a schema of all that either of two observes."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return {**one, **{key: _join(one[key], value) if key in one else value for key, value in other.items()}}
+    return None if other is None else one
+
+
+def _nest(path: Iterable[str], value: Any) -> Any:
+    for key in reversed(tuple(path)):
+        value = {key: value}
+    return value
+
+
+def _templates(obj: Object) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """The templates in an object, with where they are."""
     spec = obj.get("spec")
+    path: tuple[str, ...] = ("spec",)
     if obj["kind"] == "CronJob" and isinstance(spec, dict) and isinstance(spec.get("jobTemplate"), dict):
-        yield spec["jobTemplate"]
-        spec = spec["jobTemplate"].get("spec")
+        yield (*path, "jobTemplate"), spec["jobTemplate"]
+        spec, path = spec["jobTemplate"].get("spec"), ("spec", "jobTemplate", "spec")
     built_in = "." not in obj["apiVersion"]
     if built_in and isinstance(spec, dict) and isinstance(spec.get("template"), dict):
-        yield spec["template"]
+        yield (*path, "template"), spec["template"]
 
 
 def _mapping(holder: Mapping[str, Any], key: str) -> Mapping[str, Any]:
