@@ -10,19 +10,17 @@ from typing import Any
 from krake.client import Client, NotFound
 from krake.controller.runtime import Controller, Informer, Parts, Recorder, Result, patch_status
 from krake.controller.runtime.retries import plan_retry
-from krake.controller.scheduler.decide import Decision, decide
-from krake.controller.scheduler.filters import Refusal
+from krake.controller.scheduler.decide import Decision, Ground, decide
+from krake.controller.scheduler.explanation import NO_CLUSTER, explain_stay, list_refusals, reason_to_stay, reason_to_wait
 from krake.controller.scheduler.meter import Connect, Meter, Sight, connect
 from krake.controller.scheduler.settings import SchedulerConfig
 from krake.controller.scheduler.snapshot import Candidate, Measurement, Settings, Snapshot
-from krake.data import Key, Reason, ReasonCode, ResourceRef
+from krake.data import Key, ReasonCode, ResourceRef
 from krake.data.core import GlobalMetric, GlobalMetricsProvider, Metric, MetricsProvider
 from krake.data.events import normal, warning
 from krake.data.kubernetes import Application, ApplicationState, ApplicationStatus, Cluster, ClusterBinding
 
 log = logging.getLogger(__name__)
-
-NO_CLUSTER = Reason(code=ReasonCode.NO_SUITABLE_RESOURCE, message="No matching Kubernetes cluster found")
 
 NAMESPACE = "namespace"
 """Index of the applications and of the clusters."""
@@ -93,18 +91,38 @@ class Scheduler:
         if app is None or app.metadata.deleted is not None:
             self._failures.pop(key, None)
             return None
+        if await self._lags_behind(app):
+            return Result(requeue_after=SHORTEST_WAIT)
         snapshot = self._take_snapshot(key.namespace)
         if snapshot is None:
             return Result(requeue_after=UNMEASURED_WAIT)
         decision = decide(app, snapshot)
         try:
-            if decision.choice is None or self._clusters.get(decision.choice.key) is None:
-                wait = await self._refuse(app, decision, snapshot.now)
-            else:
-                wait = await self._place(app, decision, decision.choice)
+            wait = await self._carry_out(app, decision, snapshot.now)
         except NotFound:
             return None
         return Result(None if wait is None else max(wait.total_seconds(), SHORTEST_WAIT))
+
+    async def _lags_behind(self, app: Application) -> bool:
+        """Whether the application is bound to a cluster that is only not seen yet. One that is gone has to be left."""
+        bound = app.status.scheduled_to
+        if bound is None or bound.namespace != app.key.namespace or self._clusters.get(bound.key) is not None:
+            return False
+        try:
+            await self._client.get(Cluster, bound.key)
+        except NotFound:
+            return False
+        return self._clusters.get(bound.key) is None
+
+    async def _carry_out(self, app: Application, decision: Decision, now: datetime) -> timedelta | None:
+        if decision.choice is not None:
+            return await self._place(app, decision, decision.choice)
+        bound = app.status.scheduled_to
+        if bound is None or decision.ground is Ground.LOST:
+            return await self._refuse(app, decision, now)
+        # A cluster that does not fit any more is better than none.
+        await self._explain(app, decision, bound)
+        return self._settings.reschedule_after
 
     def _take_snapshot(self, namespace: str | None) -> Snapshot | None:
         candidates: list[Candidate] = []
@@ -125,37 +143,50 @@ class Scheduler:
             if former not in (None, choice):
                 told = normal("Rescheduled", f"Bound to {choice} instead of {former}: {decision.ground.value}")
                 self._recorder.record(app, told)
-        if _is_ours(app.status):
+        if decision.concern is not None:
+            await self._explain(app, decision, choice)
+        elif _is_ours(app.status):
             status = replace(app.status, reason=None, retries=None, scheduled_retry=None)
             await patch_status(self._client, app, status, informer=self._apps)
         return decision.settled_for
 
+    async def _explain(self, app: Application, decision: Decision, place: ResourceRef) -> None:
+        """Say why an application stays where it had better not be. Reasons of others are left alone."""
+        if app.status.reason is None:
+            self._recorder.record(app, warning("FailedScheduling", explain_stay(decision, place)))
+        elif not _is_ours(app.status):
+            return
+        status = replace(app.status, reason=reason_to_stay(decision, place))
+        await patch_status(self._client, app, status, informer=self._apps)
+
     async def _refuse(self, app: Application, decision: Decision, now: datetime) -> timedelta | None:
-        if app.status.scheduled_to is not None:
-            # It stays where it is: a cluster that does not fit any more is better than none. Reasons of others are left alone.
-            if app.status.reason is None:
-                told = f"It stays on {app.status.scheduled_to}, though it fits nowhere: {_list_refusals(decision)}"
-                self._recorder.record(app, warning("FailedScheduling", told))
-            status = replace(app.status, reason=app.status.reason or NO_CLUSTER)
-            await patch_status(self._client, app, status, informer=self._apps)
-            return self._settings.reschedule_after
-        failures = self._count_failures(app)
+        lost = app.status.scheduled_to
+        failures = 0 if lost else self._count_failures(app)
         due = app.status.scheduled_retry
         if failures == 0 or due is None or due <= now:
-            refusals = _list_refusals(decision)
-            log.info("%s fits nowhere: %s", app.ref, refusals)
-            self._recorder.record(app, warning("FailedScheduling", refusals))
+            self._tell_of_refusal(app, decision)
             retry = plan_retry(app.spec, app.status.retries, now, failures=failures, longest=self._settings.reschedule_after)
+            waits = lost is not None or _was_unbound(app.status)
             status = replace(
                 app.status,
-                state=ApplicationState.FAILED,
-                reason=NO_CLUSTER,
+                state=ApplicationState.PENDING if waits else ApplicationState.FAILED,
+                reason=reason_to_wait(decision) if waits else NO_CLUSTER,
+                scheduled_to=None,
+                scheduled=None,
                 retries=retry.retries,
                 scheduled_retry=(due := retry.due),
             )
             await patch_status(self._client, app, status, informer=self._apps)
             self._failures[app.key] = app.metadata.generation, failures + 1
         return None if due is None else due - now
+
+    def _tell_of_refusal(self, app: Application, decision: Decision) -> None:
+        lost, refusals = app.status.scheduled_to, list_refusals(decision)
+        log.info("%s fits nowhere: %s", app.ref, refusals)
+        if lost is None:
+            self._recorder.record(app, warning("FailedScheduling", refusals))
+        else:
+            self._recorder.record(app, warning("Unbound", f"It can not stay on {lost}, and no other cluster fits: {refusals}"))
 
     def _count_failures(self, app: Application) -> int:
         """How many attempts failed since the application was changed; after a restart, as far as its status tells."""
@@ -171,14 +202,16 @@ class Scheduler:
 def _concerns(app: Application) -> object:
     """What of an application a decision may depend on; the rest changes often and must not lead to a new one."""
     status, metadata = app.status, app.metadata
-    placement = (status.scheduled_to, status.scheduled, status.kube_controller_triggered, status.migration_timeout)
-    return metadata.generation, metadata.modified, metadata.deleted, placement
+    placement = (status.scheduled_to, status.scheduled, status.running_on)
+    handed_over = (status.kube_controller_triggered, status.migration_timeout)
+    return metadata.generation, metadata.modified, metadata.deleted, placement, handed_over
 
 
 def _offer(cluster: Cluster) -> object:
     """What of a cluster a decision may depend on, besides its metrics."""
-    metadata, status = cluster.metadata, cluster.status
-    return metadata.labels, metadata.deleted, cluster.spec.custom_resources, cluster.spec.metrics, status.state
+    metadata, spec = cluster.metadata, cluster.spec
+    access = (metadata.deleted, spec.unschedulable, spec.drain, spec.taints, cluster.status.state)
+    return metadata.labels, spec.custom_resources, spec.metrics, access
 
 
 def _needs_binding(app: Application, choice: ResourceRef) -> bool:
@@ -190,9 +223,8 @@ def _is_ours(status: ApplicationStatus) -> bool:
     return status.reason is not None and status.reason.code is ReasonCode.NO_SUITABLE_RESOURCE
 
 
-def _list_refusals(decision: Decision) -> str:
-    found = [f"{each.cluster.name}: {each.finding.message}" for each in decision.verdicts if isinstance(each.finding, Refusal)]
-    return " ".join(found) or "There is no cluster in its namespace."
+def _was_unbound(status: ApplicationStatus) -> bool:
+    return status.state is ApplicationState.PENDING and _is_ours(status)
 
 
 def build(config: SchedulerConfig, client: Client, *, connect: Connect = connect) -> Parts:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
-from krake.controller.scheduler.filters import Refusal, refuse
+from krake.controller.scheduler.filters import CLEARING, Refusal, is_there, minds, refuse
 from krake.controller.scheduler.scores import Score, score
 from krake.controller.scheduler.snapshot import Candidate, Snapshot
 from krake.data import ResourceRef
@@ -31,44 +31,72 @@ class Ground(Enum):
     PINNED = "It does not allow migration."
     COOLING = "A migration failed a short while ago."
     NOTHING = "No cluster fits."
+    HOME = "The cluster that it was to go to is gone, or is being deleted, and no other one fits."
+    LOST = "Its cluster is gone, or is being deleted, and no other one fits."
 
 
 @dataclass(frozen=True)
 class Decision:
     """Where an application goes.
 
-    :param choice: the cluster, or ``None`` if no cluster fits.
+    :param choice: the cluster, or ``None`` if no cluster fits: then it stays where it is, unless the ground is LOST.
     :param verdicts: one for each cluster of the snapshot, by namespace and name.
     :param settled_for: for how long time alone can not change the decision; ``None`` if it never can.
+    :param concern: why it had better not be where it stays.
     """
 
     choice: ResourceRef | None
     ground: Ground
     verdicts: tuple[Verdict, ...]
     settled_for: timedelta | None = None
+    concern: str | None = None
 
 
 def decide(app: Application, snapshot: Snapshot) -> Decision:
     """Return where the application goes."""
     candidates = sorted(snapshot.candidates, key=lambda each: (each.ref.namespace or "", each.ref.name))
-    verdicts = tuple(_judge(app, each, snapshot.settings.stickiness) for each in candidates)
-    current = app.status.scheduled_to
-    if current is not None and not app.spec.constraints.migration:
-        return Decision(current, Ground.PINNED, verdicts)
-    if current is not None and (cooling := _cooling_for(app, snapshot)) > timedelta():
-        return Decision(current, Ground.COOLING, verdicts, cooling)
+    current, home = app.status.scheduled_to, _home_of(app, candidates)
+    verdicts = tuple(_judge(app, each, snapshot.settings.stickiness, home) for each in candidates)
+    if home is not None and not app.spec.constraints.migration:
+        return Decision(home, Ground.PINNED, verdicts, concern=_concern(home, verdicts))
+    if home is not None and home == current and (cooling := _cooling_for(app, snapshot)) > timedelta():
+        return Decision(home, Ground.COOLING, verdicts, cooling)
     scores = dict(_scores(verdicts))
     if not scores:
-        return Decision(None, Ground.NOTHING, verdicts)
+        return _stay(current, home, verdicts)
     if current in scores and (rest := _standing_for(app, snapshot)) > timedelta():
         return Decision(current, Ground.RECENT, verdicts, rest)
-    return Decision(_best(scores, current), Ground.BEST, verdicts, snapshot.settings.reschedule_after)
+    return Decision(_best(scores, home), Ground.BEST, verdicts, snapshot.settings.reschedule_after)
 
 
-def _judge(app: Application, candidate: Candidate, stickiness: float) -> Verdict:
-    current = candidate.ref == app.status.scheduled_to
-    refusal = refuse(app, candidate)
-    return Verdict(candidate.ref, refusal or score(candidate, current=current, stickiness=stickiness))
+def _home_of(app: Application, candidates: Iterable[Candidate]) -> ResourceRef | None:
+    """Return where the application can stay: not on a cluster that is gone, or going.
+
+    One that is bound to none has no home: where it still runs, it is being cleared away.
+    """
+    status = app.status
+    if status.scheduled_to is None:
+        return None
+    lasting = {each.ref for each in candidates if each.cluster.metadata.deleted is None}
+    return next((each for each in (status.scheduled_to, status.running_on) if each in lasting), None)
+
+
+def _stay(current: ResourceRef | None, home: ResourceRef | None, verdicts: tuple[Verdict, ...]) -> Decision:
+    if current == home:
+        return Decision(None, Ground.NOTHING, verdicts, concern=_concern(home, verdicts))
+    return Decision(home, Ground.LOST if home is None else Ground.HOME, verdicts)
+
+
+def _concern(home: ResourceRef | None, verdicts: Iterable[Verdict]) -> str | None:
+    found = next((each.finding for each in verdicts if each.cluster == home), None)
+    return found.message if isinstance(found, Refusal) and found.rule in CLEARING else None
+
+
+def _judge(app: Application, candidate: Candidate, stickiness: float, home: ResourceRef | None) -> Verdict:
+    if (refusal := refuse(app, candidate)) is not None:
+        return Verdict(candidate.ref, refusal)
+    avoided = 0 if is_there(app, candidate) else len(minds(app, candidate, "PreferNoSchedule"))
+    return Verdict(candidate.ref, score(candidate, current=candidate.ref == home, stickiness=stickiness, avoided=avoided))
 
 
 def _scores(verdicts: Iterable[Verdict]) -> Iterator[tuple[ResourceRef, Score]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from krake.controller.scheduler.snapshot import Candidate
-from krake.data.kubernetes import Application, ClusterState
+from krake.data.kubernetes import Application, ClusterState, Taint
 
 USABLE_STATES = frozenset({ClusterState.ONLINE, ClusterState.FAILING_METRICS})
 """A cluster whose metrics fail still runs applications; it is only ranked without metrics."""
@@ -20,6 +20,18 @@ class Refusal:
 
     rule: str
     message: str
+
+
+def is_there(app: Application, candidate: Candidate) -> bool:
+    """Whether the application has come to the cluster already: some rules are for those only who come anew."""
+    return candidate.ref in (app.status.scheduled_to, app.status.running_on)
+
+
+def minds(app: Application, candidate: Candidate, *effects: str) -> list[Taint]:
+    """Return the taints of a cluster with one of some effects that the application does not tolerate."""
+    tolerations = app.spec.tolerations
+    tainted = [taint for taint in candidate.cluster.spec.taints if taint.effect in effects]
+    return [taint for taint in tainted if not any(each.covers(taint) for each in tolerations)]
 
 
 def refuse(app: Application, candidate: Candidate) -> Refusal | None:
@@ -38,6 +50,21 @@ def _refuse_namespace(app: Application, candidate: Candidate) -> str | None:
 def _refuse_deleted(app: Application, candidate: Candidate) -> str | None:
     deleted = candidate.cluster.metadata.deleted
     return None if deleted is None else f"The cluster is being deleted since {deleted.isoformat()}."
+
+
+def _refuse_drained(app: Application, candidate: Candidate) -> str | None:
+    return "The cluster is drained: applications are to leave it." if candidate.cluster.spec.drain else None
+
+
+def _refuse_cordoned(app: Application, candidate: Candidate) -> str | None:
+    cordoned = candidate.cluster.spec.unschedulable and not is_there(app, candidate)
+    return "The cluster is cordoned: it takes no more applications." if cordoned else None
+
+
+def _refuse_tainted(app: Application, candidate: Candidate) -> str | None:
+    effects = ("NoExecute",) if is_there(app, candidate) else ("NoSchedule", "NoExecute")
+    taints = minds(app, candidate, *effects)
+    return f"The application does not tolerate the taint {taints[0]} of the cluster." if taints else None
 
 
 def _refuse_state(app: Application, candidate: Candidate) -> str | None:
@@ -73,9 +100,15 @@ def _refuse_metric(app: Application, candidate: Candidate) -> str | None:
     return None
 
 
+CLEARING = frozenset({"drain", "taint"})
+"""The rules by which the owner of a cluster sends those away who are there."""
+
 RULES: tuple[tuple[str, Callable[[Application, Candidate], str | None]], ...] = (
     ("namespace", _refuse_namespace),
     ("deleted", _refuse_deleted),
+    ("drain", _refuse_drained),
+    ("cordon", _refuse_cordoned),
+    ("taint", _refuse_tainted),
     ("state", _refuse_state),
     ("label", _refuse_label),
     ("custom resource", _refuse_custom_resource),

@@ -6,7 +6,8 @@ The formulas are those of the original Krake, so that a cluster keeps the score 
 * with metrics: ``(sum(value_i * weight_i) + s * stickiness) / (sum(weight_i) + s * stickiness)``
 
 where ``s`` is 1 for the cluster that the application is placed on and 0 for any other, ``value_i`` is the normalised metric and
-``weight_i`` its weight. Clusters with metrics are preferred: one without is taken only where none has any.
+``weight_i`` its weight. Clusters with metrics are preferred: one without is taken only where none has any. Before that, those
+are preferred that have the fewest taints to be avoided (``PreferNoSchedule``); those of its present cluster do not count.
 """
 
 import math
@@ -31,30 +32,32 @@ class Score:
     :param measured: whether metrics count in *total*; such a score beats any that is not measured.
     :param parts: the terms that *total* was made of.
     :param note: what the reader should know besides.
+    :param avoided: the number of taints for which another cluster is preferred.
     """
 
     total: float
     measured: bool
     parts: tuple[Part, ...] = ()
     note: str | None = None
+    avoided: int = 0
 
     @property
-    def rank(self) -> tuple[bool, float]:
+    def rank(self) -> tuple[int, bool, float]:
         """What scores are compared by; the greater the better."""
-        return self.measured, self.total
+        return -self.avoided, self.measured, self.total
 
 
 STICKINESS = "stickiness"
 
 
-def score(candidate: Candidate, *, current: bool, stickiness: float) -> Score:
+def score(candidate: Candidate, *, current: bool, stickiness: float, avoided: int = 0) -> Score:
     """Return the score of a cluster by the formulas above; metrics whose weights have no usable sum do not count."""
     measurement = candidate.measurement
     sticky = (Part(STICKINESS, 1.0, stickiness),) if current else ()
     parts = tuple(Part(each.name, each.value, each.weight) for each in measurement.readings) + sticky
     if measurement.complete and (mean := _weighted_mean(parts)) is not None:
-        return Score(mean, True, parts)
-    return Score(stickiness if current else 0.0, False, sticky, _note(candidate))
+        return Score(mean, True, parts, avoided=avoided)
+    return Score(stickiness if current else 0.0, False, sticky, _note(candidate), avoided)
 
 
 def _weighted_mean(parts: tuple[Part, ...]) -> float | None:

@@ -1,0 +1,40 @@
+"""Says in words why an application is where it is. Pure."""
+
+from dataclasses import replace
+
+from krake.controller.scheduler.decide import Decision, Ground
+from krake.controller.scheduler.filters import Refusal
+from krake.data import Reason, ReasonCode, ResourceRef
+
+NO_CLUSTER = Reason(code=ReasonCode.NO_SUITABLE_RESOURCE, message="No matching Kubernetes cluster found")
+
+LISTED = 10
+"""Clusters of which it is said at most why they do not fit."""
+
+
+def list_refusals(decision: Decision, *, besides: ResourceRef | None = None) -> str:
+    """Return why clusters do not fit."""
+    refusals = [(each.cluster, each.finding) for each in decision.verdicts if isinstance(each.finding, Refusal)]
+    found = [f"{cluster.name}: {finding.message}" for cluster, finding in refusals if cluster != besides]
+    if len(found) > LISTED:
+        found[LISTED:] = [f"(and {len(found) - LISTED} more)"]
+    return " ".join(found) or f"There is no {'other ' if besides else ''}cluster in its namespace."
+
+
+def explain_stay(decision: Decision, place: ResourceRef) -> str:
+    """Return why an application stays on a cluster where it had better not be."""
+    why = "it does not allow migration." if decision.ground is Ground.PINNED else "no other cluster fits."
+    others = "" if decision.ground is Ground.PINNED else list_refusals(decision, besides=place)
+    here = next((each.finding for each in decision.verdicts if each.cluster == place), None)
+    own = here.message if isinstance(here, Refusal) else ""
+    return " ".join(filter(None, [f"It stays on {place}, because {why}", own, others]))
+
+
+def reason_to_stay(decision: Decision, place: ResourceRef) -> Reason:
+    """Return the reason of an application that stays where it had better not be; in words if its cluster is to be left."""
+    return NO_CLUSTER if decision.concern is None else replace(NO_CLUSTER, message=explain_stay(decision, place))
+
+
+def reason_to_wait(decision: Decision) -> Reason:
+    """Return the reason of an application that was taken from its cluster, and waits for another one."""
+    return replace(NO_CLUSTER, message=f"{NO_CLUSTER.message}: {list_refusals(decision)}")
