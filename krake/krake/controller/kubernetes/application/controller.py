@@ -82,9 +82,12 @@ class ApplicationController:
 
     def _see_cluster(self, old: Cluster | None, new: Cluster | None) -> None:
         cluster = new or old
-        if cluster is None or (old is not None and new is not None and fingerprint(old) == fingerprint(new)):
+        if cluster is None:
             return
-        self._sites.drop(cluster.key)
+        if old is None or new is None or fingerprint(old) != fingerprint(new):
+            self._sites.drop(cluster.key)
+        elif old.metadata.labels == new.metadata.labels:  # overrides go by them
+            return
         for app in self._applications.lookup(CLUSTER, cluster.key):
             self._controller.enqueue(app.key)
 

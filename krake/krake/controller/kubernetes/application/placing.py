@@ -1,6 +1,7 @@
 """Makes applications so on the cluster that they are bound to."""
 
 import asyncio
+from typing import Any
 
 from krake.controller.kubernetes.application import lifecycle
 from krake.controller.kubernetes.application.deploy import Deployment, deploy, resolve
@@ -16,6 +17,7 @@ from krake.controller.kubernetes.application.workplace import PENDING, WORK_LIMI
 from krake.controller.runtime import Result, add_finalizer
 from krake.data.kubernetes import Application
 from krake.data.metadata import KUBERNETES_RESOURCES_DELETION, Reason, ReasonCode
+from krake.data.overrides import InvalidOverride, render
 from krake.ports.cluster import Rejected, Unsupported
 
 
@@ -63,9 +65,9 @@ class Placing:
     async def _work(self, app: Application, site: Site) -> tuple[Application, Outcome, list[Declared]]:
         at = self._workplace
         try:
-            declared = await resolve(app, app.spec.manifest, site)
-        except InvalidManifest as error:
-            return app, _failure(error.code, str(error)), []
+            declared = await resolve(app, self._render(app), site)
+        except (InvalidManifest, InvalidOverride) as error:
+            return app, _failure(ReasonCode.INVALID_RESOURCE, str(error)), []
         except Unsupported as error:
             return app, _failure(ReasonCode.UNSUPPORTED_RESOURCE, str(error)), []
         except Rejected as error:
@@ -76,6 +78,14 @@ class Placing:
         deployment = await deploy(app, site, declared)
         at.recorder.record(app, *tell_of_drift(app, deployment.corrected))
         return app, _judge(app, site, deployment), deployment.declared
+
+    def _render(self, app: Application) -> list[dict[str, Any]]:
+        """Return the manifest of an application as it is meant for the cluster that it is bound to. Raises `InvalidOverride`."""
+        assert app.status.scheduled_to is not None
+        cluster = self._workplace.find(app.status.scheduled_to, app.key)
+        if cluster is None:
+            return app.spec.manifest
+        return render(app.spec.manifest, app.spec.overrides, cluster.metadata.name, cluster.metadata.labels)
 
 
 def _judge(app: Application, site: Site, deployment: Deployment) -> Outcome:
