@@ -1,18 +1,20 @@
 """Makes applications so on the cluster that they are bound to."""
 
 import asyncio
-from typing import Any
+from dataclasses import replace
 
 from krake.controller.kubernetes.application import lifecycle
 from krake.controller.kubernetes.application.deploy import Deployment, deploy, resolve
 from krake.controller.kubernetes.application.desired import Declared, InvalidManifest
 from krake.controller.kubernetes.application.events import tell_of_drift
 from krake.controller.kubernetes.application.health import assess
+from krake.controller.kubernetes.application.hooks import HookProblem, Materials, mangle
 from krake.controller.kubernetes.application.leaving import Leaving
 from krake.controller.kubernetes.application.lifecycle import Outcome
 from krake.controller.kubernetes.application.observe import observe
 from krake.controller.kubernetes.application.services import services_of
 from krake.controller.kubernetes.application.site import Site
+from krake.controller.kubernetes.application.volumes import resume
 from krake.controller.kubernetes.application.workplace import PENDING, WORK_LIMIT, Away, Workplace
 from krake.controller.runtime import Result, add_finalizer
 from krake.data.kubernetes import Application
@@ -21,12 +23,21 @@ from krake.data.overrides import InvalidOverride, render
 from krake.ports.cluster import Rejected, Unsupported
 
 
+class Failed(Exception):
+    """An attempt came to its end early."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.problem)
+        self.outcome = outcome
+
+
 class Placing:
     """Makes applications so on the cluster that they are bound to."""
 
-    def __init__(self, workplace: Workplace, leaving: Leaving) -> None:
+    def __init__(self, workplace: Workplace, leaving: Leaving, materials: Materials) -> None:
         self._workplace = workplace
         self._leaving = leaving
+        self._materials = materials
 
     async def place(self, app: Application) -> Result | None:
         """Make an application so where it runs, or is to run at first, and clean up elsewhere."""
@@ -35,16 +46,31 @@ class Placing:
         now = at.clock()
         if outcome is None:
             return None  # called again once the cluster is known to answer
-        app = await at.write(app, lifecycle.conclude(app, outcome, declared, now))
+        status = lifecycle.conclude(app, outcome, declared, now)
+        failures = at.attempts.get(app.key, 0)
+        app = await at.write(app, lifecycle.plan_attempt(app, status, outcome, now, failures))
         app = await at.write_owners(app)
-        cleaned = await self._leaving.clean(app, declared)
-        if outcome.problem is not None or not cleaned:
-            return at.retry(app.key)
+        return await self.finish(app, outcome, declared)
+
+    async def finish(self, app: Application, outcome: Outcome, declared: list[Declared]) -> Result | None:
+        """Clean up after an application was made so where it runs; returns when to look at it again."""
+        at, now = self._workplace, self._workplace.clock()
+        app, cleaned = await self._leaving.clean(app, declared)
+        if cleaned and outcome.complete and app.status.volumes:
+            app = await at.write(app, replace(app.status, volumes=[]))
+        if not cleaned or outcome.unreachable:
+            return at.retry(app)
+        if outcome.problem is not None:
+            at.attempts[app.key] = at.attempts.get(app.key, 0) + 1
+            due = app.status.scheduled_retry
+            return Result(max(0.1, (due - now).total_seconds())) if due is not None else None
         at.attempts.pop(app.key, None)
         if not outcome.complete:
             return Result(PENDING)
-        limit = lifecycle.start_limit(app, now)
-        return Result(limit) if app.status.state in (lifecycle.State.CREATING, lifecycle.State.RECONCILING) else None
+        waits = [] if (renewal := self._materials.due(app, now)) is None else [renewal]
+        if app.status.state in (lifecycle.State.CREATING, lifecycle.State.RECONCILING):
+            waits.append(lifecycle.start_limit(app, now))
+        return Result(max(0.1, min(waits))) if waits else None
 
     async def attempt(self, app: Application) -> tuple[Application, Outcome | None, list[Declared]]:
         """Make everything so on the cluster that the application is bound to.
@@ -58,34 +84,56 @@ class Placing:
                 async with asyncio.timeout(WORK_LIMIT):
                     return await self._work(app, site)
         except Away as away:
-            await at.applications.catch_up(app.key)
             outcome = Outcome(problem=away.reason, unreachable=True) if away.reason else None
-            return at.applications.get(app.key) or app, outcome, []
+        except Failed as failed:
+            outcome = failed.outcome
+        await at.applications.catch_up(app.key)
+        return at.applications.get(app.key) or app, outcome, []
 
     async def _work(self, app: Application, site: Site) -> tuple[Application, Outcome, list[Declared]]:
         at = self._workplace
-        try:
-            declared = await resolve(app, self._render(app), site)
-        except (InvalidManifest, InvalidOverride) as error:
-            return app, _failure(ReasonCode.INVALID_RESOURCE, str(error)), []
-        except Unsupported as error:
-            return app, _failure(ReasonCode.UNSUPPORTED_RESOURCE, str(error)), []
-        except Rejected as error:
-            return app, _failure(ReasonCode.KUBERNETES_ERROR, str(error), passing=error.passing), []
+        app, declared = await self.declare(app, site)
         app = await add_finalizer(at.client, app, KUBERNETES_RESOURCES_DELETION, informer=at.applications)
         app = await at.write(app, lifecycle.begin(app, declared, [each.schema for each in declared]))
         site.follow(app.metadata.uid, app.key, {each.identity.type for each in declared})
+        resumed = not app.status.volumes or app.status.running_on != app.status.scheduled_to or await _resume(app, site)
         deployment = await deploy(app, site, declared)
         at.recorder.record(app, *tell_of_drift(app, deployment.corrected))
-        return app, _judge(app, site, deployment), deployment.declared
+        outcome = _judge(app, site, deployment)
+        return app, replace(outcome, complete=outcome.complete and resumed), deployment.declared
 
-    def _render(self, app: Application) -> list[dict[str, Any]]:
-        """Return the manifest of an application as it is meant for the cluster that it is bound to. Raises `InvalidOverride`."""
-        assert app.status.scheduled_to is not None
-        cluster = self._workplace.find(app.status.scheduled_to, app.key)
-        if cluster is None:
-            return app.spec.manifest
-        return render(app.spec.manifest, app.spec.overrides, cluster.metadata.name, cluster.metadata.labels)
+    async def declare(self, app: Application, site: Site) -> tuple[Application, list[Declared]]:
+        """Return what should be on the cluster that an application is bound to, and the application as it is stored then.
+
+        :raises Failed: that can not be said.
+        """
+        at, target = self._workplace, app.status.scheduled_to
+        cluster = at.find(target, app.key) if target is not None else None
+        labels = cluster.metadata.labels if cluster is not None else {}
+        name = target.name if target is not None else ""
+        try:
+            manifest = render(app.spec.manifest, app.spec.overrides, name, labels)
+            app = await at.write(app, self._materials.equip(app, at.clock()))
+            bindings = self._materials.bindings(app)
+            manifest = mangle(app.metadata.name, manifest, bindings, site.connection.default_namespace)
+            return app, await resolve(app, manifest, site)
+        except InvalidManifest as error:
+            raise _failure(error.code, str(error)) from None
+        except InvalidOverride as error:
+            raise _failure(ReasonCode.INVALID_RESOURCE, str(error)) from None
+        except HookProblem as error:
+            raise Failed(Outcome(problem=error.reason)) from None
+        except Unsupported as error:
+            raise _failure(ReasonCode.UNSUPPORTED_RESOURCE, str(error)) from None
+        except Rejected as error:
+            raise _failure(ReasonCode.KUBERNETES_ERROR, str(error), passing=error.passing) from None
+
+
+async def _resume(app: Application, site: Site) -> bool:
+    try:
+        return await resume(app, site)
+    except (Rejected, Unsupported) as error:
+        raise _failure(ReasonCode.KUBERNETES_ERROR, str(error), passing=True) from None
 
 
 def _judge(app: Application, site: Site, deployment: Deployment) -> Outcome:
@@ -103,5 +151,5 @@ def _judge(app: Application, site: Site, deployment: Deployment) -> Outcome:
     )
 
 
-def _failure(code: ReasonCode, message: str, *, passing: bool = False) -> Outcome:
-    return Outcome(problem=Reason(code=code, message=message), passing=passing)
+def _failure(code: ReasonCode, message: str, *, passing: bool = False) -> Failed:
+    return Failed(Outcome(problem=Reason(code=code, message=message), passing=passing))
