@@ -15,6 +15,7 @@ from krake.data.manifests import (
     check_csar,
     check_kubeconfig,
     check_manifest,
+    inputs_problem,
     observer_schema_problem,
 )
 from krake.data.metadata import Metadata, Reason, ResourceRef, Status
@@ -141,6 +142,8 @@ class ApplicationSpec(Record):
         """Refuse an application without a source, or with an observer schema or overrides that do not fit the manifest."""
         if not (self.manifest or self.tosca or self.csar):
             return "The application should be defined by a manifest file, a TOSCA template or a CSAR file."
+        if (self.inputs or not self.manifest) and (problem := inputs_problem(self.tosca, self.inputs)):
+            return problem
         if not self.manifest:
             return None
         return observer_schema_problem(self.observer_schema, self.manifest) or overrides_problem(self.overrides, self.manifest)

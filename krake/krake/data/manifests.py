@@ -8,7 +8,9 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from krake.data.destinations import Denied, read_url
 from krake.data.rules import rule
+from krake.data.tosca import InvalidTemplate, check_template, is_inherently_wrong
 
 MIN_LENGTH = "observer_schema_list_min_length"
 MAX_LENGTH = "observer_schema_list_max_length"
@@ -129,14 +131,36 @@ def _list_problem(values: list[Any]) -> str | None:
     return None
 
 
-@rule({"pattern": r"^$|\.ya?ml$", **_unless_empty(_TEMPLATE)})
+@rule({"pattern": r"^$|^https?://.*\.ya?ml$", **_unless_empty(_TEMPLATE)})
 def check_application_tosca(tosca: dict[str, Any] | str) -> None:
-    """Refuse what can not be a TOSCA template or the address of one."""
+    """Refuse what can not be a TOSCA template or the address of one, as far as that is seen without fetching anything."""
     if isinstance(tosca, str):
-        if tosca and not tosca.endswith((".yaml", ".yml")):
-            raise ValidationError("Invalid TOSCA template URL.")
-    elif tosca and not _is_template(tosca):
-        raise ValidationError("Invalid TOSCA template content.")
+        if tosca:
+            _check_address(tosca, (".yaml", ".yml"), "Invalid TOSCA template URL.")
+    elif tosca and (problem := is_inherently_wrong(tosca)):
+        raise ValidationError(f"Invalid TOSCA template content. {problem}")
+
+
+def inputs_problem(tosca: dict[str, Any] | str, inputs: Mapping[str, Any]) -> str | None:
+    """What is wrong with the inputs of a template that is declared inline, or nothing."""
+    if isinstance(tosca, str) or not tosca:
+        return None
+    try:
+        check_template(tosca, inputs)
+    except InvalidTemplate as error:
+        return f"The inputs do not fit the TOSCA template: {error}"
+    return None
+
+
+def _check_address(url: str, endings: tuple[str, ...], complaint: str) -> None:
+    if not url.endswith(endings):
+        raise ValidationError(f"{complaint} It must end with {' or '.join(endings)}.")
+    if not url.startswith(("http://", "https://")):
+        raise ValidationError(f"{complaint} It must begin with http:// or https://.")
+    try:
+        read_url(url)
+    except Denied as error:
+        raise ValidationError(f"{complaint} {error}") from None
 
 
 @rule(
@@ -168,11 +192,11 @@ def _is_template(tosca: Mapping[str, Any]) -> bool:
     return isinstance(version, str) and version.startswith("tosca_simple_yaml_") and isinstance(topology, Mapping)
 
 
-@rule({"pattern": r"\.(csar|zip)$"})
+@rule({"pattern": r"^https?://.*\.(csar|zip)$"})
 def check_csar(csar: str | None) -> None:
     """Refuse what can not be the address of a CSAR archive."""
-    if csar is not None and not csar.endswith((".csar", ".zip")):
-        raise ValidationError("Invalid CSAR archive URL.")
+    if csar is not None:
+        _check_address(csar, (".csar", ".zip"), "Invalid CSAR archive URL.")
 
 
 _INVALID = "Invalid kube-config file. Expected"

@@ -35,8 +35,9 @@ async def trap() -> AsyncIterator[Trap]:
 
 
 async def test_nothing_is_fetched(http: Http, trap: Trap) -> None:
-    imports: list[Any] = [f"{trap.url}/a.yaml", {"b": {"file": "/etc/passwd"}}, {"c": {"file": f"{trap.url}/c.yaml"}}]
-    template = {"tosca_definitions_version": VERSION, "imports": imports, "topology_template": OUTPUTS}
+    imports: list[Any] = [f"{trap.url}/a.yaml", {"c": {"file": f"{trap.url}/c.yaml"}}]
+    topology = OUTPUTS | {"node_templates": {"a": {"type": "of.an.Import"}}}
+    template = {"tosca_definitions_version": VERSION, "imports": imports, "topology_template": topology}
     for name, source in (
         ("a", {"tosca": template}),
         ("b", {"tosca": f"{trap.url}/t.yaml"}),
@@ -45,6 +46,9 @@ async def test_nothing_is_fetched(http: Http, trap: Trap) -> None:
         body = sample(Application, name)
         body["spec"] |= {"manifest": [], **source}
         assert (await http.post(path_of(Application), body)).status == 201
+    body = sample(Application, "d")
+    body["spec"] |= {"manifest": [], "tosca": template | {"imports": ["/etc/passwd"]}}
+    assert (await http.post(path_of(Application), body)).status == 422
     body = sample(Cluster)
     body["spec"] |= {"kubeconfig": {}, "tosca": template}
     assert (await http.post(path_of(Cluster), body)).status == 201

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from marshmallow import ValidationError
+from unit.tosca.templates import node, template
 
 from krake.data.core import GlobalMetric, MetricsProvider, Role
 from krake.data.infrastructure import Cloud, GlobalCloud, InfrastructureProvider
@@ -65,6 +66,9 @@ def provider(**im: Any) -> dict[str, Any]:
         (Application, application()),
         (Application, application(tosca="https://host/t.yaml", manifest=[])),
         (Application, application(csar="https://host/t.zip", manifest=[])),
+        (Application, application(tosca=template(), manifest=[])),
+        (Application, application(tosca=template({"n": {"type": "integer"}}), manifest=[], inputs={"n": "1"})),
+        (Application, application(tosca=template({"n": {"type": "integer"}}))),
         (Application, application(backoff="3", backoff_limit=5.0)),
         (Application, observed(spec={"ports": [{"port": None}, LENGTHS]})),
         (
@@ -127,9 +131,45 @@ def test_admitted(kind: type[Record], body: dict[str, Any]) -> None:
             "spec",
             "The application should be defined by a manifest file, a TOSCA template or a CSAR file.",
         ),
-        (Application, application(tosca={"a": 1}), "spec.tosca", "Invalid TOSCA template content."),
-        (Application, application(tosca="https://host/t.yaml?x"), "spec.tosca", "Invalid TOSCA template URL."),
-        (Application, application(csar=""), "spec.csar", "Invalid CSAR archive URL."),
+        (
+            Application,
+            application(tosca={"a": 1}),
+            "spec.tosca",
+            "Invalid TOSCA template content. tosca_definitions_version must be one of tosca_simple_yaml_1_0,"
+            " tosca_simple_yaml_1_1, tosca_simple_yaml_1_2, tosca_simple_yaml_1_3, not 'null'.",
+        ),
+        (
+            Application,
+            application(tosca=template(nodes={"echo": node(type_="Own")})),
+            "spec.tosca",
+            "Invalid TOSCA template content. Node 'echo': its type 'Own' is not defined; define it, or import it.",
+        ),
+        (
+            Application,
+            application(tosca=template({"n": {"type": "integer"}}), inputs={"n": "many"}),
+            "spec",
+            "The inputs do not fit the TOSCA template: The input 'n' must be an integer, not 'many'.",
+        ),
+        (
+            Application,
+            application(tosca="https://host/t.yaml?x"),
+            "spec.tosca",
+            "Invalid TOSCA template URL. It must end with .yaml or .yml.",
+        ),
+        (
+            Application,
+            application(tosca="file:///etc/t.yaml"),
+            "spec.tosca",
+            "Invalid TOSCA template URL. It must begin with http:// or https://.",
+        ),
+        (Application, application(csar=""), "spec.csar", "Invalid CSAR archive URL. It must end with .csar or .zip."),
+        (
+            Application,
+            application(csar="https://me:secret@host/t.zip"),
+            "spec.csar",
+            "Invalid CSAR archive URL. URLs with a user or a password are not fetched, as everybody who sees the application"
+            " would know them.",
+        ),
         (Application, application(backoff=5.9), "spec.backoff", "Not a valid integer."),
         (Application, application(backoff=True), "spec.backoff", "Not a valid integer."),
         (Application, application(hooks=["explode"]), "spec.hooks", "Must be one of: complete, shutdown."),
