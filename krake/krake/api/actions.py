@@ -19,6 +19,7 @@ from krake.data.kubernetes import (
     ApplicationComplete,
     ApplicationShutdown,
     ApplicationState,
+    ApplicationStatus,
     Cluster,
     ClusterBinding,
 )
@@ -147,30 +148,55 @@ def _own(bound: R, previous: ResourceRef | None, target: ResourceRef, *places: R
 
 @action(Application, "complete")
 def complete(app: Application, body: ApplicationComplete, situation: Situation) -> Application:
-    """The application says that its work is done: it is deleted."""
-    _check_token(app.status.complete_token, body.token)
-    status = replace(app.status, state=ApplicationState.READY_FOR_ACTION)
-    return mark_deleted(with_status(app, status), situation.now)
+    """The application says that its work is done: it is deleted, and not asked to get ready for that."""
+    _check_token(app, "complete", app.status.complete_token, body.token)
+    if app.metadata.deleted is not None and app.status.state is ApplicationState.DELETING:
+        return app
+    return mark_deleted(with_status(app, _ready(app.status)), situation.now)
 
 
 @action(Application, "shutdown")
 def shut_down(app: Application, body: ApplicationShutdown, situation: Situation) -> Application:
-    """The application says that it is ready to be stopped."""
-    _check_token(app.status.shutdown_token, body.token)
-    if app.status.state not in (ApplicationState.WAITING_FOR_CLEANING, ApplicationState.DEGRADED):
-        return app
-    return with_status(app, replace(app.status, state=ApplicationState.READY_FOR_ACTION, shutdown_grace_period=None))
+    """The application says that it is ready to be stopped; it may also say so late. Who was not asked changes nothing."""
+    _check_token(app, "shutdown", app.status.shutdown_token, body.token)
+    waits = app.status.state is ApplicationState.WAITING_FOR_CLEANING
+    return with_status(app, _ready(app.status)) if waits or _gave_up(app) else app
 
 
 @action(Application, "retry", allowed_by=["status"])
 def retry(app: Application, body: None, situation: Situation) -> Application:
-    """Try once more to shut the application down."""
-    if app.status.state is not ApplicationState.DEGRADED:
+    """Try once more what failed: ask the application to get ready to be stopped, or begin anew with all its attempts."""
+    if _gave_up(app):
+        return with_status(app, wait_for_cleaning(app.status))
+    if app.status.state not in (ApplicationState.FAILED, ApplicationState.DEGRADED):
         raise refused(400, "No migration or deletion retry needed")
-    return with_status(app, replace(app.status, state=ApplicationState.WAITING_FOR_CLEANING, shutdown_grace_period=None))
+    return with_status(app, replace(app.status, retries=None, scheduled_retry=None))
 
 
-def _check_token(expected: str | None, given: str | None) -> None:
-    if not expected or not given or not hmac.compare_digest(expected.encode(), given.encode()):
+def wait_for_cleaning(status: ApplicationStatus) -> ApplicationStatus:
+    """Return the status of an application that is to be asked to get ready to be stopped, from the first attempt on."""
+    return replace(
+        status,
+        state=ApplicationState.WAITING_FOR_CLEANING,
+        reason=None,
+        shutdown_attempts=0,
+        shutdown_grace_period=None,
+    )
+
+
+def _ready(status: ApplicationStatus) -> ApplicationStatus:
+    return replace(wait_for_cleaning(status), state=ApplicationState.READY_FOR_ACTION)
+
+
+def _gave_up(app: Application) -> bool:
+    """Whether the application was asked in vain; it may be DEGRADED for other reasons, too."""
+    asked = "shutdown" in app.spec.hooks and app.status.shutdown_attempts > 0
+    return asked and app.status.state is ApplicationState.DEGRADED
+
+
+def _check_token(app: Application, hook: str, expected: str | None, given: str | None) -> None:
+    """Refuse a request without the token; what a user has given up by taking the hook away opens nothing any more."""
+    known = expected if hook in app.spec.hooks else None
+    if not known or not given or not hmac.compare_digest(known.encode(), given.encode()):
         challenge = {"WWW-Authenticate": "Hook-Token"}
         raise Problem(401, "No token has been provided or the provided one is invalid.", headers=challenge)

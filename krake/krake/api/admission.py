@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from krake.api.actions import wait_for_cleaning
 from krake.api.lifecycle import with_status
 from krake.data.kinds import Resource
 from krake.data.kubernetes import Application, ApplicationState, Cluster
@@ -57,10 +58,11 @@ def prepare_cascade(record: Resource) -> Resource:
 
 @before_deletion(Application)
 def wait_for_shutdown(app: Application) -> Application:
-    """An application with a shutdown hook is asked to stop before it is taken away."""
-    if "shutdown" not in app.spec.hooks:
+    """An application with a shutdown hook is asked to stop before it is taken away, unless it just was for another reason."""
+    asked = app.status.state in (ApplicationState.WAITING_FOR_CLEANING, ApplicationState.READY_FOR_ACTION)
+    if "shutdown" not in app.spec.hooks or asked:
         return app
-    return with_status(app, replace(app.status, state=ApplicationState.WAITING_FOR_CLEANING))
+    return with_status(app, wait_for_cleaning(app.status))
 
 
 @on_cascade(Cluster)

@@ -123,7 +123,7 @@ async def set_status(http: Http, **status: Any) -> None:
 
 
 async def test_complete(http: Http) -> None:
-    await create(http, Application)
+    await create(http, Application, hooks=["complete"])
     await set_status(http, complete_token="t0k")
     done = await http.put(f"{APP}/complete", {"token": "t0k"})
     assert done.status == 200
@@ -133,12 +133,30 @@ async def test_complete(http: Http) -> None:
     assert (await http.put(f"{APP}/complete", {"token": "t0k"})).json == done.json
 
 
+async def test_who_is_complete_is_not_asked_to_get_ready(http: Http) -> None:
+    await create(http, Application, hooks=["complete", "shutdown"])
+    await http.patch(APP, {"metadata": {"finalizers": ["kubernetes_resources_deletion"]}})
+    await set_status(http, complete_token="t0k")
+    assert (await http.delete(APP)).json["status"]["state"] == "WAITING_FOR_CLEANING"
+    await set_status(http, shutdown_attempts=1, shutdown_grace_period="2030-01-01T00:00:00+00:00")
+    done = (await http.put(f"{APP}/complete", {"token": "t0k"})).json
+    assert {name: done["status"][name] for name in ("state", "shutdown_attempts", "shutdown_grace_period")} == {
+        "state": "READY_FOR_ACTION",
+        "shutdown_attempts": 0,
+        "shutdown_grace_period": None,
+    }
+    # Who says so while it is taken away already does not bring it back to an earlier state.
+    await set_status(http, state="DELETING")
+    assert (await http.put(f"{APP}/complete", {"token": "t0k"})).json["status"]["state"] == "DELETING"
+
+
 @pytest.mark.parametrize("action", ["complete", "shutdown"])
 @pytest.mark.parametrize("token", ["wrong", "", None, "t0k\u00e4"])
 @pytest.mark.parametrize("expected", ["t0k", None, ""])
 async def test_hooks_need_their_token(http: Http, action: str, token: str | None, expected: str | None) -> None:
-    await create(http, Application)
-    await set_status(http, **{f"{action}_token": expected})
+    await create(http, Application, hooks=["complete", "shutdown"])
+    other = "shutdown" if action == "complete" else "complete"
+    await set_status(http, state="WAITING_FOR_CLEANING", **{f"{action}_token": expected, f"{other}_token": "wrong"})
     before = (await http.get(APP)).json
     answer = await http.put(f"{APP}/{action}", {"token": token})
     assert answer.status == 401
@@ -146,16 +164,55 @@ async def test_hooks_need_their_token(http: Http, action: str, token: str | None
     assert (await http.get(APP)).json == before
 
 
+@pytest.mark.parametrize("action", ["complete", "shutdown"])
+async def test_the_token_of_a_hook_that_was_taken_away_opens_nothing(http: Http, action: str) -> None:
+    await create(http, Application)
+    await set_status(http, state="WAITING_FOR_CLEANING", **{f"{action}_token": "t0k"})
+    before = (await http.get(APP)).json
+    assert (await http.put(f"{APP}/{action}", {"token": "t0k"})).status == 401
+    assert (await http.get(APP)).json == before
+
+
 async def test_shutdown(http: Http) -> None:
     created = await create(http, Application, hooks=["shutdown"])
     await http.patch(APP, {"metadata": {"finalizers": ["kubernetes_resources_deletion"]}})
+    await set_status(http, shutdown_attempts=7, shutdown_grace_period="2020-01-01T00:00:00+00:00")
     deleted = (await http.delete(APP)).json
     assert created["status"]["state"] == "PENDING"
     assert deleted["status"]["state"] == "WAITING_FOR_CLEANING"
-    await set_status(http, shutdown_token="t0k", shutdown_grace_period="2030-01-01T00:00:00+00:00")
+    assert (deleted["status"]["shutdown_attempts"], deleted["status"]["shutdown_grace_period"]) == (0, None)
+    await set_status(http, shutdown_token="t0k", shutdown_attempts=1, shutdown_grace_period="2030-01-01T00:00:00+00:00")
     ready = (await http.put(f"{APP}/shutdown", {"token": "t0k"})).json
     assert (ready["status"]["state"], ready["status"]["shutdown_grace_period"]) == ("READY_FOR_ACTION", None)
+    assert ready["status"]["shutdown_attempts"] == 0
     assert (await http.put(f"{APP}/shutdown", {"token": "t0k"})).json == ready
+
+
+@pytest.mark.parametrize("state", ["PENDING", "RUNNING", "MIGRATING", "DELETING", "DEGRADED", "FAILED"])
+async def test_who_was_not_asked_changes_nothing(http: Http, state: str) -> None:
+    await create(http, Application, hooks=["shutdown"])
+    await set_status(http, state=state, shutdown_token="t0k")
+    before = (await http.get(APP)).json
+    answer = await http.put(f"{APP}/shutdown", {"token": "t0k"})
+    assert (answer.status, answer.json) == (200, before)
+
+
+async def test_a_late_answer_counts(http: Http) -> None:
+    await create(http, Application, hooks=["shutdown"])
+    reason = {"code": "DELETE_FAILED", "message": "It did not answer."}
+    await set_status(http, state="DEGRADED", shutdown_token="t0k", shutdown_attempts=2, reason=reason)
+    ready = (await http.put(f"{APP}/shutdown", {"token": "t0k"})).json
+    assert (ready["status"]["state"], ready["status"]["reason"]) == ("READY_FOR_ACTION", None)
+
+
+@pytest.mark.parametrize("state", ["WAITING_FOR_CLEANING", "READY_FOR_ACTION"])
+async def test_who_was_asked_for_a_migration_is_not_asked_again_for_a_deletion(http: Http, state: str) -> None:
+    await create(http, Application, hooks=["shutdown"])
+    await http.patch(APP, {"metadata": {"finalizers": ["kubernetes_resources_deletion"]}})
+    asked = {"state": state, "shutdown_attempts": 1, "shutdown_grace_period": "2030-01-01T00:00:00+00:00"}
+    await set_status(http, **asked)
+    status = (await http.delete(APP)).json["status"]
+    assert {name: status[name] for name in asked} == asked
 
 
 async def test_nobody_waits_for_the_shutdown_of_what_never_ran(http: Http) -> None:
@@ -165,14 +222,24 @@ async def test_nobody_waits_for_the_shutdown_of_what_never_ran(http: Http) -> No
     assert (await http.get(APP)).status == 404
 
 
-async def test_retry(http: Http) -> None:
-    await create(http, Application)
+async def test_retry_asks_once_more(http: Http) -> None:
+    await create(http, Application, hooks=["shutdown"])
     refused = await http("PUT", f"{APP}/retry")
     assert (refused.status, refused.detail) == (400, "No migration or deletion retry needed")
-    await set_status(http, state="DEGRADED", shutdown_grace_period="2030-01-01T00:00:00+00:00")
+    await set_status(http, state="DEGRADED", shutdown_attempts=3, shutdown_grace_period="2030-01-01T00:00:00+00:00")
     retried = await http("PUT", f"{APP}/retry", data=b"any body")
     assert retried.json["status"]["state"] == "WAITING_FOR_CLEANING"
     assert retried.json["status"]["shutdown_grace_period"] is None
+    assert retried.json["status"]["shutdown_attempts"] == 0
+    assert (await http("PUT", f"{APP}/retry")).status == 400
+
+
+@pytest.mark.parametrize("state", ["FAILED", "DEGRADED"])
+async def test_retry_begins_anew_with_all_attempts(http: Http, state: str) -> None:
+    await create(http, Application)
+    await set_status(http, state=state, retries=0)
+    retried = (await http("PUT", f"{APP}/retry")).json["status"]
+    assert (retried["state"], retried["retries"], retried["scheduled_retry"]) == (state, None, None)
 
 
 async def test_actions_are_only_put(http: Http) -> None:
