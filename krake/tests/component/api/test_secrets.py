@@ -192,7 +192,9 @@ async def test_a_mark_where_nothing_is_stored(http: Http) -> None:
 async def test_a_hook_without_the_permission_gets_no_secrets(serve_api: Serve) -> None:
     async with serve_api() as admin, serve_api(**as_user(rule("clusters", "applications", "applications/complete"))) as hook:
         await ready(hook)
-        await create(admin, Application)
+        hooked = sample(Application)
+        hooked["spec"]["hooks"] = ["complete"]
+        await create(admin, Application, hooked)
         await admin.patch(f"{path_of(Application, 'sample')}/status", {"status": {"complete_token": PASSWORD}})
         await read(hook, path_of(Application, "sample"), like=admin)
         answer = await hook.put(f"{path_of(Application, 'sample')}/complete", {"token": PASSWORD})

@@ -162,7 +162,9 @@ async def test_who_may_not_make_users(url: str, ca: Path, users: Authority, shar
 
 async def set_token(url: str, ca: Path, admin: Files, token: str) -> None:
     async with https(url, ca, admin) as http:
-        assert (await http.post(APPS, sample(Application))).status == 201
+        hooked = sample(Application)
+        hooked["spec"]["hooks"] = ["complete"]
+        assert (await http.post(APPS, hooked)).status == 201
         answer = await http.patch(f"{APP}/status", {"status": {"complete_token": token}})
         assert answer.status == 200, answer.text
 
