@@ -8,13 +8,15 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.scheduler.worlds import NO_COST, NOW, apps, make_app, make_candidate, snapshots
+from unit.scheduler.worlds import NO_COST, NOW, apps, make_app, make_candidate, read_taint, snapshots
 
 from krake.controller.scheduler.decide import Decision, Ground, decide
+from krake.controller.scheduler.explanation import reason_to_stay, reason_to_wait
 from krake.controller.scheduler.filters import Refusal
 from krake.controller.scheduler.scores import Score
 from krake.controller.scheduler.snapshot import Candidate, Settings, Snapshot
-from krake.data.kubernetes import Application, ClusterState
+from krake.data import ResourceRef
+from krake.data.kubernetes import Application, ClusterSpec, ClusterState, Toleration
 
 
 def snapshot_of(*candidates: Candidate, stickiness: float = 0.1) -> Snapshot:
@@ -42,10 +44,10 @@ def test_each_candidate_gets_one_verdict(app: Application, snapshot: Snapshot) -
 @given(apps(), snapshots())
 def test_there_is_a_choice_if_and_only_if_a_cluster_fits_or_it_may_not_move(app: Application, snapshot: Snapshot) -> None:
     decision = decide(app, snapshot)
-    held = decision.ground in (Ground.PINNED, Ground.COOLING)
+    held = decision.ground in (Ground.PINNED, Ground.COOLING, Ground.HOME)
     assert (decision.choice is not None) == (bool(fitting(decision)) or held)
     if held:
-        assert decision.choice == app.status.scheduled_to
+        assert decision.choice in (app.status.scheduled_to, app.status.running_on)
     elif decision.choice:
         assert decision.choice.name in fitting(decision)
 
@@ -105,6 +107,152 @@ def test_clusters_with_metrics_are_preferred(app: Application, snapshot: Snapsho
     scores = fitting(decision)
     if decision.ground is Ground.BEST and any(score.measured for score in scores.values()):
         assert scores[chosen(decision) or ""].measured
+
+
+def lasting(snapshot: Snapshot) -> dict[ResourceRef, ClusterSpec]:
+    """The clusters that are not being deleted."""
+    clusters = [candidate.cluster for candidate in snapshot.candidates]
+    return {cluster.ref: cluster.spec for cluster in clusters if cluster.metadata.deleted is None}
+
+
+@given(apps(), snapshots())
+def test_nobody_stays_where_he_can_not(app: Application, snapshot: Snapshot) -> None:
+    decision = decide(app, snapshot)
+    assert decision.choice is None or decision.choice in lasting(snapshot)
+    places = {app.status.scheduled_to, app.status.running_on} & lasting(snapshot).keys()
+    bound = app.status.scheduled_to
+    lost = bound is not None and not places and not fitting(decision)
+    assert (decision.ground is Ground.LOST) == lost
+    if decision.ground is Ground.NOTHING and bound is not None:
+        assert bound in lasting(snapshot)
+
+
+@given(apps(), snapshots())
+def test_nobody_comes_anew_to_a_cluster_that_takes_none(app: Application, snapshot: Snapshot) -> None:
+    choice = decide(app, snapshot).choice
+    if choice is None or choice in (app.status.scheduled_to, app.status.running_on):
+        return
+    spec = lasting(snapshot)[choice]
+    assert not spec.unschedulable
+    assert not spec.drain
+    for taint in spec.taints:
+        assert taint.effect == "PreferNoSchedule" or any(each.covers(taint) for each in app.spec.tolerations)
+
+
+@given(apps(), snapshots())
+def test_a_cordon_is_nothing_to_those_who_are_there(app: Application, snapshot: Snapshot) -> None:
+    def cordon(candidate: Candidate, closed: bool) -> Candidate:
+        spec = dataclasses.replace(candidate.cluster.spec, unschedulable=closed)
+        there = candidate.ref == app.status.scheduled_to
+        return dataclasses.replace(candidate, cluster=dataclasses.replace(candidate.cluster, spec=spec)) if there else candidate
+
+    closed, opened = (
+        dataclasses.replace(snapshot, candidates=tuple(cordon(each, closed) for each in snapshot.candidates))
+        for closed in (True, False)
+    )
+    assert decide(app, closed) == decide(app, opened)
+
+
+@given(apps(), snapshots())
+def test_whoever_may_move_leaves_a_drained_cluster_if_another_one_fits(app: Application, snapshot: Snapshot) -> None:
+    decision = decide(app, snapshot)
+    spec = lasting(snapshot).get(app.status.scheduled_to) if app.status.scheduled_to else None
+    if spec is None or not spec.drain or decision.ground is Ground.COOLING:
+        return
+    if not app.spec.constraints.migration:
+        assert decision.ground is Ground.PINNED
+        assert decision.concern is not None
+    elif fitting(decision):
+        assert decision.choice not in (None, app.status.scheduled_to)
+    else:
+        assert decision.ground is Ground.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("reason", "app", "more", "choice", "ground"),
+    [
+        ("it stays on a cordoned cluster", {}, {"unschedulable": True}, "east", Ground.RECENT),
+        ("it leaves a drained one at once", {}, {"drain": True}, "west", Ground.BEST),
+        ("but not if it may not", {"migration": False}, {"drain": True}, "east", Ground.PINNED),
+        ("nor if nothing else fits", {"labels": ["zone is a"]}, {"drain": True}, None, Ground.NOTHING),
+        ("a taint keeps others away", {}, {"taints": ["x:NoSchedule"]}, "east", Ground.RECENT),
+        ("also one to be avoided", {}, {"taints": ["x:PreferNoSchedule"]}, "east", Ground.RECENT),
+        ("another one sends it away", {}, {"taints": ["x:NoExecute"]}, "west", Ground.BEST),
+        ("but not if it may not", {"migration": False}, {"taints": ["x:NoExecute"]}, "east", Ground.PINNED),
+        ("nor if it tolerates that", {"tolerations": [{"key": "x"}]}, {"taints": ["x:NoExecute"]}, "east", Ground.RECENT),
+        ("it leaves a cluster that goes", {}, {"deleted": NOW}, "west", Ground.BEST),
+        ("even if it may not move", {"migration": False}, {"deleted": NOW}, "west", Ground.BEST),
+        ("even right after a failure", {"migration_timeout": 10**12}, {"deleted": NOW}, "west", Ground.BEST),
+        ("nobody stays there", {"labels": ["zone is a"]}, {"deleted": NOW}, None, Ground.LOST),
+        ("nor on one that is gone", {"labels": ["zone is a"]}, {"namespace": "blue"}, None, Ground.LOST),
+        (
+            "it stays where it came from",
+            {"labels": ["zone is a"], "running_on": "north"},
+            {"deleted": NOW},
+            "north",
+            Ground.HOME,
+        ),
+        ("or goes on", {"running_on": "north"}, {"deleted": NOW}, "west", Ground.BEST),
+        (
+            "or stays, if it may not move",
+            {"migration": False, "running_on": "north"},
+            {"deleted": NOW},
+            "north",
+            Ground.PINNED,
+        ),
+    ],
+)
+def test_leaving(reason: str, app: dict[str, object], more: dict[str, object], choice: str | None, ground: Ground) -> None:
+    """It is bound to the cluster east for a second."""
+    snapshot = snapshot_of(
+        make_candidate("east", labels={"zone": "a"}, **more),
+        make_candidate("west", labels={"zone": "b"}),
+        make_candidate("north", state=ClusterState.OFFLINE),
+    )
+    decision = decide(make_app(current="east", age=1, **app), snapshot)  # type: ignore[arg-type]
+    assert (chosen(decision), decision.ground) == (choice, ground), reason
+
+
+@pytest.mark.parametrize(
+    ("toleration", "taint", "covered"),
+    [
+        ({"key": "x"}, "x:NoSchedule", True),
+        ({"key": "x"}, "x=1:NoSchedule", False),
+        ({"key": "x", "value": "1"}, "x=1:NoSchedule", True),
+        ({"key": "x", "operator": "Exists"}, "x=1:NoSchedule", True),
+        ({"key": "y", "operator": "Exists"}, "x=1:NoSchedule", False),
+        ({"operator": "Exists"}, "x=1:NoExecute", True),
+        ({"key": "x", "effect": "NoExecute"}, "x:NoSchedule", False),
+        ({"key": "x", "effect": "NoExecute"}, "x:NoExecute", True),
+    ],
+)
+def test_a_toleration_is_about_a_taint(toleration: dict[str, str], taint: str, covered: bool) -> None:
+    assert Toleration(**toleration).covers(read_taint(taint)) is covered  # type: ignore[arg-type]
+
+
+def test_a_taint_to_be_avoided_outweighs_metrics() -> None:
+    avoided = make_candidate("east", {"load": (1.0, 1)}, taints=["old:PreferNoSchedule"])
+    assert chosen(decide(make_app(), snapshot_of(avoided, make_candidate("west")))) == "west"
+    assert chosen(decide(make_app(), snapshot_of(avoided))) == "east"
+    tolerant = make_app(tolerations=[{"key": "old"}])
+    assert chosen(decide(tolerant, snapshot_of(avoided, make_candidate("west")))) == "east"
+
+
+def test_the_words_name_the_clusters_and_what_is_wrong() -> None:
+    north, south = make_candidate("north", drain=True), make_candidate("south", state=ClusterState.OFFLINE)
+    stays = decide(make_app(current="north"), snapshot_of(north, south))
+    assert reason_to_stay(stays, north.ref).message == (
+        "It stays on Cluster red/north, because no other cluster fits. The cluster is drained: applications are to leave it. "
+        "south: The cluster is OFFLINE, not ONLINE."
+    )
+    pinned = decide(make_app(current="north", migration=False), snapshot_of(north, south))
+    assert reason_to_stay(pinned, north.ref).message == (
+        "It stays on Cluster red/north, because it does not allow migration. "
+        "The cluster is drained: applications are to leave it."
+    )
+    lost = decide(make_app(current="gone"), snapshot_of(*(make_candidate(f"c{n:02}", drain=True) for n in range(12))))
+    assert reason_to_wait(lost).message.startswith("No matching Kubernetes cluster found: c00: The cluster is drained")
+    assert reason_to_wait(lost).message.endswith("(and 2 more)")
 
 
 def test_ties_go_to_the_first_name() -> None:

@@ -20,6 +20,8 @@ from krake.data.kubernetes import (
     ClusterState,
     ClusterStatus,
     Constraints,
+    Taint,
+    Toleration,
 )
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -37,9 +39,19 @@ def make_cluster(name: str, *, labels: dict[str, str] | None = None, namespace: 
             custom_resources=more.get("custom_resources", []),
             constraints=ClusterCloudConstraints(cloud=CloudConstraints()),
             metrics=more.get("metrics", []),
+            unschedulable=more.get("unschedulable", False),
+            drain=more.get("drain", False),
+            taints=[read_taint(text) for text in more.get("taints", [])],
         ),
         status=ClusterStatus(state=more.get("state", ClusterState.ONLINE)),
     )
+
+
+def read_taint(text: str) -> Taint:
+    """A taint, as ``key=value:Effect``."""
+    rest, _, effect = text.rpartition(":")
+    key, _, value = rest.partition("=")
+    return Taint(key=key, value=value, effect=effect)
 
 
 def make_candidate(name: str, readings: dict[str, tuple[float, float]] | None = None, **more: Any) -> Candidate:
@@ -63,9 +75,11 @@ def make_app(*, current: str | None = None, age: float | None = None, **more: An
             backoff=more.get("backoff", 1),
             backoff_delay=more.get("backoff_delay", 1),
             backoff_limit=more.get("backoff_limit", -1),
+            tolerations=[Toleration(**each) for each in more.get("tolerations", [])],
         ),
         status=ApplicationStatus(
             scheduled_to=Cluster.definition.ref(Key("red", current)) if current else None,
+            running_on=Cluster.definition.ref(Key("red", more["running_on"])) if more.get("running_on") else None,
             scheduled=None if age is None else NOW - timedelta(seconds=age),
             migration_timeout=more.get("migration_timeout", 0),
             kube_controller_triggered=more.get("triggered"),
@@ -73,6 +87,13 @@ def make_app(*, current: str | None = None, age: float | None = None, **more: An
         ),
     )
 
+
+TAINTS = ("gpu=yes:NoSchedule", "old:PreferNoSchedule", "fire:NoExecute")
+TOLERATIONS: tuple[dict[str, str], ...] = (
+    {"key": "gpu", "value": "yes"},
+    {"key": "fire", "operator": "Exists"},
+    {"operator": "Exists", "effect": "PreferNoSchedule"},
+)
 
 weights = st.floats(0, 10) | st.sampled_from([0.0, 1.0, -1.0, 1e308])
 readings = st.dictionaries(st.sampled_from(METRICS), st.tuples(st.floats(0, 1), weights))
@@ -93,6 +114,9 @@ def candidates(draw: st.DrawFn, name: str) -> Candidate:
         ),
         deleted=draw(st.sampled_from([None, None, None, NOW])),
         failures=draw(failures),
+        unschedulable=draw(st.sampled_from([False, False, True])),
+        drain=draw(st.sampled_from([False, False, True])),
+        taints=draw(st.lists(st.sampled_from(TAINTS), max_size=2)),
     )
 
 
@@ -107,6 +131,8 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
 def apps(draw: st.DrawFn) -> Application:
     return make_app(
         current=draw(st.sampled_from([None, *CLUSTERS])),
+        running_on=draw(st.sampled_from([None, *CLUSTERS])),
+        tolerations=draw(st.lists(st.sampled_from(TOLERATIONS), max_size=2)),
         age=draw(st.sampled_from([None, 0, 59, 61, -3600, 1e6])),
         labels=draw(st.lists(st.sampled_from(["zone is a", "zone in (a, b)", "zone is not b", "rack is 1"]), max_size=1)),
         custom_resources=draw(st.lists(st.sampled_from(RESOURCES), max_size=1)),
