@@ -248,6 +248,9 @@ async def test_retry_needs_a_degraded_application(created: dict[str, Any], rok: 
     assert (done.status, done.out) == (1, "")
     assert done.err == "rok: error: No migration or deletion retry needed (400 UPDATE_ERROR)\n"
     await set_status(client, state="DEGRADED")
+    assert (await rok("kube app retry echo")).rows["state"] == "DEGRADED"
+    assert (await rok("kube app update echo --hook-shutdown")).status == 0
+    await set_status(client, state="DEGRADED", shutdown_attempts=1)
     assert (await rok("kube app retry echo")).rows["state"] == "WAITING_FOR_CLEANING"
 
 
