@@ -8,6 +8,8 @@ from krake.adapters.kubernetes import connect
 from krake.adapters.tosca import Sandbox
 from krake.client import Client
 from krake.controller.kubernetes.application import lifecycle, translation
+from krake.controller.kubernetes.application.asking import Asking
+from krake.controller.kubernetes.application.hooks import Materials, ShutdownCalls
 from krake.controller.kubernetes.application.leaving import Leaving
 from krake.controller.kubernetes.application.lifecycle import Step
 from krake.controller.kubernetes.application.moving import Moving
@@ -46,9 +48,11 @@ class ApplicationController:
         )
         self._sites = Sites(connect, lambda key: self._controller.enqueue(key, COALESCE))
         self._workplace = Workplace(client, config, clock, recorder, self._applications, self._clusters, self._sites)
-        self._leaving = Leaving(self._workplace)
-        self._placing = Placing(self._workplace, self._leaving)
-        self._moving = Moving(self._workplace, self._placing, self._leaving)
+        self._calls = ShutdownCalls(lambda key: self._controller.enqueue(key, COALESCE), clock)
+        asking = Asking(self._workplace, self._calls)
+        self._leaving = Leaving(self._workplace, asking)
+        self._placing = Placing(self._workplace, self._leaving, Materials(config))
+        self._moving = Moving(self._workplace, self._placing, self._leaving, asking)
         self._fetcher = Fetcher(
             config.fetching.destinations,
             timeout=config.fetching.timeout,
@@ -67,7 +71,7 @@ class ApplicationController:
         return Parts(
             [self._applications, self._clusters],
             [self._controller, self._translating.controller],
-            resources=[self._workplace.recorder, self._sites, self._fetcher],
+            resources=[self._workplace.recorder, self._sites, self._calls, self._fetcher],
         )
 
     def _see_application(self, old: Application | None, new: Application | None) -> None:
@@ -75,6 +79,7 @@ class ApplicationController:
             if old is not None:
                 self._sites.forget(old.metadata.uid)
                 self._workplace.attempts.pop(old.key, None)
+                self._calls.forget(old.metadata.uid)
                 self._translating.forget(old.key)
         elif lifecycle.concerns(old, new):
             self._controller.enqueue(new.key)
@@ -98,9 +103,12 @@ class ApplicationController:
             return None
         if translation.is_due(app):
             return None  # its manifest is being made
+        app = await self._leaving.let_go(app)
         match lifecycle.next_step(app):
             case Step.DELETE:
                 return await self._leaving.delete(app)
+            case Step.UNBIND:
+                return await self._leaving.unbind(app)
             case Step.PLACE:
                 return await self._placing.place(app)
             case Step.MIGRATE:
@@ -111,6 +119,11 @@ class ApplicationController:
 def build(config: ApplicationControllerConfig, client: Client) -> Parts:
     """Return the parts of the process."""
     return ApplicationController(client, config).parts
+
+
+def _matters(cluster: Cluster) -> object:
+    """What of a cluster leads to another look at the applications there, besides how it is reached."""
+    return cluster.metadata.labels, cluster.metadata.deleted
 
 
 def _clusters_of(app: Application) -> Iterable[Key]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from krake.controller.kubernetes.application.lifecycle import MOVING
 from krake.data.events import Said, normal, warning
 from krake.data.kubernetes import Application, ApplicationState, ApplicationStatus
 from krake.ports.cluster import Identity
@@ -13,12 +14,17 @@ _TROUBLE = {State.FAILED: "Failed", State.DEGRADED: "Degraded", State.RESTARTING
 
 def tell(before: Application, after: Application) -> Iterator[Said]:
     """Yield what is worth telling of a change of its status."""
+    old, new = before.status, after.status
     if after.metadata.deleted is not None:
-        yield from _tell_of_deletion(before.status, after.status)
-    elif before.status.state is State.MIGRATING and after.status.state is not State.MIGRATING:
-        yield from _tell_of_end_of_migration(before.status, after.status)
+        yield from _tell_of_deletion(old, new)
+    elif old.running_on is not None and new.running_on != old.running_on:
+        yield from _tell_of_move(old, new)
+    elif new.migration_retries > old.migration_retries and new.reason is not None:
+        yield warning("MigrationFailed", new.reason.message)
+    elif old.state in MOVING and new.state is State.RECONCILING:
+        yield normal("MigrationCancelled", f"It stays on {new.running_on}.")
     else:
-        yield from _tell_of_state(before.status, after.status)
+        yield from _tell_of_state(old, new)
 
 
 def _tell_of_deletion(old: ApplicationStatus, new: ApplicationStatus) -> Iterator[Said]:
@@ -30,13 +36,11 @@ def _tell_of_deletion(old: ApplicationStatus, new: ApplicationStatus) -> Iterato
         yield normal("Deleting", f"It is taken from {_list(new.placed_on)}." if new.placed_on else "It is on no cluster.")
 
 
-def _tell_of_end_of_migration(old: ApplicationStatus, new: ApplicationStatus) -> Iterator[Said]:
-    if new.running_on != old.running_on:
+def _tell_of_move(old: ApplicationStatus, new: ApplicationStatus) -> Iterator[Said]:
+    if new.running_on is not None:
         yield normal("Migrated", f"It runs on {new.running_on} now, not on {old.running_on} any more.")
-    elif new.reason is not None and new.migration_retries > old.migration_retries:
-        yield warning("MigrationFailed", new.reason.message)
-    else:
-        yield normal("MigrationCancelled", f"It stays on {new.running_on}.")
+    elif new.scheduled_to is None:
+        yield warning("Unbound", f"It was taken from {old.running_on}, and waits for a cluster that it fits on.")
 
 
 def _tell_of_state(old: ApplicationStatus, new: ApplicationStatus) -> Iterator[Said]:

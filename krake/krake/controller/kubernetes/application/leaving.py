@@ -1,55 +1,101 @@
 """Takes applications from clusters."""
 
 import asyncio
+from collections.abc import Iterable, Sequence
 
-from krake.controller.kubernetes.application import lifecycle
+from krake.controller.kubernetes.application import departure, lifecycle
+from krake.controller.kubernetes.application.asking import Asking
 from krake.controller.kubernetes.application.deploy import remove
 from krake.controller.kubernetes.application.desired import Declared
+from krake.controller.kubernetes.application.volumes import clean
 from krake.controller.kubernetes.application.workplace import PENDING, WORK_LIMIT, Away, Workplace
 from krake.controller.runtime import Result, remove_finalizer
+from krake.data.events import warning
 from krake.data.kubernetes import Application
-from krake.data.metadata import KUBERNETES_RESOURCES_DELETION, Reason, ResourceRef
+from krake.data.metadata import KUBERNETES_RESOURCES_DELETION, Reason, ReasonCode, ResourceRef
+from krake.ports.cluster import Rejected, Unsupported
 
 
 class Leaving:
     """Takes applications from clusters."""
 
-    def __init__(self, workplace: Workplace) -> None:
+    def __init__(self, workplace: Workplace, asking: Asking) -> None:
         self._workplace = workplace
+        self._asking = asking
 
     async def delete(self, app: Application) -> Result | None:
         """Take an application that is being deleted from all clusters, and let it go."""
         at = self._workplace
-        app = await at.write(app, lifecycle.deleting(app, app.status.reason))
-        left, problem = False, None
-        for place in lifecycle.places_of(app):
-            remains, reason = await self._remove_from(place, app)
-            left, problem = left or remains, problem or reason
-        if not left:
-            app = await at.write(app, lifecycle.deleted(app))
+        app, ready, result = await self._asking.is_ready(app)
+        if not ready:
+            return result
+        app = await at.write(app, departure.deleting(app, app.status.reason))
+        gone, problem = await self.remove_from(lifecycle.places_of(app), app)
+        if len(gone) == len(lifecycle.places_of(app)):
+            app = await at.write(app, departure.deleted(app))
             await remove_finalizer(at.client, app, KUBERNETES_RESOURCES_DELETION, informer=at.applications)
             return None
-        app = await at.write(app, lifecycle.deleting(app, problem))
-        return at.retry(app.key) if problem else Result(PENDING)
+        app = await at.write(app, departure.deleting(app, problem))
+        return at.retry(app) if problem else Result(PENDING)
 
-    async def clean(self, app: Application, declared: list[Declared]) -> bool:
-        """Delete what is left on clusters that the application has nothing to do with any more; true once nothing is."""
-        places = lifecycle.left_behind(app)
-        gone = [place for place in places if not (await self._remove_from(place, app))[0]]
+    async def unbind(self, app: Application) -> Result | None:
+        """Take an application that is bound to no cluster any more from all of them."""
+        at = self._workplace
+        app, ready, result = await self._asking.is_ready(app)
+        if not ready:
+            return result
+        app = await at.write(app, departure.unbinding(app))
+        places = lifecycle.places_of(app)
+        gone, problem = await self.remove_from(places, app)
+        app = await at.write_owners(await at.write(app, departure.unbound(app, gone)))
+        if len(gone) < len(places):
+            return at.retry(app) if problem else Result(PENDING)
+        at.attempts.pop(app.key, None)
+        return None
+
+    async def clean(self, app: Application, declared: list[Declared]) -> tuple[Application, bool]:
+        """Delete what is left on clusters that the application has nothing to do with any more.
+
+        Returns it as it is stored then, and whether nothing is left.
+        """
+        at, places = self._workplace, lifecycle.left_behind(app)
+        gone, _ = await self.remove_from(places, app)
         if gone:
-            await self._workplace.write(app, lifecycle.cleaned(app, gone, declared))
-        return len(gone) == len(places)
+            app = await at.write_owners(await at.write(app, lifecycle.cleaned(app, gone, declared)))
+        return app, len(gone) == len(places)
+
+    async def let_go(self, app: Application) -> Application:
+        """Have nothing to do any more with clusters that are lost for good, unless the application is bound to them."""
+        at, bound = self._workplace, None if app.metadata.deleted is not None else app.status.scheduled_to
+        lost = [place for place in lifecycle.places_of(app) if place != bound and at.is_lost(place, app.key)]
+        if not lost:
+            return app
+        app = await at.write(app, departure.departed(app, lost))
+        names = ", ".join(map(str, lost))
+        at.recorder.record(app, warning("LetGo", f"{names} can not be reached any more; objects of it may remain there."))
+        return await at.write_owners(app)
+
+    async def remove_from(self, places: Iterable[ResourceRef], app: Application) -> tuple[Sequence[ResourceRef], Reason | None]:
+        """Delete all objects of an application on some clusters; returns where none is left, and what was wrong elsewhere."""
+        gone: list[ResourceRef] = []
+        problem: Reason | None = None
+        for place in places:
+            left, reason = await self._remove_from(place, app)
+            problem = problem or reason
+            if not left:
+                gone.append(place)
+        return gone, problem
 
     async def _remove_from(self, place: ResourceRef, app: Application) -> tuple[bool, Reason | None]:
-        """Delete all objects of an application on a cluster; returns whether some are left, and why."""
-        if self._workplace.find(place, app.key) is None:
-            return False, None  # it was unregistered: there is no way to reach it any more
         try:
             with self._workplace.at(place, app.key) as site:
                 async with asyncio.timeout(WORK_LIMIT):
-                    left, problems = await remove(site, lifecycle.recorded_of(app), app.metadata.uid)
+                    identities, problems = await remove(site, lifecycle.recorded_of(app), app.metadata.uid)
+                    left = bool(identities) or (bool(app.status.volumes) and not await clean(app, site, place))
                 if not left:
                     site.forget(app.metadata.uid)
         except Away as away:
             return True, away.reason
-        return bool(left), problems[0] if problems else None
+        except (Rejected, Unsupported) as error:
+            return True, Reason(code=ReasonCode.KUBERNETES_ERROR, message=str(error))
+        return left, problems[0] if problems else None

@@ -14,7 +14,7 @@ from typing import Any
 from krake.controller.kubernetes.application.desired import Declared, recorded_identity
 from krake.controller.kubernetes.application.health import Health, Verdict
 from krake.controller.runtime.retries import plan_retry
-from krake.data.kubernetes import Application, ApplicationState, ApplicationStatus
+from krake.data.kubernetes import Application, ApplicationState, ApplicationStatus, VolumeCopy
 from krake.data.metadata import KUBERNETES_RESOURCES_DELETION, Reason, ReasonCode, ResourceRef
 from krake.ports.cluster import Identity
 
@@ -131,8 +131,8 @@ def begin(app: Application, declared: Iterable[Declared], schema: list[dict[str,
     )
     if next_step(app) is Step.MIGRATE:
         return changed
-    if status.state in MOVING:
-        changed = replace(changed, migration_timeout=0)  # it was called back; nothing has failed
+    if status.state in MOVING:  # it was called back; nothing has failed
+        changed = replace(changed, migration_timeout=0, volumes=discarded(status.volumes))
     if changed == status and status.state is not State.PENDING:
         return changed  # an attempt like the one before: it stays as it is until it comes out differently
     state = State.CREATING if status.running_on is None else State.RECONCILING
@@ -170,7 +170,7 @@ def plan_attempt(
 ) -> ApplicationStatus:
     """Return the *status* with when to try again what has failed, and how often still.
 
-    Attempts that something else has led to before that time do not count. Once none is left, only a change leads to another one.
+    Attempts that something else has led to before that time do not count. Once none is left, only changes lead to another one.
 
     :param app: as it was before the attempt.
     :param status: what is to be written about it otherwise.
@@ -206,13 +206,13 @@ def _state_of(app: Application, outcome: Outcome, now: datetime) -> tuple[State,
         return State.COMPLETED, None
     if verdict is Verdict.STARTING:
         return _starting_state(app, outcome.health, now)
-    return getattr(State, verdict.name), _reason(outcome.health)
+    return getattr(State, verdict.name), reason_of(outcome.health)
 
 
 def _starting_state(app: Application, health: Health, now: datetime) -> tuple[State, Reason | None]:
     ready_before = app.status.state in (State.RUNNING, State.DEGRADED, State.RESTARTING, State.COMPLETED)
     if ready_before or start_limit(app, now) <= 0:
-        return State.DEGRADED, _reason(health)
+        return State.DEGRADED, reason_of(health)
     return _starting(app), None
 
 
@@ -228,8 +228,14 @@ def start_limit(app: Application, now: datetime) -> float:
     return (since + START_LIMIT - now).total_seconds()
 
 
-def _reason(health: Health) -> Reason:
+def reason_of(health: Health) -> Reason:
+    """Say what keeps an application from being well."""
     return Reason(code=ReasonCode.KUBERNETES_ERROR, message=f"{health.message or 'Not all Pods are ready'}.")
+
+
+def discarded(volumes: Iterable[VolumeCopy]) -> list[VolumeCopy]:
+    """Return copies that are of no use any more; those that failed keep their message."""
+    return [volume if volume.state == "failed" else replace(volume, state="failed", message=None) for volume in volumes]
 
 
 def left_behind(app: Application) -> list[ResourceRef]:

@@ -1,49 +1,134 @@
 """Moves applications to other clusters."""
 
+import asyncio
 from datetime import timedelta
 
-from krake.controller.kubernetes.application import lifecycle
+from krake.controller.kubernetes.application import migration
+from krake.controller.kubernetes.application.asking import Asking
+from krake.controller.kubernetes.application.desired import Declared
 from krake.controller.kubernetes.application.leaving import Leaving
-from krake.controller.kubernetes.application.lifecycle import Move, Outcome
-from krake.controller.kubernetes.application.placing import Placing
-from krake.controller.kubernetes.application.workplace import PENDING, Workplace
+from krake.controller.kubernetes.application.lifecycle import Outcome, migration_limit
+from krake.controller.kubernetes.application.migration import Manner, Move
+from krake.controller.kubernetes.application.placing import Failed, Placing
+from krake.controller.kubernetes.application.volumes import Progress, step
+from krake.controller.kubernetes.application.workplace import PENDING, WORK_LIMIT, Away, Workplace
 from krake.controller.runtime import Result
 from krake.data.kubernetes import Application
+from krake.data.metadata import ResourceRef
 
 
 class Moving:
     """Moves applications to other clusters."""
 
-    def __init__(self, workplace: Workplace, placing: Placing, leaving: Leaving) -> None:
+    def __init__(self, workplace: Workplace, placing: Placing, leaving: Leaving, asking: Asking) -> None:
         self._workplace = workplace
         self._placing = placing
         self._leaving = leaving
+        self._asking = asking
+        self._limit = timedelta(seconds=workplace.config.migration.timeout)
 
     async def migrate(self, app: Application) -> Result | None:
         """Take an application one step further to the cluster that it is bound to."""
-        at = self._workplace
-        now = at.clock()
-        if lifecycle.has_given_up(app, now):
-            await self._bind_back(app)
+        at, manner = self._workplace, migration.manner_of(app)
+        if migration.has_given_up(app, at.clock()):
+            await at.bind(app, _origin(app))
             return None
-        limit = timedelta(seconds=at.config.migration.timeout)
-        app = await at.write(app, lifecycle.start_migration(app, now, limit))
-        app, outcome, declared = await self._placing.attempt(app)
-        now = at.clock()
-        outcome = outcome or Outcome()
-        move = lifecycle.judge_migration(app, outcome, now)
-        if move is Move.SWITCH:
-            app = await at.write(app, lifecycle.switch(app, outcome, declared, now))
-            app = await at.write_owners(app)
-            return None if await self._leaving.clean(app, declared) else at.retry(app.key)
-        if move is Move.GIVE_UP:
-            pause = timedelta(seconds=at.config.migration.retry.timeout)
-            app = await at.write(app, lifecycle.give_up_move(app, outcome, now, pause))
-            await self._bind_back(app)
-            return None
-        app = await at.write(app, lifecycle.wait_to_move(app, outcome))
-        return Result(max(0.0, min(lifecycle.migration_limit(app, now), PENDING if not outcome.complete else 60.0)))
+        if manner is not Manner.CREATE_FIRST and not migration.may_be_stopped(app):
+            app, ready, result = await self._asking.is_ready(app)
+            if not ready:
+                return result
+        app = await at.write(app, migration.start(app, manner, at.clock(), self._limit))
+        if manner is Manner.DELETE_FIRST and _origin(app) in app.status.placed_on:
+            return await self._delete_first(app)
+        if manner is Manner.WITH_VOLUMES:
+            app, done, result = await self._copy(app)
+            if not done:
+                return result
+        return await self._create(app, manner)
 
-    async def _bind_back(self, app: Application) -> None:
-        assert app.status.running_on is not None
-        await self._workplace.bind(app, app.status.running_on)
+    async def _delete_first(self, app: Application) -> Result | None:
+        """Delete the old copy. There are never two: an old one that can not be reached is waited for."""
+        at = self._workplace
+        gone, problem = await self._leaving.remove_from([_origin(app)], app)
+        if gone:
+            app = await at.write(app, migration.old_copy_gone(app, at.clock(), self._limit))
+            at.attempts.pop(app.key, None)
+            return await self._create(app, Manner.DELETE_FIRST)
+        app = await at.write(app, migration.wait(app, Outcome(problem=problem)))
+        return at.retry(app) if problem else Result(PENDING)
+
+    async def _copy(self, app: Application) -> tuple[Application, bool, Result | None]:
+        """Stop the old copy and copy its data; returns whether that is done, and if not, when to go on."""
+        at = self._workplace
+        try:
+            app, progress = await self._copy_on(app)
+        except Away as away:
+            if _is_copied(app):
+                return app, True, None  # the old copy is not needed any more
+            app = await at.write(app, migration.wait(app, Outcome(problem=away.reason)))
+            return app, False, at.retry(app) if away.reason else None
+        except Failed as failed:
+            return app, False, await self._go_on(app, failed.outcome, [], Manner.WITH_VOLUMES)
+        now, changed = at.clock(), progress.volumes != app.status.volumes
+        app = await at.write(app, migration.copying(app, progress.volumes, progress.problem, now, self._limit))
+        if progress.done:
+            return app, True, None
+        if progress.failed:
+            return app, False, await self._give_up(app, Outcome(problem=progress.problem))
+        return app, False, Result(0.0 if changed else PENDING)
+
+    async def _copy_on(self, app: Application) -> tuple[Application, Progress]:
+        at = self._workplace
+        with at.at(_origin(app), app.key) as source, at.at(_target(app), app.key) as target:
+            async with asyncio.timeout(WORK_LIMIT):
+                app, declared = await self._placing.declare(app, target)
+                return app, await step(app, source, target, declared, at.config.migration, at.clock())
+
+    async def _create(self, app: Application, manner: Manner) -> Result | None:
+        app, outcome, declared = await self._placing.attempt(app)
+        return await self._go_on(app, outcome or Outcome(), declared, manner)
+
+    async def _go_on(self, app: Application, outcome: Outcome, declared: list[Declared], manner: Manner) -> Result | None:
+        at, now = self._workplace, self._workplace.clock()
+        can_return = at.answers(_origin(app), app.key)
+        move = migration.judge(app, outcome, now, can_return=can_return)
+        if move is Move.GIVE_UP:
+            return await self._give_up(app, outcome)
+        if move is Move.SWITCH:
+            return await self._switch(app, outcome, declared, manner)
+        app = await at.write(app, migration.wait(app, outcome))
+        if outcome.problem is not None:
+            return at.retry(app)
+        return Result(PENDING if not outcome.complete else max(PENDING, min(migration_limit(app, now), 60.0)))
+
+    async def _switch(self, app: Application, outcome: Outcome, declared: list[Declared], manner: Manner) -> Result | None:
+        at = self._workplace
+        if manner is Manner.CREATE_FIRST:
+            app, ready, result = await self._asking.is_ready(app)
+            if not ready:
+                return result
+        app = await at.write(app, migration.switch(app, outcome, declared, at.clock()))
+        at.attempts.pop(app.key, None)
+        return await self._placing.finish(app, outcome, declared)
+
+    async def _give_up(self, app: Application, outcome: Outcome) -> Result | None:
+        at = self._workplace
+        pause = timedelta(seconds=at.config.migration.retry.timeout)
+        app = await at.write(app, migration.give_up(app, outcome, at.clock(), pause))
+        at.attempts.pop(app.key, None)
+        await at.bind(app, _origin(app))
+        return None
+
+
+def _origin(app: Application) -> ResourceRef:
+    assert app.status.running_on is not None
+    return app.status.running_on
+
+
+def _target(app: Application) -> ResourceRef:
+    assert app.status.scheduled_to is not None
+    return app.status.scheduled_to
+
+
+def _is_copied(app: Application) -> bool:
+    return bool(app.status.volumes) and all(volume.state == "copied" for volume in app.status.volumes)

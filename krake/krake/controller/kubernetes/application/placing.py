@@ -47,9 +47,10 @@ class Placing:
         if outcome is None:
             return None  # called again once the cluster is known to answer
         status = lifecycle.conclude(app, outcome, declared, now)
-        failures = at.attempts.get(app.key, 0)
-        app = await at.write(app, lifecycle.plan_attempt(app, status, outcome, now, failures))
-        app = await at.write_owners(app)
+        planned = lifecycle.plan_attempt(app, status, outcome, now, at.attempts.get(app.key, 0))
+        if planned.scheduled_retry != app.status.scheduled_retry:
+            at.attempts[app.key] = at.attempts.get(app.key, 0) + 1
+        app = await at.write_owners(await at.write(app, planned))
         return await self.finish(app, outcome, declared)
 
     async def finish(self, app: Application, outcome: Outcome, declared: list[Declared]) -> Result | None:
@@ -61,7 +62,6 @@ class Placing:
         if not cleaned or outcome.unreachable:
             return at.retry(app)
         if outcome.problem is not None:
-            at.attempts[app.key] = at.attempts.get(app.key, 0) + 1
             due = app.status.scheduled_retry
             return Result(max(0.1, (due - now).total_seconds())) if due is not None else None
         at.attempts.pop(app.key, None)

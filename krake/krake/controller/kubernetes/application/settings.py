@@ -84,13 +84,27 @@ class MigrationRetryConfig(Record):
     timeout: int = field(default=60, validate=at_least(0))
 
 
+class MigrationVolumesConfig(Record):
+    """How the data of volumes is copied: by a Job on either cluster.
+
+    :param image: of both Jobs; it needs Python 3.9 or later, and nothing else.
+    :param address: how the target reaches the source, by a Service of the type ``node_port`` or ``load_balancer``.
+    :param timeout: seconds that copying a volume may take in all.
+    """
+
+    image: str = "docker.io/library/python:3-alpine"
+    address: str = field(default="node_port", validate=one_of("node_port", "load_balancer"))
+    timeout: int = field(default=86400, validate=at_least(1))
+
+
 class MigrationConfig(Record):
     """How applications are moved.
 
-    :param timeout: seconds that the new copy may take to become ready.
+    :param timeout: seconds that the new copy may take to become ready; while volumes are copied, seconds without any progress.
     """
 
     retry: MigrationRetryConfig = field(factory=MigrationRetryConfig)
+    volumes: MigrationVolumesConfig = field(factory=MigrationVolumesConfig)
     timeout: int = field(default=180, validate=at_least(1))
 
 
@@ -115,9 +129,14 @@ class FetchingConfig(Record):
 
 
 class ApplicationControllerConfig(ControllerConfig):
-    """All keys of ``kubernetes_application.yaml``."""
+    """All keys of ``kubernetes_application.yaml``.
+
+    :param lost_cluster_grace: seconds after its deletion for which a cluster that does not answer is waited for, to take
+        applications from it.
+    """
 
     worker_count: int = field(default=20, validate=at_least(1))
+    lost_cluster_grace: float = field(default=60.0, validate=at_least(0))
     hooks: HooksConfig = field(factory=HooksConfig)
     migration: MigrationConfig = field(factory=MigrationConfig)
     fetching: FetchingConfig = field(factory=FetchingConfig)

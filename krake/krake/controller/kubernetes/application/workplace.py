@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from krake.client import Client
 from krake.controller.kubernetes.application import lifecycle
@@ -51,10 +51,38 @@ class Workplace:
     sites: Sites
     attempts: dict[Key, int] = field(default_factory=dict)
 
-    def retry(self, key: Key) -> Result:
+    def retry(self, app: Application) -> Result:
         """Return when to try again what has failed."""
-        self.attempts[key] = self.attempts.get(key, 0) + 1
-        return Result(ATTEMPTS.delay(self.attempts[key], random.uniform(0.2, 1.0)))
+        self.attempts[app.key] = self.attempts.get(app.key, 0) + 1
+        delay = ATTEMPTS.delay(self.attempts[app.key], random.uniform(0.2, 1.0))
+        return Result(min([delay, *self._graces(app)]))
+
+    def _graces(self, app: Application) -> Iterator[float]:
+        """In how many seconds clusters that are being deleted are waited for no longer."""
+        now = self.clock()
+        for place in lifecycle.places_of(app):
+            ends = self._grace_of(place, app.key)
+            if ends is not None and ends > now:
+                yield (ends - now).total_seconds()
+
+    def _grace_of(self, place: ResourceRef, key: Key) -> datetime | None:
+        cluster = self.find(place, key)
+        deleted = cluster.metadata.deleted if cluster is not None else None
+        return None if deleted is None else deleted + timedelta(seconds=self.config.lost_cluster_grace)
+
+    def is_lost(self, place: ResourceRef, key: Key) -> bool:
+        """Whether there is no way to a cluster any more, or it has been waited for long enough while being deleted."""
+        if self.find(place, key) is None:
+            return True
+        ends = self._grace_of(place, key)
+        return ends is not None and ends <= self.clock() and not self.answers(place, key)
+
+    def answers(self, place: ResourceRef, key: Key) -> bool:
+        """Whether a cluster can be worked on, as far as is known."""
+        try:
+            return self._open(place, key).problem is None
+        except Away:
+            return False
 
     async def write(self, app: Application, status: ApplicationStatus) -> Application:
         """Write what differs, and tell what is worth it; returns the application as stored."""
