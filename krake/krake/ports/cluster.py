@@ -217,6 +217,10 @@ class KubernetesCluster(Protocol):
         """The nodes of the cluster, as `watch`."""
         ...
 
+    def watch_pods(self) -> AsyncGenerator[WatchEvent, None]:
+        """All Pods of the cluster, whosever they are, as `watch`."""
+        ...
+
     async def close(self) -> None:
         """Drop all connections; calls and watches under way end with `Unreachable`. May be called twice."""
         ...

@@ -12,6 +12,7 @@ from krake.adapters.kubernetes.watch import Watch
 from krake.ports.cluster import (
     FIELD_MANAGER,
     OWNER_LABEL,
+    POD,
     ClusterError,
     Conflict,
     Identity,
@@ -142,6 +143,9 @@ class Connection:
 
     def watch_nodes(self) -> AsyncGenerator[WatchEvent, None]:
         return Watch(self._transport, "/api/v1/nodes", NODE, None, self._node_interval).events()
+
+    def watch_pods(self) -> AsyncGenerator[WatchEvent, None]:
+        return Watch(self._transport, "/api/v1/pods", POD, None, interval=60).events()
 
     async def close(self) -> None:
         await self._transport.close()

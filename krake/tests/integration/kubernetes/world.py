@@ -13,6 +13,7 @@ from krake.controller.kubernetes.application.controller import ApplicationContro
 from krake.controller.kubernetes.application.settings import ApplicationControllerConfig
 from krake.controller.kubernetes.application.sites import Connect
 from krake.controller.kubernetes.cluster.controller import ClusterController
+from krake.controller.kubernetes.cluster.settings import ClusterControllerConfig
 from krake.controller.runtime import ControllerConfig, Parts
 from krake.controller.runtime.process import serve
 from krake.data import Key, Metadata, ResourceRef
@@ -201,7 +202,8 @@ def applications(connect: Connect = QUICK, **settings: Any) -> Build:
 
 def clusters(client: Client) -> Parts:
     """The cluster controller, less patient than in earnest."""
-    return ClusterController(client, ControllerConfig(), connect=QUICK).parts
+    config = ClusterControllerConfig(patience=0.5, report_interval=0.1)
+    return ClusterController(client, config, connect=QUICK).parts
 
 
 collector: Build = partial(build_gc, ControllerConfig())

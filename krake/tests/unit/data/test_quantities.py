@@ -1,0 +1,50 @@
+"""Quantities as Kubernetes writes them."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from krake.data.quantities import format_quantity, parse_quantity, read_quantities
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1", 1), ("1500m", "1.5"), ("0.5Gi", 2**29), ("2k", 2000), ("1e3", 1000), ("1E", 10**18), (4, 4), (1.5, "1.5"),
+        ("", None), ("Gi", None), ("1 Gi", None), ("nan", None), ("inf", None), (None, None), (True, None), ([], None),
+        ("1" * 65, None), ("1Zi", None),
+    ],
+)  # fmt: skip
+def test_what_is_read(text: Any, number: Any) -> None:
+    assert parse_quantity(text) == (None if number is None else Decimal(number))
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ("0", "0"),
+        ("8", "8"),
+        ("1.5", "1500m"),
+        ("0.0001", "1m"),
+        ("1.9999", "2"),
+        (2**34, "16Gi"),
+        (3 * 2**10, "3Ki"),
+        (10**8, "100M"),
+    ],
+)
+def test_what_is_written(number: Any, text: str) -> None:
+    assert format_quantity(Decimal(number)) == text
+
+
+@given(st.integers(0, 2**70))
+def test_what_is_written_is_read_the_same(number: int) -> None:
+    assert parse_quantity(format_quantity(Decimal(number))) == number
+    assert parse_quantity(format_quantity(Decimal(number) / 1000)) == Decimal(number) / 1000
+
+
+def test_what_is_no_quantity_is_left_out() -> None:
+    assert read_quantities({"cpu": "1", "memory": "much", 3: "1", "pods": None, "disk": "-1"}) == {"cpu": 1}
+    assert read_quantities(["cpu"]) == {}
