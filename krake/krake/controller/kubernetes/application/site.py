@@ -15,6 +15,7 @@ from krake.controller.kubernetes.application.delta import Settlement
 from krake.data.metadata import Key
 from krake.lib.backoff import Backoff
 from krake.ports.cluster import (
+    COPY_LABEL,
     POD,
     Changed,
     ClusterError,
@@ -168,10 +169,21 @@ class Site:
             return view.objects.get(identity)
         return await self.connection.get(identity)
 
+    def knows(self, type_: ObjectType) -> bool:
+        """Whether all objects of a type that Krake made are known as they are now."""
+        return type_ in self._views and self._views[type_].synced
+
     def pods_of(self, owner: str) -> list[Object]:
-        """The Pods of an application, as far as they are known."""
+        """The Pods of an application, as far as they are known, without those that only copy its volumes."""
+        return [pod for pod in self._pods(owner) if COPY_LABEL not in pod["metadata"]["labels"]]
+
+    def copiers_of(self, owner: str) -> list[Object]:
+        """The Pods that copy the volumes of an application, as far as they are known."""
+        return [pod for pod in self._pods(owner) if COPY_LABEL in pod["metadata"]["labels"]]
+
+    def _pods(self, owner: str) -> Iterable[Object]:
         view = self._views.get(POD)
-        return [] if view is None else list(view.owned_by(owner))
+        return () if view is None else view.owned_by(owner)
 
     def made_for(self, owner: str) -> list[Object]:
         """The Pods and Jobs of an application, as far as they are known; some may be declared themselves."""
