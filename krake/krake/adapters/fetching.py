@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urljoin
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from krake.data.destinations import Denied, Destinations, port_of, read_url
 
@@ -104,10 +105,11 @@ class Fetcher:
     async def _ask(self, url: str, origin: str) -> bytes | str:
         """Return what is there, or where to look instead."""
         assert self._session is not None
-        parts = read_url(url)
-        if _is_address(str(parts.hostname)):
+        target = URL(url)
+        parts = read_url(str(target))
+        if _looks_like_address(str(parts.hostname)):
             await self._check(str(parts.hostname), [str(parts.hostname)], port_of(parts))
-        async with self._session.get(url, allow_redirects=False) as response:
+        async with self._session.get(target, allow_redirects=False) as response:
             location = response.headers.get("Location")
             if response.status in _REDIRECTED and location:
                 return urljoin(url, location)
@@ -181,9 +183,15 @@ class _CheckedResolver(AbstractResolver):
         """Nothing is held."""
 
 
-def _is_address(host: str) -> bool:
+def _looks_like_address(host: str) -> bool:
+    """Whether the resolver is not asked about a host, written as it goes on its way.
+
+    :raises Denied: it is a number that only some understand as an address.
+    """
+    if ":" not in host and not host.replace(".", "").isdigit():
+        return False
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return False
+        raise Denied(f"{host} is not the usual form of an address.") from None
     return True
