@@ -3,6 +3,7 @@
 pytest_plugins = [
     "fixtures.etcd",
     "fixtures.kubernetes",
+    "fixtures.real_pods",
     "fixtures.simulator",
     "fixtures.up",
     "fixtures.proxy",

@@ -39,6 +39,9 @@ def prepare(folder: Path, controllers: Iterable[str]) -> None:
     for address in (GATEWAY, MACHINE):
         call("ip", "address", "add", f"{address}/24", "dev", BRIDGE)
     call("ip", "link", "set", BRIDGE, "up")
+    # What is meant for the world is refused at once.
+    call("ip", "route", "add", "unreachable", "default")
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
 
 def call(*argv: str | Path) -> None:

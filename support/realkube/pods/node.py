@@ -16,7 +16,9 @@ from .registry import PORT
 _REGISTRY = f"http://{GATEWAY}:{PORT}"
 _SOCKET = "/run/containerd.sock"
 _NO_NAMES = "echo nameserver 127.0.0.1 > /run/resolv.conf; mount --bind /run/resolv.conf /etc/resolv.conf"
-_OWN = ("/run", "/var/log/pods", "/var/log/containers", "/var/lib/kubelet", "/var/lib/cni", "/tmp/hostpath_pv")
+_IN_MEMORY = ("/run", "/var/log/pods", "/var/log/containers", "/var/lib/cni", "/tmp/hostpath_pv")
+# On disk, and under short names: those of sockets have at most 107 characters.
+_KUBELET, _CONTAINERD = "/var/lib/kubelet", "/var/lib/containerd"
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,13 @@ class Node:
         call(*inside, "ip", "route", "add", "default", "via", GATEWAY)
         for setting in ("ip_forward", "conf/all/route_localnet"):
             call(*inside, "sh", "-c", f"echo 1 > /proc/sys/net/ipv4/{setting}")
-        for path in _OWN:
+        for path in _IN_MEMORY:
             call(*inside, "mkdir", "-p", path)
             call(*inside, "mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", path)
+        for path in (_KUBELET, _CONTAINERD):
+            kept = self._folder / Path(path).name
+            call(*inside, "mkdir", "-p", path, kept)
+            call(*inside, "mount", "--bind", kept, path)
         call(*inside, "sh", "-c", _NO_NAMES)
         for controller in Path("/sys/fs/cgroup").iterdir():
             (controller / self.name).mkdir()
@@ -118,12 +124,12 @@ class Node:
         (mirrors / "hosts.toml").write_text(f'server = "{_REGISTRY}"\n[host."{_REGISTRY}"]\n')
         (self._folder / "containerd.toml").write_text(f'''\
 version = 2
-root = "{self._folder}/containerd"
+root = "{_CONTAINERD}"
 state = "/run/containerd"
 [grpc]
   address = "{_SOCKET}"
 [plugins."io.containerd.internal.v1.opt"]
-  path = "{self._folder}/opt"
+  path = "{_CONTAINERD}/opt"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{PAUSE}"
   # Root of a container or virtual machine may lack the right that lower scores need.
@@ -152,9 +158,9 @@ state = "/run/containerd"
             "--container-runtime=remote",
             f"--container-runtime-endpoint=unix://{_SOCKET}",
             f"--image-service-endpoint=unix://{_SOCKET}",
-            f"--root-dir={self._folder}/kubelet",
-            f"--cert-dir={self._folder}/kubelet-certificates",
-            f"--volume-plugin-dir={self._folder}/volume-plugins",
+            f"--root-dir={_KUBELET}",
+            f"--cert-dir={_KUBELET}/pki",
+            f"--volume-plugin-dir={_KUBELET}/volume-plugins",
             "--cgroup-driver=cgroupfs",
             "--cgroups-per-qos=true",
             f"--cgroup-root=/{self.name}",  # two kubelets with the same one end each other's Pods
@@ -169,7 +175,6 @@ state = "/run/containerd"
             "--image-gc-high-threshold=100",
             "--feature-gates=DevicePlugins=false",
             "--node-status-update-frequency=2s",
-            "--sync-frequency=10s",
             "--kube-api-qps=100",
             "--kube-api-burst=200",
             "--event-qps=0",
