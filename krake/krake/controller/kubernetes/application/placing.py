@@ -8,7 +8,7 @@ from krake.controller.kubernetes.application.deploy import Deployment, deploy, r
 from krake.controller.kubernetes.application.desired import Declared, InvalidManifest
 from krake.controller.kubernetes.application.events import tell_of_drift
 from krake.controller.kubernetes.application.health import assess
-from krake.controller.kubernetes.application.hooks import HookProblem, Materials, mangle
+from krake.controller.kubernetes.application.hooks import HookProblem, Materials, mangle, observe_added
 from krake.controller.kubernetes.application.leaving import Leaving
 from krake.controller.kubernetes.application.lifecycle import Outcome
 from krake.controller.kubernetes.application.observe import observe
@@ -115,8 +115,9 @@ class Placing:
             manifest = render(app.spec.manifest, app.spec.overrides, name, labels)
             app = await at.write(app, self._materials.equip(app, at.clock()))
             bindings = self._materials.bindings(app)
-            manifest = mangle(app.metadata.name, manifest, bindings, site.connection.default_namespace)
-            return app, await resolve(app, manifest, site)
+            hooked = mangle(app.metadata.name, manifest, bindings, site.connection.default_namespace)
+            schemas = observe_added(app.spec.observer_schema, manifest, hooked)
+            return app, await resolve(replace(app, spec=replace(app.spec, observer_schema=schemas)), hooked, site)
         except InvalidManifest as error:
             raise _failure(error.code, str(error)) from None
         except InvalidOverride as error:

@@ -16,12 +16,18 @@ def observe_added(
     :param schemas: of some of the objects.
     :param before: the objects as they were; *after* begins with the same objects.
     """
-    changes = {_key(old): (old, new) for old, new in zip(before, after, strict=False)}
-    return [_widen(schema, *changes[_key(schema)]) if _key(schema) in changes else schema for schema in schemas]
+    changes = list(zip(before, after, strict=False))
+    return [_widen(schema, *_first(schema, changes)) for schema in schemas]
 
 
-def _key(item: Mapping[str, Any]) -> tuple[Any, Any, Any]:
-    return item.get("apiVersion"), item.get("kind"), item["metadata"].get("name")
+def _first(schema: Mapping[str, Any], changes: Iterable[tuple[Any, Any]]) -> tuple[Any, Any]:
+    return next(((old, new) for old, new in changes if _is_for(schema, old)), (None, None))
+
+
+def _is_for(schema: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
+    names, others = schema["metadata"], item["metadata"]
+    same = all(schema.get(key) == item.get(key) for key in ("apiVersion", "kind")) and names["name"] == others["name"]
+    return same and names.get("namespace") in (None, others.get("namespace"))
 
 
 def _widen(schema: Any, before: Any, after: Any) -> Any:
