@@ -43,6 +43,28 @@ def shorten(declared: Declared, live: Object, drift: set[Path]) -> Object:
     return shortened
 
 
+def overwrite(declared: Declared, live: Object) -> Object:
+    """Return a live object with all that is declared, and nothing else in the lists whose elements have names.
+
+    It does not say yet that it is as declared: it is to be applied as well, so that it is known what Krake has declared.
+    """
+    written: Object = _overwrite(declared.object, live, "", is_built_in(declared.object))
+    metadata = written["metadata"]
+    annotations = {key: value for key, value in metadata["annotations"].items() if key != DIGEST_ANNOTATION}
+    return {**written, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _overwrite(declared: Any, live: Any, name: str, built_in: bool) -> Any:
+    if isinstance(declared, Mapping) and isinstance(live, Mapping):
+        return {**live, **{key: _overwrite(value, live.get(key), key, built_in) for key, value in declared.items()}}
+    if isinstance(declared, list) and isinstance(live, list) and name in SETS:
+        return [*live, *(item for item in declared if item not in live)]
+    if isinstance(declared, list) and isinstance(live, list) and built_in and has_keys(name, declared, live):
+        known = {key_of(name, item): item for item in live}
+        return [_overwrite(item, known.get(key_of(name, item)), name, True) for item in declared]
+    return declared
+
+
 def _narrow(declared: Any, live: Any, schema: Any, name: str, built_in: bool) -> Any:
     if isinstance(schema, Mapping) and isinstance(declared, Mapping) and isinstance(live, Mapping):
         narrowed = {}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from krake.controller.kubernetes.application.correction import correct, shorten
+from krake.controller.kubernetes.application.correction import correct, overwrite, shorten
 from krake.controller.kubernetes.application.delta import LENGTH, compare, drift, settle
 from krake.controller.kubernetes.application.desired import Declared, declare, defined_types, rank, types_of
 from krake.controller.kubernetes.application.lifecycle import recorded_of
@@ -13,6 +13,8 @@ from krake.controller.kubernetes.application.site import Site
 from krake.data.kubernetes import Application
 from krake.data.metadata import Reason, ReasonCode
 from krake.ports.cluster import Conflict, Identity, Object, ObjectType, Rejected, Unsupported
+
+INVALID = 422
 
 
 @dataclass
@@ -101,8 +103,7 @@ def _fill_in(declared: Declared, live: Object | None) -> Declared:
 async def _apply(site: Site, declared: Declared, result: Deployment, defined: dict[ObjectType, bool]) -> None:
     before = result.live.pop(declared.identity, None)
     try:
-        obj = await site.connection.apply(correct(declared, before))
-        obj = await _shorten(site, declared, obj)
+        obj = await _shorten(site, declared, await _write(site, declared, before))
     except Conflict:
         result.pending.append(declared.identity)
     except Unsupported as error:
@@ -120,6 +121,24 @@ async def _apply(site: Site, declared: Declared, result: Deployment, defined: di
         result.live[declared.identity] = obj
         if before is None or _version_of(before) != _version_of(obj):
             result.corrected.append(declared.identity)
+
+
+async def _write(site: Site, declared: Declared, before: Object | None) -> Object:
+    body = correct(declared, before)
+    try:
+        return await site.connection.apply(body)
+    except Rejected as error:
+        if error.status != INVALID or before is None or body is not declared.object:
+            raise
+        refused = error
+    # Of an element that is not declared any more, a part may stay that somebody else has declared, and makes no sense alone.
+    try:
+        await site.connection.replace(overwrite(declared, before))
+    except Conflict:
+        raise
+    except Rejected:
+        raise refused from None
+    return await site.connection.apply(body)
 
 
 async def _shorten(site: Site, declared: Declared, obj: Object) -> Object:
