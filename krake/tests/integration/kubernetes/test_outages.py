@@ -112,12 +112,12 @@ async def test_a_deletion_does_not_wait_for_a_cluster_that_is_not_registered_any
         await world.until_gone()
 
 
-async def test_a_deleted_cluster_takes_its_applications_along(world: World, target: Target) -> None:
+async def test_a_deleted_cluster_takes_its_applications_along_on_request(world: World, target: Target) -> None:
     await world.register(target, state=ClusterState.ONLINE)
     async with world.running(applications(), collector):
         await world.create(config_map(a="1"), on=target)
         await world.until_state(State.RUNNING)
-        await world.client.delete(Cluster, Key("red", target.name))
+        await world.client.delete(Cluster, Key("red", target.name), cascade=True)
         await world.until_gone()
 
         async def registered() -> list[Cluster]:

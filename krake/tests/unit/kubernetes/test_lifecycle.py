@@ -1,36 +1,23 @@
 """What is next about an application, and what is written about it."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from unit.kubernetes.applications import NOW, A, B, C, app, config_map
+from unit.kubernetes.applications import LATER, LOST, NOW, REJECTED, A, B, C, app, config_map, declared, outcome
 
 from krake.controller.kubernetes.application import lifecycle
-from krake.controller.kubernetes.application.desired import Declared, declare
-from krake.controller.kubernetes.application.health import Health, Verdict
-from krake.controller.kubernetes.application.lifecycle import Move, Outcome, Step
+from krake.controller.kubernetes.application.health import Verdict
+from krake.controller.kubernetes.application.lifecycle import Outcome, Step
 from krake.data import Reason, ReasonCode
 from krake.data.infrastructure import Cloud
-from krake.data.kubernetes import Application, ApplicationState, ContainerHealth
+from krake.data.kubernetes import Application, ApplicationState, VolumeCopy
 from krake.data.metadata import KUBERNETES_RESOURCES_DELETION, Key
 
 State = ApplicationState
 MINE = KUBERNETES_RESOURCES_DELETION
-LATER = NOW + timedelta(minutes=5)
-REJECTED = Outcome(problem=Reason(code=ReasonCode.KUBERNETES_ERROR, message="No."))
-LOST = Outcome(problem=Reason(code=ReasonCode.CLUSTER_NOT_REACHABLE, message="Gone."), unreachable=True)
-TROUBLE = replace(REJECTED, passing=True)
 REFUSED = Reason(code=ReasonCode.NO_SUITABLE_RESOURCE, message="No matching Kubernetes cluster found")
-
-
-def declared(*manifest: dict[str, Any]) -> list[Declared]:
-    return declare(app(), [*manifest], lambda _: True, "default")
-
-
-def outcome(verdict: Verdict, *, complete: bool = True, message: str | None = None) -> Outcome:
-    return Outcome(complete=complete, health=Health(verdict, message, ContainerHealth(desired_pods=1)))
 
 
 def conclude(app: Application, seen: Outcome, *, now: Any = NOW) -> Any:
@@ -44,6 +31,11 @@ def conclude(app: Application, seen: Outcome, *, now: Any = NOW) -> Any:
         (app(running_on=A), Step.PLACE),
         (app(running_on=B), Step.MIGRATE),
         (app(scheduled_to=None), Step.NOTHING),
+        (app(scheduled_to=None, running_on=A), Step.UNBIND),
+        (app(scheduled_to=None, placed_on=[B]), Step.UNBIND),
+        (app(scheduled_to=None, metadata={"owners": [A]}), Step.UNBIND),
+        (app(scheduled_to=None, kube_controller_triggered=None, metadata={"owners": [A]}), Step.NOTHING),
+        (app(scheduled_to=None, running_on=A, metadata={"deleted": NOW, "finalizers": [MINE]}), Step.DELETE),
         (app(kube_controller_triggered=None), Step.NOTHING),
         (app(metadata={"modified": NOW + timedelta(seconds=1)}), Step.NOTHING),
         (app(metadata={"modified": NOW}), Step.PLACE),
@@ -148,17 +140,6 @@ def test_a_change_counts_as_carried_out_only_once_it_was_tried() -> None:
     assert lifecycle.begin(changed, declared(config_map()), []).observed_generation == 1
 
 
-def test_a_migration_changes_what_is_told_when_it_switches() -> None:
-    moving = app(metadata={"generation": 2}, observed_generation=1, running_on=B, placed_on=[B], state=State.RUNNING)
-    moving = replace(moving, status=lifecycle.start_migration(moving, NOW, timedelta(minutes=1)))
-    moving = replace(moving, status=lifecycle.begin(moving, declared(config_map()), []))
-    moving = replace(moving, status=lifecycle.wait_to_move(moving, outcome(Verdict.STARTING)))
-    assert moving.status.observed_generation == 1
-    assert lifecycle.give_up_move(moving, REJECTED, NOW, timedelta(seconds=60)).observed_generation == 1
-    ready = outcome(Verdict.READY)
-    assert lifecycle.switch(moving, ready, declared(config_map()), NOW).observed_generation == 2
-
-
 def test_the_scheduler_s_reason_stays_unless_something_is_wrong_here() -> None:
     refused = app(state=State.RUNNING, reason=REFUSED, running_on=A)
     assert conclude(refused, outcome(Verdict.READY)).reason == REFUSED
@@ -167,80 +148,88 @@ def test_the_scheduler_s_reason_stays_unless_something_is_wrong_here() -> None:
 
 def test_own_writes_lead_to_no_new_look() -> None:
     before = app(config_map())
-    after = replace(before, status=replace(before.status, state=State.FAILED, reason=REJECTED.problem, services={"a": "b"}))
+    failed = replace(before.status, state=State.FAILED, reason=REJECTED.problem, services={"a": "b"}, scheduled_retry=LATER)
+    after = replace(before, status=failed)
     assert not lifecycle.concerns(before, after)
+    asked = replace(before, status=replace(before.status, state=State.WAITING_FOR_CLEANING, shutdown_grace_period=LATER))
+    assert not lifecycle.concerns(before, asked)
     assert lifecycle.concerns(before, replace(before, status=replace(before.status, kube_controller_triggered=LATER)))
     assert lifecycle.concerns(None, before)
 
 
 @pytest.mark.parametrize(
-    ("seen", "when", "move"),
+    ("before", "changes"),
     [
-        (outcome(Verdict.READY), NOW, Move.SWITCH),
-        (outcome(Verdict.READY), LATER, Move.SWITCH),
-        (outcome(Verdict.COMPLETED), NOW, Move.SWITCH),
-        (outcome(Verdict.READY, complete=False), NOW, Move.WAIT),
-        (outcome(Verdict.STARTING), NOW, Move.WAIT),
-        (outcome(Verdict.DEGRADED), NOW, Move.WAIT),
-        (outcome(Verdict.DEGRADED), LATER, Move.GIVE_UP),
-        (outcome(Verdict.FAILED), NOW, Move.GIVE_UP),
-        (LOST, NOW, Move.WAIT),
-        (LOST, LATER, Move.GIVE_UP),
-        (REJECTED, NOW, Move.GIVE_UP),
-        (TROUBLE, NOW, Move.WAIT),
-        (TROUBLE, LATER, Move.GIVE_UP),
-        (Outcome(), NOW, Move.WAIT),
+        ({"state": State.FAILED, "scheduled_retry": LATER}, {"scheduled_retry": None}),
+        ({"state": State.FAILED, "retries": 0}, {"retries": None}),
+        ({"state": State.WAITING_FOR_CLEANING, "shutdown_grace_period": NOW}, {"state": State.READY_FOR_ACTION}),
+        ({"state": State.DEGRADED}, {"state": State.WAITING_FOR_CLEANING}),
+        ({"state": State.RUNNING}, {"scheduled_to": None}),
     ],
 )
-def test_how_a_migration_goes_on(seen: Outcome, when: Any, move: Move) -> None:
-    moving = app(running_on=B)
-    moving = replace(moving, status=lifecycle.start_migration(moving, NOW, timedelta(minutes=1)))
-    assert moving.status.placed_on == [B, A]
-    assert lifecycle.judge_migration(moving, seen, when) is move
+def test_what_others_write_leads_to_a_new_look(before: dict[str, Any], changes: dict[str, Any]) -> None:
+    found = app(config_map(), **before)
+    assert lifecycle.concerns(found, replace(found, status=replace(found.status, **changes)))
 
 
-def test_a_migration_under_way_keeps_its_time_limit_unless_its_target_changes() -> None:
-    moving = app(running_on=B)
-    moving = replace(moving, status=lifecycle.start_migration(moving, NOW, timedelta(minutes=1)))
-    assert lifecycle.start_migration(moving, LATER, timedelta(minutes=1)) == moving.status
-    turned = replace(moving, status=replace(moving.status, scheduled_to=C))
-    status = lifecycle.start_migration(turned, LATER, timedelta(minutes=1))
-    assert status.placed_on == [B, A, C]
-    assert status.migration_timeout == int((LATER + timedelta(minutes=1)).timestamp())
+def attempt(found: Application, seen: Outcome = REJECTED, *, failures: int = 0, now: datetime = NOW) -> Application:
+    """An application after an attempt."""
+    status = lifecycle.plan_attempt(found, lifecycle.conclude(found, seen, [], now), seen, now, failures)
+    return replace(found, status=status)
 
 
-def test_a_migration_back_to_where_something_is_left_names_each_place_once() -> None:
-    back = app(running_on=B, placed_on=[A, B], state=State.RUNNING)
-    assert lifecycle.start_migration(back, NOW, timedelta(minutes=1)).placed_on == [A, B]
+def backed_off(limit: int, **status: Any) -> Application:
+    found = app(config_map(), metadata={"generation": 1}, observed_generation=1, **status)
+    return replace(found, spec=replace(found.spec, backoff=2, backoff_delay=10, backoff_limit=limit))
 
 
-def test_a_migration_that_is_called_back_has_not_failed() -> None:
-    moving = app(running_on=B, placed_on=[B], state=State.RUNNING)
-    moving = replace(moving, status=lifecycle.start_migration(moving, NOW, timedelta(minutes=1)))
-    moving = replace(moving, status=lifecycle.begin(moving, declared(config_map()), []))
-    back = replace(moving, status=replace(moving.status, scheduled_to=B))
-    status = lifecycle.begin(back, declared(config_map()), [])
-    assert (status.state, status.migration_timeout) == (State.RECONCILING, 0)
+def test_what_fails_is_tried_again_as_often_as_its_user_wants() -> None:
+    found, now, seen = backed_off(2), NOW, []
+    for failures in range(4):
+        found = attempt(found, failures=failures, now=now)
+        due = found.status.scheduled_retry
+        seen.append((found.status.retries, due and (due - now).total_seconds()))
+        now = due or now
+    assert seen == [(1, 10), (0, 20), (0, None), (0, None)]
+    assert found.status.state is State.FAILED
 
 
-def test_a_migration_that_failed_waits_longer_each_time() -> None:
-    moving = app(running_on=B, placed_on=[B, A], state=State.MIGRATING, migration_retries=2)
-    status = lifecycle.give_up_move(moving, REJECTED, NOW, timedelta(seconds=60))
-    assert (status.state, status.migration_retries) == (State.RUNNING, 3)
-    assert status.migration_timeout == int(NOW.timestamp()) + 180
-    assert status.reason is not None
-    assert status.reason.message == "The application stays where it is; moving it to Cluster red/a failed: No."
-    stayed = replace(moving, status=status)
-    assert lifecycle.has_given_up(stayed, NOW)
-    assert not lifecycle.has_given_up(stayed, NOW + timedelta(seconds=181))
+def test_attempts_that_others_lead_to_do_not_count() -> None:
+    found = attempt(backed_off(5))
+    assert attempt(found, failures=1, now=NOW + timedelta(seconds=3)).status.scheduled_retry == found.status.scheduled_retry
+    assert attempt(found, failures=1, now=NOW + timedelta(seconds=3)).status.retries == 4
 
 
-def test_why_it_stayed_is_told_until_the_next_attempt() -> None:
-    moving = app(running_on=B, placed_on=[B, A], state=State.MIGRATING)
-    stayed = replace(moving, status=lifecycle.give_up_move(moving, REJECTED, NOW, timedelta(seconds=60)))
-    stayed = replace(stayed, status=replace(stayed.status, scheduled_to=B))
-    assert conclude(stayed, outcome(Verdict.READY)).reason == stayed.status.reason
-    assert conclude(stayed, outcome(Verdict.READY), now=LATER).reason is None
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"metadata": {"generation": 2}, "retries": 0},
+        {"metadata": {"generation": 1}, "retries": None},
+    ],
+)
+def test_an_update_or_a_wish_for_another_try_begins_anew(changed: dict[str, Any]) -> None:
+    found = replace(backed_off(3), status=replace(backed_off(3).status, state=State.FAILED, retries=changed["retries"]))
+    found = replace(found, metadata=replace(found.metadata, **changed["metadata"]))
+    assert attempt(found, failures=7).status.retries == 2
+    assert attempt(found, failures=7).status.scheduled_retry == NOW + timedelta(seconds=10)
+
+
+def test_what_succeeds_has_all_its_attempts_again() -> None:
+    found = attempt(attempt(backed_off(3)), outcome(Verdict.READY))
+    assert (found.status.retries, found.status.scheduled_retry) == (None, None)
+
+
+def test_a_lost_cluster_costs_no_attempt() -> None:
+    found = attempt(backed_off(3))
+    assert attempt(found, LOST, now=LATER).status.retries == found.status.retries
+
+
+def test_copies_of_volumes_are_of_no_use_once_the_application_is_called_back() -> None:
+    copies = [VolumeCopy(claim="data", namespace="default", state="copying", bytes_done=7)]
+    back = app(running_on=A, placed_on=[A, B], state=State.MIGRATING, volumes=copies)
+    assert [each.state for each in lifecycle.begin(back, declared(config_map()), []).volumes] == ["failed"]
+    moved = app(running_on=A, placed_on=[A, B], state=State.RUNNING, volumes=[replace(copies[0], state="copied")])
+    assert [each.state for each in lifecycle.begin(moved, declared(config_map()), []).volumes] == ["copied"]
 
 
 def test_owners_are_the_clusters_in_use() -> None:
@@ -248,6 +237,8 @@ def test_owners_are_the_clusters_in_use() -> None:
     moved = app(metadata={"owners": [cloud, B, C]}, running_on=B)
     assert lifecycle.owners_of(moved) == [cloud, B, A]
     assert lifecycle.owners_of(app(metadata={"owners": [A]}, running_on=A)) == [A]
+    assert lifecycle.owners_of(app(metadata={"owners": [A]}, running_on=A, placed_on=[A, C])) == [A, C]
+    assert lifecycle.owners_of(app(metadata={"owners": [cloud, A]}, scheduled_to=None)) == [cloud]
 
 
 def test_places_are_forgotten_once_nothing_is_left_there() -> None:

@@ -5,7 +5,9 @@ from dataclasses import replace
 
 from krake.controller.kubernetes.application.lifecycle import State
 from krake.data.kubernetes import Application, ApplicationStatus, ContainerHealth
-from krake.data.metadata import Reason, ResourceRef
+from krake.data.metadata import Reason, ReasonCode, ResourceRef
+
+NOWHERE = "No matching Kubernetes cluster found"
 
 
 def deleting(app: Application, problem: Reason | None) -> ApplicationStatus:
@@ -30,7 +32,13 @@ def unbound(app: Application, gone: Iterable[ResourceRef]) -> ApplicationStatus:
     if status.placed_on or status.running_on is not None:
         return status
     return replace(
-        status, state=State.PENDING, shutdown_attempts=0, shutdown_grace_period=None, migration_retries=0, migration_timeout=0
+        status,
+        state=State.PENDING,
+        reason=status.reason or Reason(code=ReasonCode.NO_SUITABLE_RESOURCE, message=NOWHERE),
+        shutdown_attempts=0,
+        shutdown_grace_period=None,
+        migration_retries=0,
+        migration_timeout=0,
     )
 
 

@@ -95,7 +95,17 @@ def _inputs(app: Application) -> tuple[object, ...]:
     return (
         metadata.uid, metadata.modified, metadata.deleted, metadata.finalizers, metadata.owners,
         status.kube_controller_triggered, status.scheduled_to, status.running_on, status.placed_on, status.translated,
+        status.state is State.READY_FOR_ACTION, _is_to_be_asked(status), _is_called_back(status),
     )  # fmt: skip
+
+
+def _is_to_be_asked(status: ApplicationStatus) -> bool:
+    return status.state is State.WAITING_FOR_CLEANING and status.shutdown_grace_period is None
+
+
+def _is_called_back(status: ApplicationStatus) -> bool:
+    """Whether somebody wants another attempt at what has failed."""
+    return status.state is State.FAILED and status.retries is None and status.scheduled_retry is None
 
 
 def places_of(app: Application) -> list[ResourceRef]:
