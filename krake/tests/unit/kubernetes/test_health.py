@@ -179,6 +179,11 @@ def test_pods_of_an_earlier_rollout_say_nothing_once_there_are_new_ones() -> Non
     assert assess([deployment(1, 0, observedGeneration=0)], [STUCK]).verdict is Verdict.STARTING
 
 
+def test_rollouts_that_follow_each_other_within_a_second_are_not_told_apart() -> None:
+    new = pod(name="a-1", owner="ReplicaSet/x-next", **waiting("ImagePullBackOff"))
+    assert assess([deployment(1, 0)], [pod("Running", name="z"), new]).verdict is Verdict.DEGRADED
+
+
 def test_a_rollout_that_is_stuck_is_told_though_the_old_pods_still_serve() -> None:
     new = pod(name="x-next-1", owner="ReplicaSet/x-next", made=NEW, **waiting("ImagePullBackOff"))
     health = assess([deployment(2, 2, updated=1, total=3)], [pod("Running"), new])

@@ -290,11 +290,10 @@ def _leads_to(owner: Fields, metadata: Fields, kind: str, name: str) -> bool:
 
 
 def _of_latest_rollout(pods: list[Object]) -> list[Object]:
-    """The Pods of a Deployment as it is declared now: those like the one that was made last."""
-    if not pods:
-        return pods
-    latest = _revision(max(pods, key=_age_of))
-    return [pod for pod in pods if _revision(pod) == latest]
+    """The Pods of a Deployment as it is declared now: those like the ones that were made in the last second."""
+    latest = max((_age_of(pod)[0] for pod in pods), default="")
+    revisions = {_revision(pod) for pod in pods if _age_of(pod)[0] == latest}
+    return [pod for pod in pods if _revision(pod) in revisions]
 
 
 def _revision(pod: Object) -> str:

@@ -15,9 +15,11 @@ TERMINATING = "terminating"
 ENDED = "ended"  # deleted and stopped, only finalizers keep it
 DONE = "done"
 
-# Decide in place of the images' names what becomes of a Pod: run, missing or crash; seconds or `never`.
+# Decide in place of the images' names what becomes of a Pod: one of the outcomes or run; seconds or `never`.
 OUTCOME = "fake-node/outcome"
 COMPLETES_AFTER = "fake-node/completes-after"
+OUTCOMES = ("missing", "crash", "out-of-memory", "unready")
+_LOOPS = {"crash", "out-of-memory"}
 
 
 def stage(pod: Object) -> str:
@@ -44,7 +46,7 @@ def _comes_to_an_end(pod: Object) -> bool:
     if pod["spec"].get("restartPolicy") == "Always" or _annotation(pod, COMPLETES_AFTER) == "never":
         return False
     outcomes = {_outcome(pod, container) for container in pod["spec"]["containers"]}
-    loops = "crash" in outcomes and pod["spec"].get("restartPolicy") != "Never"
+    loops = bool(_LOOPS & outcomes) and pod["spec"].get("restartPolicy") != "Never"
     return not loops and "missing" not in outcomes
 
 
@@ -129,7 +131,7 @@ def start(pod: Object, node_ready: bool, address: str, now: str) -> Object:
 def _outcome(pod: Object, container: Object) -> str:
     """What becomes of a container: its image's name decides, or the Pod's annotation."""
     text = _annotation(pod, OUTCOME) or str(container.get("image", ""))
-    return next((word for word in ("missing", "crash") if word in text), "run")
+    return next((word for word in OUTCOMES if word in text), "run")
 
 
 def _container_status(pod: Object, container: Object, now: str) -> Object:
@@ -140,16 +142,16 @@ def _container_status(pod: Object, container: Object, now: str) -> Object:
         "imageID": "" if outcome == "missing" else f"simulated://{image}",
         "containerID": "" if outcome == "missing" else f"simulated://{container['name']}",
         "ready": outcome == "run",
-        "started": outcome == "run",
-        "restartCount": 3 if outcome == "crash" else 0,
+        "started": outcome in ("run", "unready"),
+        "restartCount": 3 if outcome in _LOOPS else 0,
         "lastState": {},
     }
     if outcome == "missing":
         status["state"] = _waiting("ImagePullBackOff", f'Back-off pulling image "{image}"')
-    elif outcome == "crash":
+    elif outcome in _LOOPS:
         text = f"back-off 40s restarting failed container={container['name']}"
         status["state"] = _waiting("CrashLoopBackOff", text)
-        status["lastState"] = {"terminated": _terminated("Error", 1, now)}
+        status["lastState"] = {"terminated": _failure(outcome, now)}
     else:
         status["state"] = {"running": {"startedAt": now}}
     return status
@@ -163,10 +165,15 @@ def _terminated(reason: str, code: int, now: str) -> Object:
     return {"exitCode": code, "reason": reason, "startedAt": now, "finishedAt": now}
 
 
+def _failure(outcome: str, now: str) -> Object:
+    return _terminated("OOMKilled", 137, now) if outcome == "out-of-memory" else _terminated("Error", 1, now)
+
+
 def finish(pod: Object, now: str) -> Object:
     """The Pod after its containers came to their end; a crashing image ends in failure."""
-    failed = any(_outcome(pod, container) == "crash" for container in pod["spec"]["containers"])
-    ended = _terminated("Error", 1, now) if failed else _terminated("Completed", 0, now)
+    outcomes = [_outcome(pod, container) for container in pod["spec"]["containers"]]
+    failed = next((outcome for outcome in outcomes if outcome in _LOOPS), None)
+    ended = _failure(failed, now) if failed else _terminated("Completed", 0, now)
     statuses = [
         {**status, "ready": False, "started": False, "state": {"terminated": ended}}
         for status in pod["status"]["containerStatuses"]
