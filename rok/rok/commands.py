@@ -8,7 +8,7 @@ from typing import Any
 
 from rok import __version__, authorization, flags, verbs
 from rok.flags import Flags
-from rok.kinds import applications, clusters, events
+from rok.kinds import applications, clusters, events, maintenance
 from rok.output import Result, View
 from rok.verbs import Call
 
@@ -119,9 +119,23 @@ TABLE: tuple[Group | Single, ...] = (
                     ),
                     Operation(
                         "delete",
-                        "delete a cluster",
+                        "delete a cluster, after its applications have gone elsewhere",
                         clusters.DELETE_FLAGS,
-                        partial(verbs.delete_object, goals=clusters.DELETE_GOALS),
+                        partial(maintenance.delete_cluster, goals=clusters.DELETE_GOALS),
+                    ),
+                    Operation("cordon", "let a cluster take no more applications", ONE, maintenance.cordon_cluster),
+                    Operation("uncordon", "let a cluster take applications again", ONE, maintenance.uncordon_cluster),
+                    Operation(
+                        "drain",
+                        "have applications leave a cluster, and let it take no more",
+                        maintenance.DRAIN_FLAGS,
+                        maintenance.drain_cluster,
+                    ),
+                    Operation(
+                        "taint",
+                        "keep applications away from a cluster that do not tolerate it",
+                        maintenance.TAINT_FLAGS,
+                        maintenance.taint_cluster,
                     ),
                 ),
             ),

@@ -124,7 +124,7 @@ def read_shutdown(text: str) -> Shutdown:
 
 _SHUTDOWN_WORDS = (re.compile(r"\d+"), re.compile("|".join(STRATEGIES)), re.compile(r"\d+"))
 _OPTION = re.compile(r"(--[a-z][\w-]*)((?:=.*)?)", re.DOTALL)
-_STATE = re.compile("pending|creating|connecting|running|online|reconciling|deleting|deleted")
+_STATE = re.compile("pending|creating|connecting|running|online|reconciling|drained|deleting|deleted")
 _PAIR = re.compile(r"[^-=][^=]*=.*", re.DOTALL)
 
 
@@ -224,6 +224,7 @@ BACKOFF: Flags = (
         "--backoff-limit", type=int, metavar="ATTEMPTS", help="attempts before giving up, -1 for no limit (Krake's default: -1)"
     ),
 )
+CASCADE = switch("--cascade", help="delete the applications of the cluster as well, instead of moving them elsewhere")
 FORCE = switch("--force", help="remove the object from Krake at once, whatever is left of it outside")
 
 

@@ -115,8 +115,8 @@ def _write(call: Call, change: Change, attempts: int) -> Object:
 
 def delete_object(call: Call, goals: Goals) -> Result:
     """Ask for the deletion of an object."""
-    force = getattr(call.args, "force", False)
-    deleted = call.session.send(wire.delete(call.route, call.namespace, call.args.name, force=force))
+    force, cascade = (getattr(call.args, name, False) for name in ("force", "cascade"))
+    deleted = call.session.send(wire.delete(call.route, call.namespace, call.args.name, force=force, cascade=cascade))
     return Result(deleted if deleted is None else call.wait(deleted, goals))
 
 

@@ -11,6 +11,7 @@ from rok.cells import Object, cell
 from rok.errors import Failure, warn
 from rok.flags import SHUTDOWN_TIMEOUT, Exclusive, Flags, Shutdown, flag, repeated, switch
 from rok.output import View
+from rok.taints import read_toleration, write_tolerations
 from rok.waiting import Goal
 
 STATEFUL_KINDS = frozenset({"Job", "CronJob", "StatefulSet"})
@@ -28,24 +29,26 @@ def write_health(health: Any) -> str:
     return f"{running} active / {desired} desired" if desired else ""
 
 
+_ROWS = (
+    *cells.BASE,
+    cells.STATE,
+    cells.REASON,
+    cell("container_health", "status.container_health", write_health),
+    cell("services", "status.services"),
+    cell("allow migration", "spec.constraints.migration"),
+    cell("label constraints", "spec.constraints.cluster.labels", cells.listing),
+    cell("resources constraints", "spec.constraints.cluster.custom_resources", cells.listing),
+    cell("metric constraints", "spec.constraints.cluster.metrics", cells.listing),
+    cell("hooks", "spec.hooks", cells.listing),
+    *cells.PLACEMENT,
+    *cells.BACKOFF,
+)
 VIEW = View(
     route=Route("kubernetes", "applications", True),
     kind="Application",
     columns=(*cells.BASE, cells.STATE),
-    rows=(
-        *cells.BASE,
-        cells.STATE,
-        cells.REASON,
-        cell("container_health", "status.container_health", write_health),
-        cell("services", "status.services"),
-        cell("allow migration", "spec.constraints.migration"),
-        cell("label constraints", "spec.constraints.cluster.labels", cells.listing),
-        cell("resources constraints", "spec.constraints.cluster.custom_resources", cells.listing),
-        cell("metric constraints", "spec.constraints.cluster.metrics", cells.listing),
-        cell("hooks", "spec.hooks", cells.listing),
-        *cells.PLACEMENT,
-        *cells.BACKOFF,
-    ),
+    rows=_ROWS,
+    details=(*_ROWS, cell("tolerations", "spec.tolerations", write_tolerations)),
 )
 
 _UP = frozenset({"RUNNING", "COMPLETED"})
@@ -102,6 +105,16 @@ _DECLARATION: Flags = (
         metavar="CONSTRAINT",
         help="what the metrics of the cluster must be, for example 'load < 0.5'",
     ),
+    flag(
+        "--toleration",
+        dest="tolerations",
+        metavar="TAINT",
+        action="append",
+        type=read_toleration,
+        default=[],
+        help="taint of clusters that the application does not mind: KEY=VALUE:EFFECT, KEY:EFFECT, KEY, or * for all; "
+        "may be repeated",
+    ),
     switch("--hook-complete", help="Krake removes the application when it says that it is complete"),
     flag(
         "--hook-shutdown",
@@ -129,6 +142,7 @@ UPDATE_FLAGS: Flags = (
     switch("--remove-existing-label-constraints", help="drop the label constraints that are not given anew"),
     switch("--remove-existing-resource-constraints", help="drop the resource constraints that are not given anew"),
     switch("--remove-existing-metric-constraints", help="drop the metric constraints that are not given anew"),
+    switch("--remove-existing-tolerations", help="drop the tolerations that are not given anew"),
     switch("--remove-existing-hooks", help="drop the hooks that are not given anew"),
     *flags.wait("reconciling", "running", default="running"),
     *flags.COMMON,
@@ -160,6 +174,7 @@ def new_application(args: argparse.Namespace) -> Object:
                 "metrics": args.metric_constraints,
             },
         },
+        "tolerations": flags.joined([], args.tolerations),
         **_declared(args),
     }
     spec.update(_hooks(args, []))
@@ -172,7 +187,8 @@ def new_application(args: argparse.Namespace) -> Object:
 def changed_application(stored: Object, args: argparse.Namespace) -> Object:
     """Return an application as a command changes it.
 
-    Labels are merged, label and resource constraints replaced, metric constraints added; what is not given stays.
+    Labels are merged, label and resource constraints replaced, metric constraints and tolerations added; what is not given
+    stays.
     """
     metadata, old = stored["metadata"], stored["spec"]
     cluster = dict(old["constraints"]["cluster"])
@@ -187,6 +203,10 @@ def changed_application(stored: Object, args: argparse.Namespace) -> Object:
     if args.migration is not None:
         constraints["migration"] = args.migration
     spec = {**old, **_declared(args), "constraints": constraints}
+    if args.tolerations or args.remove_existing_tolerations:
+        spec["tolerations"] = flags.joined(
+            [] if args.remove_existing_tolerations else old.get("tolerations") or [], args.tolerations
+        )
     spec.update(_hooks(args, [] if args.remove_existing_hooks else old.get("hooks") or []))
     if args.file:
         _warn_of_state(spec)

@@ -14,6 +14,7 @@ from rok.errors import Failure, warn
 from rok.flags import Flags, flag, repeated, switch
 from rok.output import Result, View
 from rok.place import Place
+from rok.taints import write_taints
 from rok.waiting import Goal
 
 if TYPE_CHECKING:
@@ -49,10 +50,25 @@ def _count_nodes(condition: str) -> cells.Getter:
     return count
 
 
+def _write_schedulable(item: Object) -> str:
+    """Write whether a cluster takes applications, or why it does not."""
+    if dig(item, "metadata.deleted") is not None:
+        return "no (deleting)"
+    if dig(item, "spec.drain"):
+        return "no (draining)"
+    if dig(item, "spec.unschedulable"):
+        return "no (cordoned)"
+    taints = dig(item, "spec.taints") or []
+    return "if tolerated" if any(each.get("effect") != "PreferNoSchedule" for each in taints) else "yes"
+
+
+SCHEDULABLE = cells.Cell("schedulable", _write_schedulable, cells.plain)
 _ROWS = (
     *cells.BASE,
     cells.STATE,
     cells.REASON,
+    SCHEDULABLE,
+    cell("taints", "spec.taints", write_taints),
     cell("custom_resources", "spec.custom_resources", cells.listing),
     cell("metrics", "spec.metrics", cells.listing),
     cell("failing_metrics", "status.metrics_reasons", cells.reasons),
@@ -63,7 +79,7 @@ _ROWS = (
 VIEW = View(
     route=Route("kubernetes", "clusters", True),
     kind="Cluster",
-    columns=(*cells.BASE, cells.STATE),
+    columns=(*cells.BASE, cells.STATE, SCHEDULABLE),
     rows=_ROWS,
     details=(
         *_ROWS,
@@ -161,6 +177,7 @@ UPDATE_FLAGS: Flags = (
 )
 DELETE_FLAGS: Flags = (
     flags.NAME,
+    flags.CASCADE,
     flags.FORCE,
     *flags.wait("deleting", "deleted", default="deleted"),
     *flags.COMMON,

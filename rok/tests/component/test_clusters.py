@@ -16,7 +16,8 @@ TOSCA = {
     "topology_template": {"outputs": {"kubeconfig": {"value": "x"}}},
 }
 ROWS = [
-    *("name", "namespace", "labels", "created", "modified", "deleted", "state", "reason", "custom_resources", "metrics"),
+    *("name", "namespace", "labels", "created", "modified", "deleted", "state", "reason", "schedulable", "taints"),
+    *("custom_resources", "metrics"),
     *("failing_metrics", "label constraints", "metric constraints", "scheduled_to", "scheduled", "running_on"),
 ]
 NODE_ROWS = ["nodes", "nodes_pid_pressure", "nodes_memory_pressure", "nodes_disk_pressure"]
@@ -59,7 +60,7 @@ async def register(rok: Rok, client: Client, options: str = "", state: str = "ON
 
 async def test_the_story_of_the_readme(rok: Rok, client: Client) -> None:
     empty = await rok("kube cluster list")
-    assert empty.out.splitlines()[1] == "| name | namespace | labels | created | modified | deleted | state |"
+    assert empty.out.splitlines()[1] == "| name | namespace | labels | created | modified | deleted | state | schedulable |"
     done = await register(rok, client)
     assert (done.status, done.err) == (0, "")
     assert list(done.rows) == ROWS
@@ -69,7 +70,7 @@ async def test_the_story_of_the_readme(rok: Rok, client: Client) -> None:
     }
     assert {key: done.rows[key] for key in expected} == expected
     (row,) = (await rok("kube cluster list")).lines
-    assert (row[:3], row[5:]) == (["minikube2", "system:admin", "None"], ["None", "ONLINE"])
+    assert (row[:3], row[5:]) == (["minikube2", "system:admin", "None"], ["None", "ONLINE", "yes"])
     deleted = await rok("kube cluster delete minikube2")
     assert list(deleted.rows) == ROWS
     assert deleted.rows["deleted"] != "None"

@@ -40,7 +40,7 @@ METRICS = {"--metric", "--global-metric"}
 APP = {
     *("-f", "--file", "-u", "--url", "-O", "--observer-schema-file", "--disable-migration", "--enable-migration"),
     *("-L", "--cluster-label-constraint", "-R", "--cluster-resource-constraint", "-M", "--cluster-metric-constraint"),
-    *("--hook-complete", "--hook-shutdown"),
+    *("--hook-complete", "--hook-shutdown", "--toleration"),
     *COMMON,
     *BACKOFF,
     *WAIT,
@@ -59,6 +59,7 @@ EXPECTED = {
         "--remove-existing-resource-constraints",
         "--remove-existing-metric-constraints",
         "--remove-existing-hooks",
+        "--remove-existing-tolerations",
     },
     "app delete": {"--force", *WAIT, *COMMON},
     "app retry": COMMON,
@@ -72,7 +73,11 @@ EXPECTED = {
         *("-k", "--kubeconfig", "-c", "--context", "-f", "--file", "--remove-existing-labels", "--remove-existing-metrics"),
         *("--remove-existing-cloud-label-constraints", "--remove-existing-cloud-metric-constraints"),
     },
-    "cluster delete": {"--force", *WAIT, *COMMON},
+    "cluster delete": {"--force", "--cascade", *WAIT, *COMMON},
+    "cluster cordon": COMMON,
+    "cluster uncordon": COMMON,
+    "cluster drain": {*WAIT, *COMMON},
+    "cluster taint": COMMON,
 }
 
 

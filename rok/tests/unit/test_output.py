@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from objects import MINIKUBE, NO_CLUSTER, application, cluster, node
+from objects import CREATED, MINIKUBE, NO_CLUSTER, application, cluster, node
 
 from rok.kinds import applications, clusters
 from rok.output import Result, Screen, View, render
@@ -29,20 +29,20 @@ def rows(text: str) -> dict[str, str]:
 
 def test_an_empty_list_is_its_header() -> None:
     assert render(Result([]), clusters.VIEW, "table", PIPE) == (
-        "+------+-----------+--------+---------+----------+---------+-------+\n"
-        "| name | namespace | labels | created | modified | deleted | state |\n"
-        "+======+===========+========+=========+==========+=========+=======+\n"
-        "+------+-----------+--------+---------+----------+---------+-------+"
+        "+------+-----------+--------+---------+----------+---------+-------+-------------+\n"
+        "| name | namespace | labels | created | modified | deleted | state | schedulable |\n"
+        "+======+===========+========+=========+==========+=========+=======+=============+\n"
+        "+------+-----------+--------+---------+----------+---------+-------+-------------+"
     )
 
 
 def test_a_list_of_one() -> None:
     assert render(Result([cluster(state="ONLINE")]), clusters.VIEW, "table", PIPE) == (
-        "+-----------+--------------+--------+---------------------+---------------------+---------+--------+\n"
-        "|   name    |  namespace   | labels |       created       |      modified       | deleted | state  |\n"
-        "+===========+==============+========+=====================+=====================+=========+========+\n"
-        "| minikube2 | system:admin | None   | 2022-03-30 16:01:03 | 2022-03-30 16:01:03 | None    | ONLINE |\n"
-        "+-----------+--------------+--------+---------------------+---------------------+---------+--------+"
+        "+-----------+--------------+--------+---------------------+---------------------+---------+--------+-------------+\n"
+        "|   name    |  namespace   | labels |       created       |      modified       | deleted | state  | schedulable |\n"
+        "+===========+==============+========+=====================+=====================+=========+========+=============+\n"
+        "| minikube2 | system:admin | None   | 2022-03-30 16:01:03 | 2022-03-30 16:01:03 | None    | ONLINE | yes         |\n"
+        "+-----------+--------------+--------+---------------------+---------------------+---------+--------+-------------+"
     )
 
 
@@ -93,10 +93,32 @@ def test_a_reason_takes_two_lines() -> None:
 def test_the_rows_of_a_cluster() -> None:
     shown = rows(render(Result(cluster()), clusters.VIEW, "table", PIPE))
     assert list(shown) == [
-        *("name", "namespace", "labels", "created", "modified", "deleted", "state", "reason", "custom_resources", "metrics"),
+        *("name", "namespace", "labels", "created", "modified", "deleted", "state", "reason", "schedulable", "taints"),
+        *("custom_resources", "metrics"),
         *("failing_metrics", "label constraints", "metric constraints", "scheduled_to", "scheduled", "running_on"),
     ]
     assert (shown["custom_resources"], shown["metrics"], shown["failing_metrics"]) == ("[]", "[]", "None")
+
+
+@pytest.mark.parametrize(
+    ("spec", "deleted", "schedulable", "taints"),
+    [
+        ({}, None, "yes", "None"),
+        ({"unschedulable": True}, None, "no (cordoned)", "None"),
+        ({"unschedulable": True, "drain": True}, None, "no (draining)", "None"),
+        ({}, CREATED, "no (deleting)", "None"),
+        ({"taints": [{"key": "gpu", "value": "yes", "effect": "NoSchedule"}]}, None, "if tolerated", "gpu=yes:NoSchedule"),
+        ({"taints": [{"key": "old", "value": "", "effect": "PreferNoSchedule"}]}, None, "yes", "old:PreferNoSchedule"),
+    ],
+)
+def test_a_cluster_says_whether_it_takes_applications(
+    spec: dict[str, Any], deleted: str | None, schedulable: str, taints: str
+) -> None:
+    item = cluster()
+    item["spec"] |= spec
+    item["metadata"]["deleted"] = deleted
+    shown = rows(render(Result(item), clusters.VIEW, "table", PIPE))
+    assert (shown["schedulable"], shown["taints"]) == (schedulable, taints)
 
 
 def test_get_shows_the_nodes_of_a_cluster() -> None:
