@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,8 @@ class Sides:
         self.folder = folder
         self.there, self.here = folder / "source" / "data", folder / "target" / "data"
         self.result = folder / "result"
+        self.before: list[str] = []
+        """What leads the command that fetches."""
         for each in (self.there, self.here, folder / "source-access", folder / "target-access"):
             each.mkdir(parents=True)
         self.issue(folder / "source-access", folder / "target-access")
@@ -55,7 +57,8 @@ class Sides:
     def fetching(self, attempts: int = 10) -> "subprocess.Popen[bytes]":
         """Begin to fetch."""
         access = str(self.folder / "target-access")
-        return self._start("fetch", str(self.here.parent), access, f"--attempts={attempts}", f"--result={self.result}")
+        arguments = ["fetch", str(self.here.parent), access, f"--attempts={attempts}", f"--result={self.result}"]
+        return self._start(*arguments, before=self.before)
 
     def fetch(self, attempts: int = 10, timeout: float = 60) -> str | None:
         """Fetch until it ends; returns why it failed."""
@@ -66,8 +69,8 @@ class Sides:
         assert (process.returncode == 0) is (result["error"] is None), output
         return result["error"]
 
-    def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "transfer", *arguments]
+    def _start(self, *arguments: str, before: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
+        command = [*before, sys.executable, "-m", "transfer", *arguments]
         environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.Popen(command, cwd=PACKAGE, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 

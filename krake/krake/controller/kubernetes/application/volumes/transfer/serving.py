@@ -30,7 +30,7 @@ class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(self, volumes: str, access: str, port: int) -> None:
-        self.volumes, self.access = volumes, access
+        self.volumes, self.access = os.path.realpath(volumes), access
         self.address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
         super().__init__(("", port), Handler)
 
@@ -55,6 +55,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """`GET /list/VOLUME`, and `GET /file/VOLUME/OFFSET/PATH`."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 1 << 16
     server: Server
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -64,14 +66,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         token = read_text(self.server.access, "token")
         if not hmac.compare_digest(self.headers.get("Authorization", "").encode(), f"Bearer {token}".encode()):
             return self.refuse(401)
-        parts = [os.fsdecode(unquote_to_bytes(each)) for each in self.path.split("/")]
+        parts = os.fsdecode(unquote_to_bytes(self.path)).split("/")
         if len(parts) < 3 or {"", ".", ".."} & set(parts[1:]) or parts[2] not in os.listdir(self.server.volumes):
             return self.refuse(404)
         root = os.path.join(self.server.volumes, parts[2])
         if parts[1] == "list" and len(parts) == 3:
             return self.answer(self.listing(root))
         if parts[1] == "file" and len(parts) > 4 and parts[3].isdecimal():
-            return self.send_file(os.path.join(root, *parts[4:]), int(parts[3]))
+            path = os.path.join(root, *parts[4:])
+            if os.path.dirname(path) == os.path.realpath(os.path.dirname(path)):  # no link leads out of the volume
+                return self.send_file(path, int(parts[3]))
         return self.refuse(404)
 
     def refuse(self, status: int) -> None:
@@ -86,6 +90,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         try:
             for part in parts:
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
+                if len(part) == FRAME.size:
+                    self.wfile.flush()  # it is there to be seen
             self.wfile.write(b"0\r\n\r\n")
         except BaseException:
             self.close_connection = True  # what was sent is not all, and must not look so
