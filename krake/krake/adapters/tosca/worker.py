@@ -7,6 +7,7 @@ are ``missing``.
 
 import base64
 import json
+import os
 import resource
 import sys
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from krake.data.manifests import object_problems
 from krake.data.tosca import Import, InvalidTemplate, imports_of, translate
 
 MEMORY = 1_000_000_000
-CPU_SECONDS = 10
+CPU_SECONDS = 5
 DOCUMENT_LIMIT = 50
 """How many documents a template may need."""
 OBJECT_LIMIT = 1_000
@@ -107,6 +108,7 @@ def _manifest_of(specs: list[tuple[str, Any]]) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Do one job."""
+    os.nice(5)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
