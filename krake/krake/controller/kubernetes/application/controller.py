@@ -79,6 +79,7 @@ class ApplicationController:
             if old is not None:
                 self._sites.forget(old.metadata.uid)
                 self._workplace.attempts.pop(old.key, None)
+                self._workplace.calm.forget(old.key)
                 self._calls.forget(old.metadata.uid)
                 self._translating.forget(old.key)
         elif lifecycle.concerns(old, new):

@@ -46,12 +46,15 @@ class Placing:
         now = at.clock()
         if outcome is None:
             return None  # called again once the cluster is known to answer
-        status = lifecycle.conclude(app, outcome, declared, now)
+        status, again = at.calm.settle(app, lifecycle.conclude(app, outcome, declared, now), outcome, now)
         planned = lifecycle.plan_attempt(app, status, outcome, now, at.attempts.get(app.key, 0))
         if planned.scheduled_retry != app.status.scheduled_retry:
             at.attempts[app.key] = at.attempts.get(app.key, 0) + 1
         app = await at.write_owners(await at.write(app, planned))
-        return await self.finish(app, outcome, declared)
+        result = await self.finish(app, outcome, declared)
+        if again is None or (result is not None and result.requeue_after is not None and result.requeue_after < again):
+            return result
+        return Result(again)
 
     async def finish(self, app: Application, outcome: Outcome, declared: list[Declared]) -> Result | None:
         """Clean up after an application was made so where it runs; returns when to look at it again."""

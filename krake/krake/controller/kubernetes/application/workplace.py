@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from krake.client import Client
 from krake.controller.kubernetes.application import lifecycle
+from krake.controller.kubernetes.application.calm import Calm
 from krake.controller.kubernetes.application.events import tell
 from krake.controller.kubernetes.application.settings import ApplicationControllerConfig
 from krake.controller.kubernetes.application.site import Site
@@ -50,6 +51,7 @@ class Workplace:
     clusters: Informer[Cluster]
     sites: Sites
     attempts: dict[Key, int] = field(default_factory=dict)
+    calm: Calm = field(default_factory=Calm)
 
     def retry(self, app: Application) -> Result:
         """Return when to try again what has failed."""
