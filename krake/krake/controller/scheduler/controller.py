@@ -161,6 +161,8 @@ class Scheduler:
 
     async def _refuse(self, app: Application, decision: Decision, now: datetime) -> timedelta | None:
         lost = app.status.scheduled_to
+        if lost is None and (app.status.running_on or app.status.placed_on):
+            return None  # it is being cleared away where it was, and comes here again after that
         failures = 0 if lost else self._count_failures(app)
         due = app.status.scheduled_retry
         if failures == 0 or due is None or due <= now:
@@ -202,7 +204,7 @@ class Scheduler:
 def _concerns(app: Application) -> object:
     """What of an application a decision may depend on; the rest changes often and must not lead to a new one."""
     status, metadata = app.status, app.metadata
-    placement = (status.scheduled_to, status.scheduled, status.running_on)
+    placement = (status.scheduled_to, status.scheduled, status.running_on, not status.placed_on)
     handed_over = (status.kube_controller_triggered, status.migration_timeout)
     return metadata.generation, metadata.modified, metadata.deleted, placement, handed_over
 
@@ -224,7 +226,8 @@ def _is_ours(status: ApplicationStatus) -> bool:
 
 
 def _was_unbound(status: ApplicationStatus) -> bool:
-    return status.state is ApplicationState.PENDING and _is_ours(status)
+    """Whether an application that is bound to no cluster was handed over to one before."""
+    return status.state is ApplicationState.PENDING and status.kube_controller_triggered is not None
 
 
 def build(config: SchedulerConfig, client: Client, *, connect: Connect = connect) -> Parts:

@@ -162,6 +162,27 @@ async def test_whoever_can_not_stay_on_a_cluster_that_was_removed_by_force_leave
     await see_placed(client, "north")
 
 
+async def test_what_is_cleared_away_is_left_in_peace(client: Client) -> None:
+    """Until it is nowhere any more, its state is that of the application controller."""
+    await add_cluster(client, "north")
+    await add_app(client, backoff_limit=3)
+    await see_placed(client, "north")
+    north = [ref(Cluster, "north").serialize()]
+    await client.patch(Application, Key("red", "app"), {"status": {"placed_on": north}}, subresource="status")
+    await client.delete(Cluster, Key("red", "north"))
+    await see_unbound(client)
+    reason = {"code": "KUBERNETES_ERROR", "message": "It did not get ready."}
+    status = {"state": "DEGRADED", "reason": reason}
+    cleared = await client.patch(Application, Key("red", "app"), {"status": status}, subresource="status")
+    await add_cluster(client, "useless", state="OFFLINE")
+    await settle(client)
+    assert await client.get(Application, Key("red", "app")) == cleared
+    status = {"state": "PENDING", "reason": None, "placed_on": []}
+    await client.patch(Application, Key("red", "app"), {"status": status}, subresource="status")
+    app = await see(client, lambda app: app.status.reason is not None and app.status.scheduled_retry is not None)
+    assert app.status.state is ApplicationState.PENDING
+
+
 async def test_whoever_is_on_the_way_to_a_deleted_cluster_stays_where_it_was(client: Client) -> None:
     await add_cluster(client, "north", labels={"zone": "a"})
     await add_app(client, labels=["zone is a"])
