@@ -60,9 +60,10 @@ class Inside:
         """Let Pods reach a port of the machine's loopback."""
         await self._relay.admit(port)
 
-    async def cut(self, cluster: str) -> None:
-        """Cut a cluster off: from its node, and from the machine, whose connections hang."""
-        self._links[cluster].clear()
+    async def cut(self, cluster: str, node_only: bool) -> None:
+        """Cut a cluster off from its node and, unless that is all, from the machine, whose connections hang."""
+        if not node_only:
+            self._links[cluster].clear()
         self._clusters[cluster].node.join(False)
 
     async def heal(self, cluster: str) -> None:

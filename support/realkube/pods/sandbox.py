@@ -104,9 +104,9 @@ class Sandbox:
         self._ask(_LIMIT, do="admit", port=port)
         return f"{MACHINE}:{port}"
 
-    def cut(self, cluster: RunningCluster) -> None:
-        """Cut a cluster off: its API server loses its node, and connections from this machine hang."""
-        self._ask(_LIMIT, do="cut", cluster=cluster.name)
+    def cut(self, cluster: RunningCluster, *, node_only: bool = False) -> None:
+        """Cut a cluster off: its API server loses its node and, unless that is all, connections from this machine hang."""
+        self._ask(_LIMIT, do="cut", cluster=cluster.name, node_only=node_only)
 
     def heal(self, cluster: RunningCluster) -> None:
         """Join a cluster again; what hung goes on."""
