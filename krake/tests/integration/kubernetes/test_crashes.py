@@ -1,189 +1,207 @@
-"""Wherever the application controller is killed, the next one leaves nothing behind on any cluster."""
+"""Wherever the application controller is killed, the next one comes to the same end, and leaves nothing behind."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import pytest
 from integration.kubernetes.conftest import Targets
+from integration.kubernetes.mortality import Life, live
 from integration.kubernetes.world import (
     CONFIG_MAP,
     DEPLOYMENT,
-    QUICK,
-    SERVICE,
-    Build,
     Target,
     World,
     applications,
     collector,
     config_map,
     deployment,
-    service,
+    eventually,
 )
 
-from krake.client import Client
-from krake.controller.kubernetes.application.controller import ApplicationController
-from krake.controller.kubernetes.application.settings import ApplicationControllerConfig
-from krake.controller.runtime import Parts
-from krake.data.kubernetes import Application, ApplicationState, ClusterState
-from krake.ports.cluster import Identity, Object
+from krake.client import ApiError, NotFound
+from krake.data.kubernetes import Application, ApplicationShutdown, ApplicationState, ClusterState
+from krake.data.metadata import Key, Reason, ReasonCode
 
 State = ApplicationState
-MANIFEST = (config_map(a="1"), service(), deployment())
-OBJECTS = ((CONFIG_MAP, "settings"), (SERVICE, "echo"), (DEPLOYMENT, "echo"))
+LONGEST = 60
+"""Steps that no story has."""
+
+Place = int | None
 
 
-class Life:
-    """Ends at the n-th thing that the controller does to the world: before it is done, or after."""
+@dataclass(frozen=True)
+class Story:
+    """What the controller is killed at.
 
-    def __init__(self, steps: int, *, after: bool) -> None:
-        self.steps = steps
-        self.after = after
-        self.over = asyncio.Event()
+    :param act: what it reacts to, with the name of the application; the clusters are those that the story begins with.
+    :param start: on which cluster the application runs before; ``None`` if it is only bound.
+    :param end: on which cluster it runs afterwards; ``None`` for nowhere.
+    :param gone: whether it does not exist afterwards.
+    :param taken: whether somebody else has an object of the same name on the second cluster.
+    """
 
-    async def begin(self) -> None:
-        self.steps -= 1
-        await self._end(after=False)
-
-    async def finish(self) -> None:
-        await self._end(after=True)
-
-    async def _end(self, *, after: bool) -> None:
-        if self.steps < 0 or (self.steps == 0 and self.after is after):
-            self.over.set()
-            await asyncio.Event().wait()  # a dead process does nothing any more
+    act: Callable[[World, list[Target], str], Awaitable[Any]]
+    start: Place = 0
+    end: Place = 0
+    gone: bool = False
+    taken: bool = False
+    spec: dict[str, Any] = field(default_factory=dict)
 
 
-def mortal(life: Life) -> Build:
-    """An application controller that is killed when its life is over."""
-
-    class MortalClient(Client):
-        async def patch(self, *args: Any, **options: Any) -> Any:
-            await life.begin()
-            done = await super().patch(*args, **options)
-            await life.finish()
-            return done
-
-        async def act(self, *args: Any, **options: Any) -> Any:
-            await life.begin()
-            done = await super().act(*args, **options)
-            await life.finish()
-            return done
-
-    def connect(kubeconfig: Mapping[str, Any]) -> Any:
-        connection = QUICK(kubeconfig)
-
-        class Mortal:
-            def __getattr__(self, name: str) -> Any:
-                return getattr(connection, name)
-
-            async def apply(self, obj: Object) -> Object:
-                await life.begin()
-                done = await connection.apply(obj)
-                await life.finish()
-                return done
-
-            async def delete(self, identity: Identity, owner: str) -> bool:
-                await life.begin()
-                done = await connection.delete(identity, owner)
-                await life.finish()
-                return done
-
-        return Mortal()
-
-    def build(client: Client) -> Parts:
-        doomed = MortalClient(client.url)
-        parts = ApplicationController(doomed, ApplicationControllerConfig(), connect=connect).parts
-        return Parts(parts.informers, parts.controllers, parts.tasks, [doomed, *parts.resources])
-
-    return build
+async def bind_first(world: World, clusters: list[Target], name: str) -> None:
+    await world.bind(clusters[0], name)
 
 
-async def die(world: World, life: Life, done: Any) -> None:
-    """Run a controller until it is killed, or until *done*, should it live that long."""
-    async with world.running(mortal(life), drain_timeout=0.0):
-        waiting = [asyncio.create_task(life.over.wait()), asyncio.create_task(done)]
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
+async def bind_second(world: World, clusters: list[Target], name: str) -> None:
+    await world.bind(clusters[1], name)
 
 
-async def assert_empty(*targets: Target) -> None:
-    for target in targets:
-        for type_, name in OBJECTS:
-            assert await target.get(type_, name) is None, f"{type_} is left on {target.name}."
+async def update(world: World, clusters: list[Target], name: str) -> None:
+    await world.update(*manifest(name, "new"), on=clusters[0], name=name)
 
 
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("steps", range(1, 8))
-async def test_killed_while_creating(world: World, target: Target, steps: int, after: bool) -> None:
-    await world.register(target, state=ClusterState.ONLINE)
-    await world.create(*MANIFEST, on=target)
-    await die(world, Life(steps, after=after), world.until_state(State.RUNNING))
-    await world.delete()
-    async with world.running(applications(), collector):
-        await world.until_gone()
-    await assert_empty(target)
+async def delete(world: World, clusters: list[Target], name: str) -> None:
+    await world.delete(name)
 
 
-@pytest.mark.parametrize("steps", range(1, 7))
-async def test_killed_while_creating_it_is_finished_by_the_next_one(world: World, target: Target, steps: int) -> None:
-    await world.register(target, state=ClusterState.ONLINE)
-    await world.create(*MANIFEST, on=target)
-    await die(world, Life(steps, after=True), world.until_state(State.RUNNING))
-    async with world.running(applications()):
-        await world.until_state(State.RUNNING)
-    for type_, name in OBJECTS:
-        assert await target.get(type_, name) is not None
+async def delete_on_the_way(world: World, clusters: list[Target], name: str) -> None:
+    await world.bind(clusters[1], name)
+    await world.delete(name)
 
 
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("steps", range(1, 7))
-async def test_killed_while_updating(world: World, target: Target, steps: int, after: bool) -> None:
-    await world.register(target, state=ClusterState.ONLINE)
-    async with world.running(applications()):
-        await world.create(*MANIFEST, on=target)
-        await world.until_state(State.RUNNING)
-    await world.update(config_map("other", a="1"), on=target)
-    await die(world, Life(steps, after=after), asyncio.sleep(1))
-    async with world.running(applications()):
-        await world.until(lambda app: [item["metadata"]["name"] for item in app.status.last_applied_manifest] == ["other"])
-    await assert_empty(target)
-    assert await target.get(CONFIG_MAP, "other") is not None
+async def unbind(world: World, clusters: list[Target], name: str) -> None:
+    reason = Reason(code=ReasonCode.NO_SUITABLE_RESOURCE, message="No matching Kubernetes cluster found")
+    status = {"scheduled_to": None, "state": "PENDING", "reason": reason.serialize()}
+    await world.client.patch(Application, Key("red", name), {"status": status}, subresource="status")
 
 
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("steps", range(1, 12))
-async def test_killed_while_migrating(world: World, targets: Targets, steps: int, after: bool) -> None:
-    old, new = await targets(2)
-    for target in (old, new):
+SHUTDOWN = {"hooks": ["shutdown"], "shutdown_grace_time": 3600}
+DELETE_FIRST = {"migration_strategy": "delete_first"}
+
+STORIES = {
+    "create": Story(bind_first, start=None),
+    "update": Story(update),
+    "move": Story(bind_second, end=1),
+    "move, deleting first": Story(bind_second, end=1, spec=DELETE_FIRST),
+    "move in vain": Story(bind_second, taken=True),
+    "move in vain, deleting first": Story(bind_second, taken=True, spec=DELETE_FIRST),
+    "ask and move": Story(bind_second, end=1, spec=SHUTDOWN),
+    "ask and move, deleting first": Story(bind_second, end=1, spec=SHUTDOWN | DELETE_FIRST),
+    "delete": Story(delete, end=None, gone=True),
+    "ask and delete": Story(delete, end=None, gone=True, spec=SHUTDOWN),
+    "delete on the way": Story(delete_on_the_way, end=None, gone=True),
+    "unbind": Story(unbind, end=None),
+    "ask and unbind": Story(unbind, end=None, spec=SHUTDOWN),
+}
+
+
+def manifest(name: str, *others: str) -> list[dict[str, Any]]:
+    return [config_map(f"{name}-{each}", a="1") for each in ("settings", *others)] + [deployment(name)]
+
+
+def objects_of(name: str) -> list[tuple[Any, str]]:
+    return [(CONFIG_MAP, f"{name}-settings"), (CONFIG_MAP, f"{name}-new"), (DEPLOYMENT, name)]
+
+
+async def look(world: World, name: str) -> Application | None:
+    try:
+        return await world.app(name)
+    except NotFound:
+        return None
+
+
+def is_at_its_end(story: Story, app: Application | None, clusters: list[Target]) -> bool:
+    if app is None or story.gone:
+        return app is None and story.gone
+    status = app.status
+    where = None if story.end is None else clusters[story.end].ref
+    places = [] if where is None else [where]
+    at_rest = status.state is (State.PENDING if where is None else State.RUNNING)
+    there = (status.scheduled_to, status.running_on, status.placed_on, app.metadata.owners) == (where, where, places, places)
+    names = [item["metadata"]["name"] for item in status.last_applied_manifest if item["kind"] != "Secret"]
+    wanted = [] if where is None else [item["metadata"]["name"] for item in app.spec.manifest]
+    forgotten = (status.shutdown_attempts, status.shutdown_grace_period, status.volumes) == (0, None, [])
+    tried = status.migration_retries == int(story.taken)
+    return at_rest and there and sorted(names) == sorted(wanted) and forgotten and tried
+
+
+async def check_clusters(story: Story, app: Application | None, clusters: list[Target], name: str) -> None:
+    declared = [] if app is None else [(item["kind"], item["metadata"]["name"]) for item in app.spec.manifest]
+    for index, cluster in enumerate(clusters):
+        for type_, each in objects_of(name):
+            found = await cluster.get(type_, each)
+            if story.taken and index == 1 and each == f"{name}-settings":
+                assert found is not None
+                assert found["data"] == {"a": "theirs"}
+            elif index == story.end and (type_.kind, each) in declared:
+                assert found is not None, f"{each} is missing on {cluster.name}."
+            else:
+                assert found is None, f"{each} is left on {cluster.name}."
+
+
+@asynccontextmanager
+async def answering(world: World, name: str) -> AsyncIterator[None]:
+    """Be the application: say that it is ready to be stopped as soon as it is asked."""
+
+    async def answer() -> None:
+        while True:
+            app = await look(world, name)
+            if app is not None and app.status.state is State.WAITING_FOR_CLEANING and app.status.shutdown_grace_period:
+                try:
+                    body = ApplicationShutdown(token=app.status.shutdown_token)
+                    await world.client.act(Application, app.key, "shutdown", body)
+                except ApiError:
+                    continue  # it is gone, or was changed just now
+            await asyncio.sleep(0.05)
+
+    task = asyncio.create_task(answer())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def tell(world: World, story: Story, clusters: list[Target], steps: int) -> bool:
+    """Tell a story, with a controller that is killed before a step; returns whether it has lived till the end."""
+    name = f"app-{steps}"
+    if story.taken:
+        await clusters[1].create(config_map(f"{name}-settings", a="theirs"))
+    await world.create(*manifest(name), name=name, **story.spec)
+    if story.start is not None:
+        async with world.running(applications()):
+            await world.bind(clusters[story.start], name)
+            await world.until(lambda app: app.status.state is State.RUNNING and app.metadata.owners == [clusters[0].ref], name)
+    await story.act(world, clusters, name)
+
+    async def ended() -> None:
+        await eventually(lambda: look(world, name), lambda app: is_at_its_end(story, app, clusters))
+
+    async with answering(world, name):
+        lived = await live(world, Life(steps), ended(), collector)
+        if not lived:
+            async with world.running(applications(), collector):
+                await ended()
+    await check_clusters(story, await look(world, name), clusters, name)
+    if not story.gone:
+        await world.client.delete(Application, Key("red", name), force=True)
+        for cluster in clusters:
+            for type_, each in objects_of(name):
+                if await cluster.get(type_, each) is not None:
+                    await cluster.delete(type_, each)
+    return lived
+
+
+@pytest.mark.parametrize("title", STORIES)
+async def test_killed_at_any_step_of(title: str, world: World, targets: Targets) -> None:
+    clusters = await targets(2)
+    for target in clusters:
         await world.register(target, state=ClusterState.ONLINE)
-    async with world.running(applications()):
-        await world.create(*MANIFEST, on=old)
-        await world.until_state(State.RUNNING)
-    await world.bind(new)
-    await die(world, Life(steps, after=after), world.until(lambda app: app.status.placed_on == [new.ref]))
-    await world.delete()
-    async with world.running(applications(), collector):
-        await world.until_gone()
-    await assert_empty(old, new)
-
-
-@pytest.mark.parametrize("steps", [2, 4, 6, 8, 10])
-async def test_killed_while_migrating_it_goes_on(world: World, targets: Targets, steps: int) -> None:
-    old, new = await targets(2)
-    for target in (old, new):
-        await world.register(target, state=ClusterState.ONLINE)
-    async with world.running(applications()):
-        await world.create(*MANIFEST, on=old)
-        await world.until_state(State.RUNNING)
-    await world.bind(new)
-
-    def moved(app: Application) -> bool:
-        return app.status.placed_on == [new.ref] and app.metadata.owners == [new.ref] and app.status.state is State.RUNNING
-
-    await die(world, Life(steps, after=True), world.until(moved))
-    async with world.running(applications()):
-        await world.until(moved)
-    await assert_empty(old)
+    for steps in count(1):
+        if await tell(world, STORIES[title], clusters, steps):
+            break
+        assert steps < LONGEST, "The story has no end."
+    assert steps > 2

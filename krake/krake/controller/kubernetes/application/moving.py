@@ -3,11 +3,11 @@
 import asyncio
 from datetime import timedelta
 
-from krake.controller.kubernetes.application import migration
+from krake.controller.kubernetes.application import lifecycle, migration
 from krake.controller.kubernetes.application.asking import Asking
 from krake.controller.kubernetes.application.desired import Declared
 from krake.controller.kubernetes.application.leaving import Leaving
-from krake.controller.kubernetes.application.lifecycle import Outcome, migration_limit
+from krake.controller.kubernetes.application.lifecycle import Outcome
 from krake.controller.kubernetes.application.migration import Manner, Move
 from krake.controller.kubernetes.application.placing import Failed, Placing
 from krake.controller.kubernetes.application.volumes import Progress, step
@@ -69,12 +69,16 @@ class Moving:
             return app, False, at.retry(app) if away.reason else None
         except Failed as failed:
             return app, False, await self._go_on(app, failed.outcome, [], Manner.WITH_VOLUMES)
-        now, changed = at.clock(), progress.volumes != app.status.volumes
-        app = await at.write(app, migration.copying(app, progress.volumes, progress.problem, now, self._limit))
+        changed, outcome = (
+            progress.volumes != app.status.volumes,
+            Outcome(problem=progress.problem, passing=not progress.failed),
+        )
+        app = await at.write(app, migration.copying(app, progress.volumes, progress.problem, at.clock(), self._limit))
         if progress.done:
             return app, True, None
-        if progress.failed:
-            return app, False, await self._give_up(app, Outcome(problem=progress.problem))
+        can_return = at.answers(_origin(app), app.key)
+        if progress.failed or migration.judge(app, outcome, at.clock(), can_return=can_return) is Move.GIVE_UP:
+            return app, False, await self._give_up(app, outcome)
         return app, False, Result(0.0 if changed else PENDING)
 
     async def _copy_on(self, app: Application) -> tuple[Application, Progress]:
@@ -82,6 +86,7 @@ class Moving:
         with at.at(_origin(app), app.key) as source, at.at(_target(app), app.key) as target:
             async with asyncio.timeout(WORK_LIMIT):
                 app, declared = await self._placing.declare(app, target)
+                app = await at.write(app, lifecycle.begin(app, declared, [each.schema for each in declared]))
                 return app, await step(app, source, target, declared, at.config.migration, at.clock())
 
     async def _create(self, app: Application, manner: Manner) -> Result | None:
@@ -99,7 +104,7 @@ class Moving:
         app = await at.write(app, migration.wait(app, outcome))
         if outcome.problem is not None:
             return at.retry(app)
-        return Result(PENDING if not outcome.complete else max(PENDING, min(migration_limit(app, now), 60.0)))
+        return Result(PENDING if not outcome.complete else max(PENDING, min(lifecycle.migration_limit(app, now), 60.0)))
 
     async def _switch(self, app: Application, outcome: Outcome, declared: list[Declared], manner: Manner) -> Result | None:
         at = self._workplace
