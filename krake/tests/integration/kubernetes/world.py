@@ -135,11 +135,11 @@ class World:
                 stop.set()
                 await asyncio.gather(*tasks)
 
-    async def register(self, target: Target, *, state: ClusterState | None = None) -> Cluster:
+    async def register(self, target: Target, *, state: ClusterState | None = None, **spec: Any) -> Cluster:
         """Register a cluster; with a *state*, say that its controller has found it to be in it."""
         constraints = ClusterCloudConstraints(cloud=CloudConstraints())
-        spec = ClusterSpec(kubeconfig=target.kubeconfig, constraints=constraints)
-        cluster = await self.client.create(Cluster(metadata=Metadata(name=target.name, namespace=NAMESPACE), spec=spec))
+        declared = ClusterSpec(kubeconfig=target.kubeconfig, constraints=constraints, **spec)
+        cluster = await self.client.create(Cluster(metadata=Metadata(name=target.name, namespace=NAMESPACE), spec=declared))
         if state is not None:
             changes = {"status": {"state": state.name}}
             cluster = await self.client.patch(Cluster, cluster.key, changes, subresource="status")
