@@ -65,10 +65,11 @@ def object_problems(item: Mapping[str, Any], index: int) -> Iterator[str]:
 
 def observer_schema_problem(schema: list[dict[str, Any]], manifest: list[dict[str, Any]]) -> str | None:
     """What is wrong with an observer schema for a manifest, or nothing."""
-    known = {_identity(item) for item in manifest}
+    known = {_identity(item)[:3] for item in manifest} | {_identity(item) for item in manifest}
     for index, item in enumerate(schema):
         problem = _first_level_problem(item) or _observed_problem(item)
-        if problem is None and _identity(item) not in known:
+        identity = _identity(item) if problem is None else ()
+        if problem is None and (identity if identity[3] else identity[:3]) not in known:
             problem = "Observed resource must be in manifest"
         if problem is not None:
             return f"Observer schema of resource at index {index}: {problem}"
@@ -76,7 +77,9 @@ def observer_schema_problem(schema: list[dict[str, Any]], manifest: list[dict[st
 
 
 def _identity(item: Mapping[str, Any]) -> tuple[Any, ...]:
-    return item.get("apiVersion"), item.get("kind"), item["metadata"].get("name")
+    metadata = item["metadata"]
+    names = item.get("apiVersion"), item.get("kind"), metadata.get("name"), metadata.get("namespace")
+    return tuple(str(name) if name else None for name in names)
 
 
 def _first_level_problem(item: Mapping[str, Any]) -> str | None:
@@ -95,7 +98,11 @@ def _observed_problem(item: Mapping[str, Any]) -> str | None:
     for key, value in item.items():
         if key in ("apiVersion", "kind"):
             continue
-        inner = {name: each for name, each in value.items() if name != "name"} if key == "metadata" else value
+        inner = value
+        if key == "metadata":
+            # The namespace may be said, to tell objects of one name apart.
+            named = {"name", "namespace"} if isinstance(value.get("namespace"), str) else {"name"}
+            inner = {name: each for name, each in value.items() if name not in named}
         if problem := _leaf_problem(key, inner):
             return problem
     return None

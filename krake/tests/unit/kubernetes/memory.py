@@ -94,7 +94,7 @@ class MemoryCluster:
         raise Rejected(405, "MethodNotAllowed", "Nothing is watched here.")
         yield
 
-    watch_nodes = watch_pods = watch  # type: ignore[assignment]
+    watch_nodes = watch_pods = watch
 
     async def close(self) -> None:
         return

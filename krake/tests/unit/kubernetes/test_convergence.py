@@ -55,11 +55,10 @@ def service(labels: dict[str, str], ports: list[int]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "echo", "labels": labels}, "spec": spec}
 
 
-unique = {"unique_by": lambda item: item["name"], "min_size": 1, "max_size": 2}
 objects = st.one_of(
     st.builds(lambda name, data: config_map(name, **data), st.sampled_from(["one", "two"]), values),
     st.builds(secret, values),
-    st.builds(with_containers, st.lists(containers, **unique), st.integers(0, 3)),
+    st.builds(with_containers, st.lists(containers, unique_by=lambda item: item["name"], min_size=1, max_size=2), st.integers(0, 3)),
     st.builds(service, values, st.lists(st.sampled_from([80, 443, 8080]), unique=True, min_size=1, max_size=3)),
 )
 manifests = st.lists(objects, unique_by=lambda item: (item["kind"], item["metadata"]["name"]), min_size=1, max_size=4)

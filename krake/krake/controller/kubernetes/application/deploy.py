@@ -107,11 +107,7 @@ async def _apply(site: Site, declared: Declared, result: Deployment, defined: di
     except Conflict:
         result.pending.append(declared.identity)
     except Unsupported as error:
-        if declared.identity.type in defined:
-            result.pending.append(declared.identity)  # the cluster has not taken up its definition yet
-        else:
-            result.problems.append(Reason(code=ReasonCode.UNSUPPORTED_RESOURCE, message=str(error)))
-            result.refused = True
+        _see_unsupported(declared, result, error, declared.identity.type in defined)
     except Rejected as error:
         result.problems.append(explain(declared.identity, error))
         result.refused |= not error.passing
@@ -121,6 +117,26 @@ async def _apply(site: Site, declared: Declared, result: Deployment, defined: di
         result.live[declared.identity] = obj
         if before is None or _version_of(before) != _version_of(obj):
             result.corrected.append(declared.identity)
+
+
+def _see_unsupported(declared: Declared, result: Deployment, error: Unsupported, is_defined: bool) -> None:
+    problem = _problem_of_definition(declared.identity.type, result.live.values())
+    if is_defined and problem is None:
+        result.pending.append(declared.identity)  # the cluster has not taken up its definition yet
+        return
+    code = ReasonCode.UNSUPPORTED_RESOURCE if problem is None else ReasonCode.KUBERNETES_ERROR
+    result.problems.append(Reason(code=code, message=problem or str(error)))
+    result.refused = True
+
+
+def _problem_of_definition(type_: ObjectType, live: Iterable[Object]) -> str | None:
+    """Why a cluster does not take up the definition of a type."""
+    for obj in live:
+        if type_ in defined_types([obj]):
+            for condition in (obj.get("status") or {}).get("conditions") or ():
+                if (condition.get("type"), condition.get("status")) == ("NamesAccepted", "False"):
+                    return f"CustomResourceDefinition {obj['metadata']['name']}: {condition.get('message')}."
+    return None
 
 
 async def _write(site: Site, declared: Declared, before: Object | None) -> Object:
