@@ -1,6 +1,5 @@
 """Makes the manifests of applications that are declared by templates, beside all other work, as it may take long."""
 
-import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,11 +11,8 @@ from krake.controller.kubernetes.application.workplace import Workplace
 from krake.controller.runtime import Controller, Result
 from krake.data.kubernetes import Application
 from krake.data.metadata import Key
-from krake.lib.backoff import Backoff
 from krake.ports.translation import TranslationError, Translator
 
-ATTEMPTS = Backoff(2.0, 300.0)
-"""Between attempts at what could not be fetched, or may be mended where it was fetched from."""
 WORKERS = 12
 SHARE = 4
 """How many translations of one namespace are under way at once: one with slow templates does not hold up the others."""
@@ -67,19 +63,19 @@ class Translating:
         app = await at.write(app, translation.begin(app))
         try:
             manifest = await self._translator.translate(source, app.spec.inputs)
+            app = await at.write(app, translation.announce(app, manifest))
             await self._store(app, manifest)
         except TranslationError as error:
-            await at.write(app, translation.fail(app, str(error)))
-            if not error.passing:
-                return None
+            now = at.clock()
+            app = await at.write(app, translation.fail(app, error, now, self._attempts[app.key]))
             self._attempts[app.key] += 1
-            return Result(ATTEMPTS.delay(self._attempts[app.key], random.uniform(0.5, 1.0)))
+            due = app.status.scheduled_retry
+            return Result(max(0.0, (due - now).total_seconds())) if due is not None else None
         self._attempts.pop(app.key, None)
         return None
 
     async def _store(self, app: Application, manifest: list[dict[str, Any]]) -> None:
         at = self._workplace
-        app = await at.write(app, translation.announce(app, manifest))
         changes: Mapping[str, Any] = {
             "metadata": {"resource_version": app.metadata.resource_version},
             "spec": {"manifest": manifest},
@@ -87,5 +83,6 @@ class Translating:
         try:
             stored = await at.client.patch(Application, app.key, changes)
         except Invalid as error:
-            raise TranslationError(f"The manifest of the template is refused: {error}") from None
+            passing = not isinstance(app.spec.tosca, dict) or not app.spec.tosca
+            raise TranslationError(f"The manifest of the template is refused: {error}", passing=passing) from None
         at.applications.expect(stored.key, stored.metadata.resource_version)

@@ -9,12 +9,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from krake.controller.kubernetes.application.lifecycle import Step, next_step
+from krake.controller.kubernetes.application.lifecycle import Outcome, Step, next_step, plan_attempt
 from krake.data.kubernetes import Application, ApplicationState, ApplicationStatus
 from krake.data.metadata import Reason, ReasonCode
-from krake.ports.translation import Source
+from krake.ports.translation import Source, TranslationError
 
 State = ApplicationState
 
@@ -83,8 +84,15 @@ def announce(app: Application, manifest: Sequence[Mapping[str, Any]]) -> Applica
     return replace(status, state=State.TRANSLATING, reason=None) if has_failed(status) else status
 
 
-def fail(app: Application, message: str) -> ApplicationStatus:
-    """What to write about a template that can not be translated."""
-    reason = Reason(code=ReasonCode.INVALID_TOSCA_MANIFEST, message=message)
+def fail(app: Application, error: TranslationError, now: datetime, failures: int) -> ApplicationStatus:
+    """What to write about a template that can not be translated, with when to try again what may pass.
+
+    :param failures: attempts in a row that have failed before, as far as that is known.
+    """
+    reason = Reason(code=ReasonCode.INVALID_TOSCA_MANIFEST, message=str(error))
     status = replace(app.status, reason=reason, observed_generation=app.metadata.generation)
-    return status if status.state in _BUSY else replace(status, state=State.FAILED)
+    if status.state not in _BUSY:
+        status = replace(status, state=State.FAILED)
+    if not error.passing:
+        return replace(status, retries=None, scheduled_retry=None)
+    return plan_attempt(app, status, Outcome(problem=reason, passing=True), now, failures)
