@@ -8,7 +8,7 @@ from typing import Any
 
 from rok import __version__, authorization, flags, verbs
 from rok.flags import Flags
-from rok.kinds import applications, clusters, events, maintenance
+from rok.kinds import applications, clusters, events, maintenance, rendering
 from rok.output import Result, View
 from rok.verbs import Call
 
@@ -78,7 +78,7 @@ TABLE: tuple[Group | Single, ...] = (
                         applications.CREATE_FLAGS,
                         partial(verbs.create_object, body=applications.new_application, goals=applications.CREATE_GOALS),
                     ),
-                    Operation("get", "show an application", ONE, verbs.get_object),
+                    Operation("get", "show an application", (*ONE, *rendering.FLAGS), rendering.get_application),
                     Operation(
                         "update",
                         "change an application",

@@ -75,6 +75,7 @@ _SOURCE: Flags = (
     ),
     flag("-u", "--url", help="address of a TOSCA template (.yaml, .yml) or a CSAR archive (.zip, .csar)"),
     flag("-O", "--observer-schema-file", metavar="FILE", help="which fields of the manifests are watched for changes"),
+    flag("--overrides", metavar="FILE", help="what is different on some clusters, in YAML: one document for each override"),
 )
 _DECLARATION: Flags = (
     Exclusive(
@@ -144,6 +145,7 @@ UPDATE_FLAGS: Flags = (
     switch("--remove-existing-metric-constraints", help="drop the metric constraints that are not given anew"),
     switch("--remove-existing-tolerations", help="drop the tolerations that are not given anew"),
     switch("--remove-existing-hooks", help="drop the hooks that are not given anew"),
+    switch("--remove-existing-overrides", help="drop the overrides unless they are given anew"),
     *flags.wait("reconciling", "running", default="running"),
     *flags.COMMON,
 )
@@ -208,6 +210,8 @@ def changed_application(stored: Object, args: argparse.Namespace) -> Object:
             [] if args.remove_existing_tolerations else old.get("tolerations") or [], args.tolerations
         )
     spec.update(_hooks(args, [] if args.remove_existing_hooks else old.get("hooks") or []))
+    if args.remove_existing_overrides and not args.overrides:
+        spec["overrides"] = []
     if args.file:
         _warn_of_state(spec)
     labels = {**({} if args.remove_existing_labels else metadata["labels"]), **flags.check_labels(args.labels)}
@@ -223,6 +227,10 @@ def _declared(args: argparse.Namespace) -> dict[str, Any]:
         from rok.files import read_documents
 
         spec["observer_schema"] = read_documents(args.observer_schema_file)
+    if args.overrides:
+        from rok.files import read_documents
+
+        spec["overrides"] = read_documents(args.overrides)
     return spec
 
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 from command import Rok
 from krake.client import Client
-from krake.data import Key
-from krake.data.kubernetes import Application
+from krake.data import Key, Metadata
+from krake.data.kubernetes import Application, CloudConstraints, Cluster, ClusterCloudConstraints, ClusterSpec
 
 DEPLOYMENT = {
     "apiVersion": "apps/v1",
@@ -35,6 +36,10 @@ DEPLOYMENT = {
 }
 SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "echo"}, "spec": {"ports": [{"port": 80}]}}
 TOSCA = {"tosca_definitions_version": "tosca_simple_yaml_1_0", "topology_template": {"node_templates": {}}}
+TEMPLATE = {
+    "tosca_definitions_version": "tosca_simple_yaml_1_0",
+    "topology_template": {"outputs": {"kubeconfig": {"value": "x"}}},
+}
 NO_CLUSTER = {"code": "NO_SUITABLE_RESOURCE", "message": "No matching Kubernetes cluster found"}
 
 pytestmark = pytest.mark.usefixtures("client")
@@ -229,6 +234,53 @@ async def test_an_update_survives_what_controllers_write_meanwhile(created: dict
     finally:
         controller.cancel()
     assert (await rok("kube app get echo -o json")).json["metadata"]["labels"] == {"number": "n2"}
+
+
+SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "password"}, "stringData": {"password": "s3cr3t"}}
+NORTH = {"cluster": "north", "patches": [{**SERVICE, "spec": {"type": "NodePort"}}]}
+PROD = {"labels": ["stage is prod"], "patches": [{**SECRET, "stringData": {"password": "pr0d"}}]}
+
+
+@pytest.fixture
+async def north(client: Client) -> None:
+    constraints = ClusterCloudConstraints(cloud=CloudConstraints())
+    metadata = Metadata(name="north", namespace="system:admin", labels={"stage": "prod"})
+    await client.create(Cluster(metadata=metadata, spec=ClusterSpec(tosca=TEMPLATE, constraints=constraints)))
+
+
+async def test_overrides_are_shown_as_they_are_meant_for_a_cluster(north: None, rok: Rok) -> None:
+    rok.write("echo.yaml", SERVICE, SECRET)
+    rok.write("overrides.yaml", NORTH, PROD)
+    await rok("kube app create echo -f echo.yaml --overrides overrides.yaml")
+    shown = await rok("kube app get echo --rendered north")
+    service, secret = yaml.safe_load_all(shown.out)
+    assert service == {**SERVICE, "spec": {"ports": [{"port": 80}], "type": "NodePort"}}
+    assert secret["metadata"] == {"name": "password"}
+    assert (await rok("kube app get echo --rendered north -o json")).json == {
+        "apiVersion": "v1", "kind": "List", "items": [service, secret]
+    }  # fmt: skip
+    await rok("kube app update echo --remove-existing-overrides")
+    assert next(yaml.safe_load_all((await rok("kube app get echo --rendered north")).out)) == SERVICE
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("kube app get echo --rendered south", "there is no cluster south in namespace system:admin"),
+        ("kube app get echo --rendered north -o name", "--rendered shows objects in full"),
+        (
+            "kube app update echo --overrides wrong.yaml",
+            "The override for cluster north changes Service other (v1), which is not",
+        ),
+    ],
+)
+async def test_overrides_that_can_not_be_shown_say_why(
+    created: dict[str, Any], north: None, rok: Rok, line: str, message: str
+) -> None:
+    rok.write("wrong.yaml", {"cluster": "north", "patches": [{**SERVICE, "metadata": {"name": "other"}}]})
+    failed = await rok(line)
+    assert failed.status != 0
+    assert message in failed.err
 
 
 async def test_delete_shows_when(created: dict[str, Any], rok: Rok) -> None:

@@ -40,7 +40,7 @@ METRICS = {"--metric", "--global-metric"}
 APP = {
     *("-f", "--file", "-u", "--url", "-O", "--observer-schema-file", "--disable-migration", "--enable-migration"),
     *("-L", "--cluster-label-constraint", "-R", "--cluster-resource-constraint", "-M", "--cluster-metric-constraint"),
-    *("--hook-complete", "--hook-shutdown", "--toleration"),
+    *("--hook-complete", "--hook-shutdown", "--toleration", "--overrides"),
     *COMMON,
     *BACKOFF,
     *WAIT,
@@ -51,13 +51,14 @@ CLUSTER = {"-R", "--custom-resource", *METRICS, *LABELS, *BACKOFF, *WAIT, *COMMO
 EXPECTED = {
     "app list": {"-a", "--all", *COMMON},
     "app create": APP | {"--auto-cluster-create", "-i", "--inject"},
-    "app get": COMMON,
+    "app get": {"--rendered", *COMMON},
     "app update": APP
     | {
         "--remove-existing-labels",
         "--remove-existing-label-constraints",
         "--remove-existing-resource-constraints",
         "--remove-existing-metric-constraints",
+        "--remove-existing-overrides",
         "--remove-existing-hooks",
         "--remove-existing-tolerations",
     },
