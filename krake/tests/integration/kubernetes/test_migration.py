@@ -137,9 +137,64 @@ async def test_a_changed_target_leaves_nothing_on_the_first_one(world: World, ta
         await world.bind(first)
         await eventually(lambda: first.get(DEPLOYMENT, "echo"), bool)
         await world.bind(second)
-        app = await world.until(lambda app: app.status.running_on == second.ref and app.metadata.owners == [second.ref])
+        await world.until(lambda app: app.status.running_on == second.ref and app.metadata.owners == [second.ref])
         for target in (old, first):
             assert await target.get(DEPLOYMENT, "echo") is None
         await world.delete()
         await world.until_gone()
     assert await second.get(DEPLOYMENT, "echo") is None
+
+
+async def test_there_are_never_two_copies_of_what_is_deleted_first(world: World, targets: Targets) -> None:
+    old, new = await settle(world, targets)
+    async with world.running(applications()):
+        await world.create(deployment(), config_map(a="1"), on=old, migration_strategy="delete_first")
+        await world.until_state(State.RUNNING)
+        twice: list[str] = []
+
+        async def watch() -> None:
+            while True:
+                later, earlier = await new.get(DEPLOYMENT, "echo"), await old.get(DEPLOYMENT, "echo")
+                if later is not None and earlier is not None:
+                    twice.append("There were two.")
+
+        watching = asyncio.create_task(watch())
+        await world.bind(new)
+        app = await world.until(lambda app: app.status.running_on == new.ref and app.metadata.owners == [new.ref])
+        watching.cancel()
+    assert not twice
+    assert (app.status.state, app.status.placed_on, app.status.shutdown_attempts) == (State.RUNNING, [new.ref], 0)
+
+
+async def test_what_was_deleted_first_comes_back_where_it_was(world: World, targets: Targets) -> None:
+    old, new = await settle(world, targets)
+    new.control.set_node_count(0)
+    async with world.running(applications(migration={"timeout": 1, "retry": {"timeout": 60}})):
+        await world.create(deployment(), on=old, migration_strategy="delete_first")
+        await world.until_state(State.RUNNING)
+        await world.bind(new)
+        await eventually(lambda: new.get(DEPLOYMENT, "echo"), bool)
+        assert await old.get(DEPLOYMENT, "echo") is None
+        app = await world.until(lambda app: app.status.state is State.RUNNING and app.status.placed_on == [old.ref])
+        assert app.status.reason is not None
+        assert app.status.reason.code is ReasonCode.RECONCILE_FAILED
+        assert (app.status.migration_retries, app.metadata.owners) == (1, [old.ref])
+    assert await old.get(DEPLOYMENT, "echo") is not None
+    assert await new.get(DEPLOYMENT, "echo") is None
+
+
+async def test_nobody_goes_back_to_a_cluster_that_is_lost(world: World, targets: Targets) -> None:
+    old, new = await settle(world, targets)
+    await new.create(config_map(a="theirs"))
+    async with world.running(applications(migration={"timeout": 1, "retry": {"timeout": 60}})):
+        await world.create(config_map(a="1"), on=old)
+        await world.until_state(State.RUNNING)
+        old.control.fail(Failure("unreachable"))
+        await world.bind(new)
+        app = await world.until(
+            lambda app: app.status.reason is not None and "not created by Krake" in app.status.reason.message
+        )
+        assert (app.status.state, app.status.scheduled_to) == (State.MIGRATING, new.ref)
+        await new.delete(CONFIG_MAP, "settings")
+        app = await world.until(lambda app: app.status.running_on == new.ref)
+        assert (app.status.migration_retries, app.status.reason) == (0, None)

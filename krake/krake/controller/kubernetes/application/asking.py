@@ -9,6 +9,9 @@ from krake.controller.kubernetes.application.workplace import Away, Workplace
 from krake.controller.runtime import Result
 from krake.data.kubernetes import Application
 
+LONGEST_LOOK = 3600.0
+"""Seconds until another look at an application that is stuck, should nobody do anything about it."""
+
 
 class Asking:
     """Has applications get ready to be stopped."""
@@ -40,9 +43,9 @@ class Asking:
         app = await at.write(app, status)
         at.recorder.record(app, *decision.said)
         if decision.stage is Stage.GIVE_UP:
-            return app, False, None
+            return app, False, at.look_again(app, LONGEST_LOOK)
         self._ask(app)
-        return app, False, Result(decision.wait)
+        return app, False, at.look_again(app, decision.wait)
 
     def _ask(self, app: Application) -> None:
         assert app.status.running_on is not None

@@ -56,7 +56,10 @@ class Workplace:
     def retry(self, app: Application) -> Result:
         """Return when to try again what has failed."""
         self.attempts[app.key] = self.attempts.get(app.key, 0) + 1
-        delay = ATTEMPTS.delay(self.attempts[app.key], random.uniform(0.2, 1.0))
+        return self.look_again(app, ATTEMPTS.delay(self.attempts[app.key], random.uniform(0.2, 1.0)))
+
+    def look_again(self, app: Application, delay: float) -> Result:
+        """Return when to look at an application again: sooner than in *delay* seconds if a cluster is to be let go before."""
         return Result(min([delay, *self._graces(app)]))
 
     def _graces(self, app: Application) -> Iterator[float]:
