@@ -31,6 +31,7 @@ class View:
     :param columns: of the table of several objects.
     :param rows: of the table of one object.
     :param details: rows of the table that ``get`` shows; ``None`` for the same.
+    :param remarks: columns that the table of several objects has only if one of them has something to say there.
     """
 
     route: Route
@@ -38,6 +39,7 @@ class View:
     columns: tuple[Cell, ...]
     rows: tuple[Cell, ...]
     details: tuple[Cell, ...] | None = None
+    remarks: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ def render(result: Result, view: View, form: str, screen: Screen) -> str:
         return "\n".join(f"{view.kind.lower()}/{item['metadata']['name']}" for item in objects)
     if isinstance(content, dict):
         return _single(content, (view.details if result.detailed else None) or view.rows, screen)
-    return _several(content, view.columns, screen)
+    remarks = [cell for cell in view.remarks if any(cell.get(item) for item in content)]
+    return _several(content, (*view.columns, *remarks), screen)
 
 
 def _single(item: Object, cells: Sequence[Cell], screen: Screen) -> str:

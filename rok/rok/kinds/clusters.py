@@ -50,25 +50,35 @@ def _count_nodes(condition: str) -> cells.Getter:
     return count
 
 
-def _write_schedulable(item: Object) -> str:
-    """Write whether a cluster takes applications, or why it does not."""
-    if dig(item, "metadata.deleted") is not None:
-        return "no (deleting)"
-    if dig(item, "spec.drain"):
-        return "no (draining)"
-    if dig(item, "spec.unschedulable"):
-        return "no (cordoned)"
+def _find_closure(item: Object) -> str | None:
+    """Return why a cluster does not take any application, or nothing."""
     taints = dig(item, "spec.taints") or []
-    return "if tolerated" if any(each.get("effect") != "PreferNoSchedule" for each in taints) else "yes"
+    closures = {
+        "no (deleting)": dig(item, "metadata.deleted"),
+        "no (draining)": dig(item, "spec.drain"),
+        "no (cordoned)": dig(item, "spec.unschedulable"),
+        "if tolerated": any(each.get("effect") != "PreferNoSchedule" for each in taints),
+    }
+    return next((text for text, holds in closures.items() if holds), None)
 
 
-SCHEDULABLE = cells.Cell("schedulable", _write_schedulable, cells.plain)
+def _write_shares(item: Object) -> str | None:
+    """Write how much of what Pods may use they have asked for."""
+    from krake.data.quantities import read_quantities
+
+    usable, asked = (read_quantities(dig(item, f"status.{name}")) for name in ("allocatable", "requested"))
+    shares = (f"{name} {asked.get(name, 0) / usable[name]:.0%}" for name in ("cpu", "memory") if usable.get(name))
+    return ", ".join(shares) or None
+
+
+_NODES = cells.Cell("nodes", _count_nodes("Ready"), cells.plain)
+_SHARES = cells.Cell("requested", _write_shares, cells.plain)
+_SCHEDULABLE = cells.Cell("schedulable", _find_closure, lambda closure: closure or "yes")
+_TAINTS = cell("taints", "spec.taints", write_taints)
 _ROWS = (
     *cells.BASE,
     cells.STATE,
     cells.REASON,
-    SCHEDULABLE,
-    cell("taints", "spec.taints", write_taints),
     cell("custom_resources", "spec.custom_resources", cells.listing),
     cell("metrics", "spec.metrics", cells.listing),
     cell("failing_metrics", "status.metrics_reasons", cells.reasons),
@@ -79,16 +89,25 @@ _ROWS = (
 VIEW = View(
     route=Route("kubernetes", "clusters", True),
     kind="Cluster",
-    columns=(*cells.BASE, cells.STATE, SCHEDULABLE),
+    columns=(*cells.BASE, cells.STATE),
     rows=_ROWS,
     details=(
         *_ROWS,
-        cells.Cell("nodes", _count_nodes("Ready"), cells.plain),
+        _SCHEDULABLE,
+        _TAINTS,
+        _NODES,
         cells.Cell("nodes_pid_pressure", _count_nodes("PIDPressure"), cells.plain),
         cells.Cell("nodes_memory_pressure", _count_nodes("MemoryPressure"), cells.plain),
         cells.Cell("nodes_disk_pressure", _count_nodes("DiskPressure"), cells.plain),
         *cells.BACKOFF,
+        cell("kubernetes_version", "status.kubernetes_version"),
+        cell("capacity", "status.capacity"),
+        cell("allocatable", "status.allocatable"),
+        cell("requested", "status.requested"),
+        cell("retries", "status.retries"),
+        cell("scheduled_retry", "status.scheduled_retry", cells.time),
     ),
+    remarks=(_SCHEDULABLE, _TAINTS, _NODES, _SHARES),
 )
 
 _ONLINE = frozenset({"ONLINE"})

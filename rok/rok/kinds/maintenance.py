@@ -38,12 +38,12 @@ TAINT_FLAGS: Flags = (
 
 def cordon_cluster(call: Call) -> Result:
     """Let a cluster take no more applications."""
-    return Result(_patch(call, {"unschedulable": True}))
+    return Result(_patch(call, {"unschedulable": True}), detailed=True)
 
 
 def uncordon_cluster(call: Call) -> Result:
     """Let a cluster take applications again, and keep those that it has."""
-    return Result(_patch(call, {"unschedulable": False, "drain": False}))
+    return Result(_patch(call, {"unschedulable": False, "drain": False}), detailed=True)
 
 
 def taint_cluster(call: Call) -> Result:
@@ -52,7 +52,7 @@ def taint_cluster(call: Call) -> Result:
     for each in call.args.taints:
         if each.removal and not any(map(each.is_about, _taints_of(stored))):
             warn(f"{call.place} has no taint {each}, so none is removed")
-    return Result(_taint(call, stored, ATTEMPTS))
+    return Result(_taint(call, stored, ATTEMPTS), detailed=True)
 
 
 def _taint(call: Call, stored: Object, attempts: int) -> Object:
@@ -75,7 +75,7 @@ def drain_cluster(call: Call) -> Result:
     drained = _patch(call, {"unschedulable": True, "drain": True})
     if call.args.wait is not None:
         _await_departures(call, drained)
-        return Result(call.session.get(call.place))
+        return Result(call.session.get(call.place), detailed=True)
     try:
         left = _applications_on(call, drained)
     except Forbidden as error:
@@ -83,7 +83,7 @@ def drain_cluster(call: Call) -> Result:
         left = {}
     for name, app in left.items():
         _tell(name, summarize(app))
-    return Result(drained)
+    return Result(drained, detailed=True)
 
 
 def delete_cluster(call: Call, goals: Goals) -> Result:

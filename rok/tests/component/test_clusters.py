@@ -16,8 +16,7 @@ TOSCA = {
     "topology_template": {"outputs": {"kubeconfig": {"value": "x"}}},
 }
 ROWS = [
-    *("name", "namespace", "labels", "created", "modified", "deleted", "state", "reason", "schedulable", "taints"),
-    *("custom_resources", "metrics"),
+    *("name", "namespace", "labels", "created", "modified", "deleted", "state", "reason", "custom_resources", "metrics"),
     *("failing_metrics", "label constraints", "metric constraints", "scheduled_to", "scheduled", "running_on"),
 ]
 NODE_ROWS = ["nodes", "nodes_pid_pressure", "nodes_memory_pressure", "nodes_disk_pressure"]
@@ -60,7 +59,7 @@ async def register(rok: Rok, client: Client, options: str = "", state: str = "ON
 
 async def test_the_story_of_the_readme(rok: Rok, client: Client) -> None:
     empty = await rok("kube cluster list")
-    assert empty.out.splitlines()[1] == "| name | namespace | labels | created | modified | deleted | state | schedulable |"
+    assert empty.out.splitlines()[1] == "| name | namespace | labels | created | modified | deleted | state |"
     done = await register(rok, client)
     assert (done.status, done.err) == (0, "")
     assert list(done.rows) == ROWS
@@ -70,7 +69,7 @@ async def test_the_story_of_the_readme(rok: Rok, client: Client) -> None:
     }
     assert {key: done.rows[key] for key in expected} == expected
     (row,) = (await rok("kube cluster list")).lines
-    assert (row[:3], row[5:]) == (["minikube2", "system:admin", "None"], ["None", "ONLINE", "yes"])
+    assert (row[:3], row[5:]) == (["minikube2", "system:admin", "None"], ["None", "ONLINE"])
     deleted = await rok("kube cluster delete minikube2")
     assert list(deleted.rows) == ROWS
     assert deleted.rows["deleted"] != "None"
@@ -184,7 +183,8 @@ async def test_get_shows_nodes(rok: Rok, client: Client) -> None:
     ]
     await register(rok, client, nodes=nodes)
     done = await rok("kube cluster get minikube2")
-    assert list(done.rows) == [*ROWS, *NODE_ROWS, "backoff", "backoff_delay", "backoff_limit"]
+    added = ["kubernetes_version", "capacity", "allocatable", "requested", "retries", "scheduled_retry"]
+    assert list(done.rows) == [*ROWS, "schedulable", "taints", *NODE_ROWS, "backoff", "backoff_delay", "backoff_limit", *added]
     assert [done.rows[name] for name in NODE_ROWS] == ["1/2", "0/2", "1/2", "0/2"]
 
 

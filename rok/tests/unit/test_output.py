@@ -29,21 +29,29 @@ def rows(text: str) -> dict[str, str]:
 
 def test_an_empty_list_is_its_header() -> None:
     assert render(Result([]), clusters.VIEW, "table", PIPE) == (
-        "+------+-----------+--------+---------+----------+---------+-------+-------------+\n"
-        "| name | namespace | labels | created | modified | deleted | state | schedulable |\n"
-        "+======+===========+========+=========+==========+=========+=======+=============+\n"
-        "+------+-----------+--------+---------+----------+---------+-------+-------------+"
+        "+------+-----------+--------+---------+----------+---------+-------+\n"
+        "| name | namespace | labels | created | modified | deleted | state |\n"
+        "+======+===========+========+=========+==========+=========+=======+\n"
+        "+------+-----------+--------+---------+----------+---------+-------+"
     )
 
 
 def test_a_list_of_one() -> None:
     assert render(Result([cluster(state="ONLINE")]), clusters.VIEW, "table", PIPE) == (
-        "+-----------+--------------+--------+---------------------+---------------------+---------+--------+-------------+\n"
-        "|   name    |  namespace   | labels |       created       |      modified       | deleted | state  | schedulable |\n"
-        "+===========+==============+========+=====================+=====================+=========+========+=============+\n"
-        "| minikube2 | system:admin | None   | 2022-03-30 16:01:03 | 2022-03-30 16:01:03 | None    | ONLINE | yes         |\n"
-        "+-----------+--------------+--------+---------------------+---------------------+---------+--------+-------------+"
+        "+-----------+--------------+--------+---------------------+---------------------+---------+--------+\n"
+        "|   name    |  namespace   | labels |       created       |      modified       | deleted | state  |\n"
+        "+===========+==============+========+=====================+=====================+=========+========+\n"
+        "| minikube2 | system:admin | None   | 2022-03-30 16:01:03 | 2022-03-30 16:01:03 | None    | ONLINE |\n"
+        "+-----------+--------------+--------+---------------------+---------------------+---------+--------+"
     )
+
+
+def test_a_list_has_more_columns_where_there_is_something_to_say() -> None:
+    plain, closed = cluster("a"), cluster("b", nodes=[node("n", Ready="True")])
+    closed["spec"]["unschedulable"] = True
+    _, names, _, *lines, _ = render(Result([plain, closed]), clusters.VIEW, "table", PIPE).splitlines()
+    shown = [[each.strip() for each in line.strip("|").split("|")][7:] for line in (names, *lines)]
+    assert shown == [["schedulable", "nodes"], ["yes", "None"], ["no (cordoned)", "1/1"]]
 
 
 def test_a_new_application() -> None:
@@ -93,8 +101,7 @@ def test_a_reason_takes_two_lines() -> None:
 def test_the_rows_of_a_cluster() -> None:
     shown = rows(render(Result(cluster()), clusters.VIEW, "table", PIPE))
     assert list(shown) == [
-        *("name", "namespace", "labels", "created", "modified", "deleted", "state", "reason", "schedulable", "taints"),
-        *("custom_resources", "metrics"),
+        *("name", "namespace", "labels", "created", "modified", "deleted", "state", "reason", "custom_resources", "metrics"),
         *("failing_metrics", "label constraints", "metric constraints", "scheduled_to", "scheduled", "running_on"),
     ]
     assert (shown["custom_resources"], shown["metrics"], shown["failing_metrics"]) == ("[]", "[]", "None")
@@ -117,18 +124,31 @@ def test_a_cluster_says_whether_it_takes_applications(
     item = cluster()
     item["spec"] |= spec
     item["metadata"]["deleted"] = deleted
-    shown = rows(render(Result(item), clusters.VIEW, "table", PIPE))
+    shown = rows(render(Result(item, detailed=True), clusters.VIEW, "table", PIPE))
     assert (shown["schedulable"], shown["taints"]) == (schedulable, taints)
 
 
 def test_get_shows_the_nodes_of_a_cluster() -> None:
     nodes = [node("a", Ready="True", DiskPressure="True"), node("b", Ready="Unknown", PIDPressure="False")]
     shown = rows(render(Result(cluster(nodes=nodes), detailed=True), clusters.VIEW, "table", PIPE))
-    assert list(shown)[-7:] == [
-        *("nodes", "nodes_pid_pressure", "nodes_memory_pressure", "nodes_disk_pressure"),
+    names = ["nodes", "nodes_pid_pressure", "nodes_memory_pressure", "nodes_disk_pressure"]
+    assert list(shown)[-13:] == [
+        *names,
         *("backoff", "backoff_delay", "backoff_limit"),
+        *("kubernetes_version", "capacity", "allocatable", "requested", "retries", "scheduled_retry"),
     ]
-    assert [shown[name] for name in list(shown)[-7:-3]] == ["1/2", "0/2", "0/2", "1/2"]
+    assert [shown[name] for name in names] == ["1/2", "0/2", "0/2", "1/2"]
+
+
+def test_lists_tell_of_nodes_and_requests_where_there_are_some() -> None:
+    nodes = [node("a", Ready="True"), node("b", Ready="Unknown")]
+    usable, asked = {"cpu": "8", "memory": "16Gi", "pods": "110"}, {"cpu": "2500m", "memory": "512Mi"}
+    item = cluster(nodes=nodes, allocatable=usable, requested=asked)
+    _, names, _, line, _ = render(Result([item]), clusters.VIEW, "table", PIPE).splitlines()
+    shown = dict(zip((each.strip() for each in names.split("|")), (each.strip() for each in line.split("|")), strict=True))
+    assert (shown["nodes"], shown["requested"]) == ("1/2", "cpu 31%, memory 3%")
+    details = rows(render(Result(item, detailed=True), clusters.VIEW, "table", PIPE))
+    assert details["requested"] == "cpu: 2500m/memory: 512Mi"
 
 
 def test_a_cluster_without_nodes_counts_none() -> None:
