@@ -69,6 +69,8 @@ def _refuse_tainted(app: Application, candidate: Candidate) -> str | None:
 
 def _refuse_state(app: Application, candidate: Candidate) -> str | None:
     state = candidate.cluster.status.state
+    if state is ClusterState.DEGRADED and is_there(app, candidate):
+        return None  # it may come back before its attempts are used up
     return None if state in USABLE_STATES else f"The cluster is {state.name}, not ONLINE."
 
 

@@ -45,6 +45,12 @@ def test_what_is_written_is_read_the_same(number: int) -> None:
     assert parse_quantity(format_quantity(Decimal(number) / 1000)) == Decimal(number) / 1000
 
 
+@given(st.text() | st.floats() | st.none() | st.lists(st.integers()))
+def test_anything_is_a_quantity_or_not(value: Any) -> None:
+    quantity = parse_quantity(value)
+    assert quantity is None or quantity.is_finite()
+
+
 def test_what_is_no_quantity_is_left_out() -> None:
     assert read_quantities({"cpu": "1", "memory": "much", 3: "1", "pods": None, "disk": "-1"}) == {"cpu": 1}
     assert read_quantities(["cpu"]) == {}

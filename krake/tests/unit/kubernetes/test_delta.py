@@ -1,7 +1,6 @@
 """How what is differs from what should be."""
 
 import copy
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.kubernetes.applications import UID, app, config_map, deployment
 
-from krake.controller.kubernetes.application.delta import compare, differences, drift, parse_quantity, settle
+from krake.controller.kubernetes.application.delta import compare, differences, drift, settle
 from krake.controller.kubernetes.application.desired import Declared, declare
 from krake.ports.cluster import Identity, Object, ObjectType
 
@@ -124,19 +123,6 @@ def test_what_the_cluster_does_not_take_over_is_not_tried_for_ever() -> None:
     assert compare([item], {item.identity: live}, [], settlements, UID).apply
     (other,) = declared(config_map(a="1", b="3"))
     assert compare([other], {item.identity: as_live(item.object)}, [], settlements, UID).apply
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [("1", "1"), ("1500m", "1.5"), ("2Ki", "2048"), ("1e3", "1000"), ("5E", "5e18"), (0.25, "0.25")]
-)
-def test_quantities(text: Any, value: str) -> None:
-    assert parse_quantity(text) == Decimal(value)
-
-
-@given(st.text() | st.floats() | st.none() | st.lists(st.integers()))
-def test_anything_is_a_quantity_or_not(value: Any) -> None:
-    quantity = parse_quantity(value)
-    assert quantity is None or quantity.is_finite()
 
 
 values = st.recursive(

@@ -15,6 +15,7 @@ from krake.ports.cluster import POD, Identity
 
 State = ApplicationState
 WHY = Reason(code=ReasonCode.KUBERNETES_ERROR, message="Pod echo is in CrashLoopBackOff.")
+NODE = replace(WHY, message="Node n is not ready (1 of 3 nodes are not well).")
 OTHER = replace(WHY, message="Pod echo can not pull its image.")
 
 
@@ -105,6 +106,9 @@ def test_only_what_others_have_changed_is_drift(status: dict[str, Any], is_told:
         (("ONLINE", None), ("UNHEALTHY", WHY), ["Unhealthy"]),
         (("ONLINE", None), ("NOTREADY", None), ["NotReady"]),
         (("NOTREADY", WHY), ("ONLINE", None), ["Online"]),
+        (("ONLINE", None), ("DEGRADED", WHY), ["Degraded"]),
+        (("ONLINE", None), ("ONLINE", NODE), ["NodeTrouble"]),
+        (("ONLINE", NODE), ("ONLINE", NODE), []),
     ],
 )
 def test_what_happens_to_a_cluster_is_told_once(

@@ -348,3 +348,11 @@ def test_one_failing_metric_only_costs_the_ranking() -> None:
     assert isinstance(found, Score)
     assert "cost: no value" in (found.note or "")
     assert chosen(decide(make_app(), snapshot_of(failing, make_candidate("west", {"load": (0.1, 1)})))) == "west"
+
+
+def test_a_degraded_cluster_keeps_who_is_there_and_takes_nobody() -> None:
+    north, south = make_candidate("north", state=ClusterState.DEGRADED), make_candidate("south")
+    assert chosen(decide(make_app(), snapshot_of(north, south))) == "south"
+    assert isinstance(findings(decide(make_app(), snapshot_of(north, south)))["north"], Refusal)
+    there = decide(make_app(current="north", running_on="north"), snapshot_of(north))
+    assert not isinstance(findings(there)["north"], Refusal)

@@ -7,12 +7,12 @@ differs right after an object was applied does not count, until it is declared d
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from krake.controller.kubernetes.application.desired import Declared, rank
 from krake.controller.kubernetes.application.observe import is_within
 from krake.data.elements import has_keys, key_of
+from krake.data.quantities import parse_quantity
 from krake.ports.cluster import Identity, Object, owner_of
 
 Path = tuple[str, ...]
@@ -23,11 +23,6 @@ SETS = frozenset(("finalizers", "ownerReferences"))
 """Lists that others put things into for reasons of their own."""
 _HOLDERS_OF_QUANTITIES = {"limits", "requests", "capacity", "hard", "default", "defaultRequest", "max", "min", "overhead"}
 _QUANTITIES = {"sizeLimit", "averageValue", "divisor"}
-_SUFFIXES = {
-    "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1), "k": Decimal(10**3), "M": Decimal(10**6),
-    "G": Decimal(10**9), "T": Decimal(10**12), "P": Decimal(10**15), "E": Decimal(10**18), "Ki": Decimal(2**10),
-    "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40), "Pi": Decimal(2**50), "Ei": Decimal(2**60),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -148,14 +143,3 @@ def _is_zero(value: Any) -> bool:
     if isinstance(value, Mapping):
         return all(_is_zero(each) for each in value.values())
     return value is None or value == [] or value in ("", 0)
-
-
-def parse_quantity(value: Any) -> Decimal | None:
-    """Return the number that a quantity of Kubernetes stands for, for example ``1000m`` or ``0.5Gi``."""
-    text = str(value).strip()
-    digits = text.rstrip("numkKMGTPEi")
-    try:
-        number = Decimal(digits) * _SUFFIXES[text[len(digits) :]]
-    except (ArithmeticError, KeyError):
-        return None
-    return number if number.is_finite() else None
