@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rok.errors import Failure, Misuse
 
@@ -18,7 +18,7 @@ def read_documents(path: str) -> list[Document]:
     import yaml
 
     try:
-        documents = [each for each in yaml.safe_load_all(read_text(path)) if each is not None]
+        documents = [each for each in yaml.load_all(read_text(path), _loader()) if each is not None]
     except yaml.YAMLError as error:
         raise Failure(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     for number, document in enumerate(documents, start=1):
@@ -27,6 +27,19 @@ def read_documents(path: str) -> list[Document]:
     if not documents:
         raise Failure(f"{path} is empty: write at least one document")
     return documents
+
+
+def _loader() -> Any:
+    """Return a reader that takes texts for dates no more than Kubernetes does."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
+            first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    return Loader
 
 
 def read_text(path: str) -> str:

@@ -10,6 +10,7 @@ from rok import cells, flags
 from rok.cells import Object, cell
 from rok.errors import Failure, warn
 from rok.flags import SHUTDOWN_TIMEOUT, Exclusive, Flags, Shutdown, flag, repeated, switch
+from rok.kinds import templates
 from rok.output import View
 from rok.taints import read_toleration, write_tolerations
 from rok.waiting import Goal
@@ -129,6 +130,7 @@ _DECLARATION: Flags = (
 CREATE_FLAGS: Flags = (
     flags.NAME,
     *_SOURCE,
+    *templates.FLAGS,
     *_DECLARATION,
     switch("--auto-cluster-create", help="create a cluster if none matches"),
     repeated("-i", "--inject", dest="injections", metavar="KEY=VALUE", help="set environment variables whose value is KEY"),
@@ -138,7 +140,9 @@ CREATE_FLAGS: Flags = (
 UPDATE_FLAGS: Flags = (
     flags.NAME,
     *_SOURCE,
+    *templates.FLAGS,
     *_DECLARATION,
+    switch("--remove-existing-inputs", help="drop the inputs that are not given anew"),
     switch("--remove-existing-labels", help="drop the labels that are not given anew"),
     switch("--remove-existing-label-constraints", help="drop the label constraints that are not given anew"),
     switch("--remove-existing-resource-constraints", help="drop the resource constraints that are not given anew"),
@@ -180,6 +184,7 @@ def new_application(args: argparse.Namespace) -> Object:
         **_declared(args),
     }
     spec.update(_hooks(args, []))
+    templates.add_inputs(spec, {}, args)
     _inject(spec["manifest"], args.injections)
     _warn_of_state(spec)
     labels = flags.check_labels(args.labels)
@@ -210,6 +215,7 @@ def changed_application(stored: Object, args: argparse.Namespace) -> Object:
             [] if args.remove_existing_tolerations else old.get("tolerations") or [], args.tolerations
         )
     spec.update(_hooks(args, [] if args.remove_existing_hooks else old.get("hooks") or []))
+    templates.add_inputs(spec, {} if args.remove_existing_inputs else old.get("inputs") or {}, args)
     if args.remove_existing_overrides and not args.overrides:
         spec["overrides"] = []
     if args.file:

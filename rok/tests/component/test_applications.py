@@ -35,7 +35,8 @@ DEPLOYMENT = {
     },
 }
 SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "echo"}, "spec": {"ports": [{"port": 80}]}}
-TOSCA = {"tosca_definitions_version": "tosca_simple_yaml_1_0", "topology_template": {"node_templates": {}}}
+NODE = {"type": "tosca.nodes.indigo.KubernetesObject", "properties": {"spec": "apiVersion: v1"}}
+TOSCA = {"tosca_definitions_version": "tosca_simple_yaml_1_0", "topology_template": {"node_templates": {"echo": NODE}}}
 TEMPLATE = {
     "tosca_definitions_version": "tosca_simple_yaml_1_0",
     "topology_template": {"outputs": {"kubeconfig": {"value": "x"}}},

@@ -40,7 +40,7 @@ METRICS = {"--metric", "--global-metric"}
 APP = {
     *("-f", "--file", "-u", "--url", "-O", "--observer-schema-file", "--disable-migration", "--enable-migration"),
     *("-L", "--cluster-label-constraint", "-R", "--cluster-resource-constraint", "-M", "--cluster-metric-constraint"),
-    *("--hook-complete", "--hook-shutdown", "--toleration", "--overrides"),
+    *("--hook-complete", "--hook-shutdown", "--toleration", "--overrides", "--input", "--inputs-file"),
     *COMMON,
     *BACKOFF,
     *WAIT,
@@ -59,6 +59,7 @@ EXPECTED = {
         "--remove-existing-resource-constraints",
         "--remove-existing-metric-constraints",
         "--remove-existing-overrides",
+        "--remove-existing-inputs",
         "--remove-existing-hooks",
         "--remove-existing-tolerations",
     },
