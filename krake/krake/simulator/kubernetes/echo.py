@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from krake.simulator.kubernetes.addresses import LOOPBACK, Address, NodePorts
+from krake.simulator.kubernetes.callbacks import Callbacks
 from krake.simulator.kubernetes.kinds import Object
 from krake.simulator.kubernetes.listener import Listener
 from krake.simulator.kubernetes.server import BODY_LIMIT, SIMULATED
@@ -55,6 +56,7 @@ class EchoServices:
         self._ports = ports
         self._services: dict[Address, Key] = {}
         self._open: dict[Address, Listener] = {}
+        self._callbacks = Callbacks(storage)
         self._server = web.Server(self._answer, access_log=None)
         self._turns = itertools.count()
         self._changed = asyncio.Event()
@@ -64,6 +66,7 @@ class EchoServices:
         for service in self._storage.objects("services"):
             self._register(service)
         self._storage.listen(self._notice)
+        self._callbacks.start()
         self._changed.set()
         self._task = asyncio.create_task(self._follow())
 
@@ -72,6 +75,7 @@ class EchoServices:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self._callbacks.stop()
         self._services.clear()
         self._adjust()
         await self._server.shutdown(0)
@@ -131,6 +135,8 @@ class EchoServices:
             return web.Response(status=503)
         body = await _read_start(request)
         pod = pods[next(self._turns) % len(pods)]
+        if request.method == "PUT":
+            self._callbacks.put(pod)
         headers = request.headers.items()
         text = page(pod, request.method, request.path_qs, headers, body.decode(errors="replace"))
         return web.Response(text=text, headers=SIMULATED)

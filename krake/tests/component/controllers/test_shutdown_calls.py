@@ -144,6 +144,14 @@ async def test_only_its_own_live_service_is_called(found: Application, where: Si
         await ask(found, where, datetime.now(UTC))
 
 
+async def test_a_label_says_which_service_it_is_if_another_application_has_the_name(program: Program) -> None:
+    labelled = service(program.port, name="app-shutdown")
+    labelled["metadata"]["labels"]["krake.cloud/hook"] = "shutdown"
+    other = service(None, name="other")
+    await ask(asked(last_applied_manifest=[other, labelled]), site(other, labelled), datetime.now(UTC))
+    assert len(program.seen) == 1
+
+
 async def test_balancers_must_not_lead_back_to_this_machine(program: Program) -> None:
     balanced = service(None, type="LoadBalancer", ports=[{"port": program.port}])
     balanced["status"] = {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}}

@@ -1,7 +1,8 @@
 """The calls that ask applications to get ready to be stopped.
 
-A call is ``PUT /shutdown``, without a body, to the service called ``shutdown`` of the application itself, as its cluster says
-where that is: whatever stands in the status, users may have written.
+A call is ``PUT /shutdown``, without a body, to a service of the application itself, as its cluster says where that is: whatever
+stands in the status, users may have written. The service is called ``shutdown``; where several applications share a namespace,
+only one can have that name, so any service with the label `HOOK_LABEL` does as well.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ from krake.ports.cluster import ClusterError, Object, Unreachable, owner_of
 
 TIMESTAMP, DEADLINE, SIGNATURE = "Krake-Timestamp", "Krake-Deadline", "Krake-Signature"
 PATH = "/shutdown"
+HOOK_LABEL = "krake.cloud/hook"
+"""With the value ``shutdown``, it says which service is to be called."""
 REPEATS = Backoff(1.0, 10.0)
 """Between calls of one attempt that do not get through."""
 
@@ -149,8 +152,8 @@ async def ask(app: Application, site: Site, now: datetime) -> None:
 
 
 async def _find_service(app: Application, site: Site) -> Object:
-    recorded = map(recorded_identity, app.status.last_applied_manifest)
-    identities = sorted(each for each in recorded if each.type == SERVICE and each.name == SHUTDOWN)
+    services = [(recorded_identity(item), _hook_of(item)) for item in app.status.last_applied_manifest]
+    identities = sorted(each for each, hook in services if each.type == SERVICE and SHUTDOWN in (hook, each.name))
     if not identities:
         raise CallFailed("It has no service called 'shutdown', by which it could be asked.")
     try:
@@ -163,6 +166,11 @@ async def _find_service(app: Application, site: Site) -> Object:
         if owner_of(service) == app.metadata.uid:
             return service
     raise CallFailed("Its service called 'shutdown' is not on its cluster (any more).")
+
+
+def _hook_of(recorded: Mapping[str, Any]) -> object:
+    labels = (recorded.get("metadata") or {}).get("labels")
+    return labels.get(HOOK_LABEL) if isinstance(labels, Mapping) else None
 
 
 def url_of(service: Object, host: str) -> str:
