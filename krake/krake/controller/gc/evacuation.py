@@ -19,7 +19,12 @@ class Fate(Enum):
 
 def fate_of(dependent: Resource, owner: Resource) -> Fate:
     """Return what becomes of an object when its owner is deleted."""
-    if not isinstance(dependent, Application) or not isinstance(owner, Cluster) or owner.status.cascade:
+    if not isinstance(dependent, Application) or not isinstance(owner, Cluster):
         return Fate.GO
     status = dependent.status
-    return Fate.LEAVE if owner.ref in (status.scheduled_to, status.running_on, *status.placed_on) else Fate.STAY
+    used = owner.ref in (status.scheduled_to, status.running_on)
+    if owner.ref in status.placed_on and not used:
+        return Fate.LEAVE  # it has moved away, and something of it is still there
+    if owner.status.cascade:
+        return Fate.GO
+    return Fate.LEAVE if used else Fate.STAY

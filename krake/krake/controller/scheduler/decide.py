@@ -9,7 +9,7 @@ from krake.controller.scheduler.filters import CLEARING, Refusal, is_there, mind
 from krake.controller.scheduler.scores import Score, score
 from krake.controller.scheduler.snapshot import Candidate, Snapshot
 from krake.data import ResourceRef
-from krake.data.kubernetes import Application
+from krake.data.kubernetes import Application, ClusterState
 
 _LONGEST_COOLING = 86400.0
 """Seconds. The status holds any number; a decision is made anew after a day at the latest."""
@@ -59,7 +59,8 @@ def decide(app: Application, snapshot: Snapshot) -> Decision:
     verdicts = tuple(_judge(app, each, snapshot.settings.stickiness, home) for each in candidates)
     if home is not None and not app.spec.constraints.migration:
         return Decision(home, Ground.PINNED, verdicts, concern=_concern(home, verdicts))
-    if home is not None and home == current and (cooling := _cooling_for(app, snapshot)) > timedelta():
+    held = home is not None and home == current and not _is_lost(home, candidates)
+    if held and (cooling := _cooling_for(app, snapshot)) > timedelta():
         return Decision(home, Ground.COOLING, verdicts, cooling)
     scores = dict(_scores(verdicts))
     if not scores:
@@ -79,6 +80,11 @@ def _home_of(app: Application, candidates: Iterable[Candidate]) -> ResourceRef |
         return None
     lasting = {each.ref for each in candidates if each.cluster.metadata.deleted is None}
     return next((each for each in (status.scheduled_to, status.running_on) if each in lasting), None)
+
+
+def _is_lost(home: ResourceRef, candidates: Iterable[Candidate]) -> bool:
+    """Whether a cluster does not answer: where a migration failed before, there may be nothing better by now."""
+    return any(each.ref == home and each.cluster.status.state is ClusterState.OFFLINE for each in candidates)
 
 
 def _stay(current: ResourceRef | None, home: ResourceRef | None, verdicts: tuple[Verdict, ...]) -> Decision:

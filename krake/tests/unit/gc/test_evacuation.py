@@ -25,6 +25,7 @@ WEST: ResourceRef = Cluster.definition.ref(Key("red", "west"))
         ("it is nowhere", {}, False, Fate.STAY),
         ("it is bound to it, and is to go as well", {"scheduled_to": EAST}, True, Fate.GO),
         ("it is nowhere, and is to go as well", {}, True, Fate.GO),
+        ("it has moved away from what is to go", {"running_on": WEST, "placed_on": [WEST, EAST]}, True, Fate.LEAVE),
     ],
 )
 def test_an_application(reason: str, status: dict[str, Any], cascade: bool, fate: Fate) -> None:

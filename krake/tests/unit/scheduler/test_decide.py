@@ -183,6 +183,7 @@ def test_whoever_may_move_leaves_a_drained_cluster_if_another_one_fits(app: Appl
         ("it leaves a cluster that goes", {}, {"deleted": NOW}, "west", Ground.BEST),
         ("even if it may not move", {"migration": False}, {"deleted": NOW}, "west", Ground.BEST),
         ("even right after a failure", {"migration_timeout": 10**12}, {"deleted": NOW}, "west", Ground.BEST),
+        ("or if it is lost after one", {"migration_timeout": 10**12}, {"state": ClusterState.OFFLINE}, "west", Ground.BEST),
         ("nobody stays there", {"labels": ["zone is a"]}, {"deleted": NOW}, None, Ground.LOST),
         ("nor on one that is gone", {"labels": ["zone is a"]}, {"namespace": "blue"}, None, Ground.LOST),
         (
