@@ -11,7 +11,7 @@ from krake.controller.kubernetes.application.volumes import pair as pairs
 from krake.controller.kubernetes.application.volumes import plan
 from krake.controller.kubernetes.application.volumes.copier import Broken, Copier
 from krake.controller.kubernetes.application.volumes.pair import Pair
-from krake.controller.kubernetes.application.volumes.plan import Claim
+from krake.controller.kubernetes.application.volumes.plan import Claim, has_claims
 from krake.controller.kubernetes.application.volumes.stopping import replicas_of, start, stop
 from krake.data.kubernetes import Application, VolumeCopy
 from krake.data.metadata import Reason, ReasonCode, ResourceRef
@@ -115,7 +115,8 @@ def _claims(volumes: Iterable[VolumeCopy]) -> list[Claim]:
 
 
 async def _plan(app: Application, source: Site, target: Site, declared: Sequence[Declared]) -> list[VolumeCopy]:
-    """Return which claims have data, each with the Job that copies it."""
+    """Return which claims have data, each with the Job that copies it. Raises `Broken`."""
+    _check_namespaces(app, source, target, declared)
     found = [claim for claim in plan.declared_claims(declared) if await _has_data(app, claim, source)]
     for made in plan.made_claims(declared):
         found += await _find_made(app, made, source)
@@ -126,6 +127,20 @@ async def _plan(app: Application, source: Site, target: Site, declared: Sequence
         for group in plan.group(declared, found)
         for claim in group.claims
     ]
+
+
+def _check_namespaces(app: Application, source: Site, target: Site, declared: Iterable[Declared]) -> None:
+    """Raise `Broken` if claims are not where they are looked for: their data would be lost unseen."""
+    here, there = source.connection.default_namespace, target.connection.default_namespace
+    recorded = {recorded_identity(item) for item in app.status.last_applied_manifest}
+    wanted = {each.identity for each in declared}
+    for each in declared:
+        former = each.identity._replace(namespace=here)
+        if each.identity.namespace == there != here and has_claims([each.object]) and former in recorded - wanted:
+            raise Broken(
+                f"{former} of {source.name} would be {each.identity} on {target.name}, as the default namespaces of their"
+                " kubeconfigs differ; name the namespace in the manifest."
+            )
 
 
 async def _find_made(app: Application, made: plan.Made, source: Site) -> list[Claim]:
