@@ -2,13 +2,16 @@
 
 import base64
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from cryptography import x509
 from integration.kubernetes.world import (
     DEPLOYMENT,
     SERVICE,
+    Build,
     Target,
     World,
     applications,
@@ -17,8 +20,10 @@ from integration.kubernetes.world import (
     eventually,
     service,
 )
+from testpki.directory import Directory
 
 from krake.client import ApiError
+from krake.controller.kubernetes.application.hooks import material
 from krake.data.kubernetes import Application, ApplicationComplete, ApplicationShutdown, ApplicationState, ClusterState
 from krake.data.metadata import Key
 from krake.data.secrets import secrets_of
@@ -101,6 +106,72 @@ async def test_containers_find_what_they_need(world: World, any_target: Target) 
             "KRAKE_SHUTDOWN_TOKEN",
             "KRAKE_SHUTDOWN_URL",
         ]
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Directory:
+    """Certificates in files that a test may replace; they are looked at all the time."""
+    monkeypatch.setattr(material, "LONGEST_WAIT", timedelta(seconds=0.2))
+    directory = Directory(tmp_path)
+    directory.make_all()
+    return directory
+
+
+def secured(world: World, pki: Directory, **shutdown: str) -> Build:
+    files = pki.files("system:shutdown-signing")
+    hook = {"intermediate_src": str(files.certificate), "intermediate_key_src": str(files.key), **shutdown}
+    tls = {"enabled": True, "client_ca": str(pki.files("ca").certificate)}
+    return applications(api_endpoint=world.url, tls=tls, hooks={"shutdown": hook})
+
+
+async def test_certificates_are_renewed_while_the_containers_run(
+    world: World, any_target: Target, authority: Directory
+) -> None:
+    await world.register(any_target, state=ClusterState.ONLINE)
+    name = "app-krake-shutdown-secret-certs"
+    async with world.running(secured(world, authority)):
+        await world.create(deployment(), on=any_target, hooks=["shutdown"])
+        await world.until(lambda app: app.status.running_on is not None)
+        before = await eventually(lambda: secret(any_target, name), bool)
+        workload = await any_target.get(DEPLOYMENT, "echo")
+        files = authority.files("system:shutdown-signing")
+        for path in files:
+            path.unlink()
+        authority.hook_authority()
+        after = await eventually(lambda: secret(any_target, name), lambda found: found != before)
+        later = await any_target.get(DEPLOYMENT, "echo")
+        app = await world.app()
+    assert before is not None
+    assert after is not None
+    assert workload is not None
+    assert later is not None
+    issuer = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+    x509.load_pem_x509_certificate(after["cert.pem"].encode()).verify_directly_issued_by(issuer)
+    assert (after["cert.pem"], after["key.pem"]) == (app.status.shutdown_cert, app.status.shutdown_key)
+    assert after["ca-bundle.pem"] == before["ca-bundle.pem"] == authority.files("ca").certificate.read_text()
+    # Kubernetes brings them into the folder; no Pod has to be replaced for it.
+    assert later["spec"]["template"] == workload["spec"]["template"]
+    (volume,) = later["spec"]["template"]["spec"]["volumes"]
+    assert volume["secret"]["secretName"] == name
+    (mount,) = later["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    assert mount["mountPath"].rstrip("/") == "/etc/krake_shutdown_certs"
+
+
+async def test_a_controller_that_can_make_no_certificates_says_so(
+    world: World, simulated_target: Target, authority: Directory
+) -> None:
+    await world.register(simulated_target, state=ClusterState.ONLINE)
+    async with world.running(secured(world, authority, intermediate_src="")):
+        await world.create(deployment(), on=simulated_target, hooks=["shutdown"])
+        await world.create(deployment("other"), on=simulated_target, name="other")
+        failed = await world.until_state(State.FAILED)
+        await world.until_state(State.RUNNING, "other")
+    assert failed.status.reason is not None
+    assert "hooks.shutdown.intermediate_src: no file is named" in failed.status.reason.message
+    assert await simulated_target.get(DEPLOYMENT, "echo") is None
+    assert "Failed" in await world.told()
+    async with world.running(secured(world, authority)):
+        await world.until_state(State.RUNNING)
 
 
 async def test_no_secret_stands_where_others_see_it(world: World, simulated_target: Target) -> None:
