@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from unit.kubernetes.applications import UID, A, app, config_map, deployment
 from unit.kubernetes.memory import MemoryCluster
 
+from krake.controller.kubernetes.application.contention import Contention
 from krake.controller.kubernetes.application.delta import drift
 from krake.controller.kubernetes.application.deploy import Deployment, deploy, resolve
 from krake.controller.kubernetes.application.observe import observe, observer_schema
@@ -167,6 +168,7 @@ def test_reconciling_converges(story: list[tuple[Manifest, list[dict[str, Any]],
             assert reconciler.cluster.versions == before, "a second pass writes nothing"
             assert {identify(obj) for obj in reconciler.cluster.owned(UID)} == {each.identity for each in deployment.declared}
             reconciler.meddle(others)
+            site.contention = Contention()  # it is a while later
             deployment = await reconciler.converge(site)
             for each in deployment.declared:
                 assert not drift(each, deployment.live[each.identity], site.settlements.get(each.identity))

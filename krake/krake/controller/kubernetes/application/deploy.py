@@ -1,5 +1,6 @@
 """Changes what is on a cluster."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -101,6 +102,11 @@ def _fill_in(declared: Declared, live: Object | None) -> Declared:
 
 
 async def _apply(site: Site, declared: Declared, result: Deployment, defined: dict[ObjectType, bool]) -> None:
+    now = asyncio.get_running_loop().time()
+    is_correction = _was_applied(site, declared)
+    if is_correction and site.contention.pause(declared.identity, now) > 0:
+        result.problems.append(_contended(declared.identity, site.contention.count(declared.identity)))
+        return
     before = result.live.pop(declared.identity, None)
     try:
         obj = await _shorten(site, declared, await _write(site, declared, before))
@@ -114,6 +120,8 @@ async def _apply(site: Site, declared: Declared, result: Deployment, defined: di
     else:
         site.note(obj)
         site.settlements[declared.identity] = settle(declared, obj)
+        if is_correction:
+            site.contention.note(declared.identity, now)
         result.live[declared.identity] = obj
         if before is None or _version_of(before) != _version_of(obj):
             result.corrected.append(declared.identity)
@@ -162,10 +170,9 @@ async def _shorten(site: Site, declared: Declared, obj: Object) -> Object:
 
     What made them too long as the object was applied first is the cluster's way, and stays.
     """
-    settlement = site.settlements.get(declared.identity)
-    if settlement is None or settlement.digest != declared.digest:
+    if not _was_applied(site, declared):
         return obj
-    too_long = {path for path in drift(declared, obj, settlement) if path[-1] == LENGTH}
+    too_long = {path for path in drift(declared, obj, site.settlements[declared.identity]) if path[-1] == LENGTH}
     if not too_long:
         return obj
     try:
@@ -174,6 +181,18 @@ async def _shorten(site: Site, declared: Declared, obj: Object) -> Object:
         raise
     except Rejected:
         return obj  # there are lists that only the cluster may change
+
+
+def _was_applied(site: Site, declared: Declared) -> bool:
+    settlement = site.settlements.get(declared.identity)
+    return settlement is not None and settlement.digest == declared.digest
+
+
+def _contended(identity: Identity, count: int) -> Reason:
+    return Reason(
+        code=ReasonCode.KUBERNETES_ERROR,
+        message=f"Somebody else has changed or removed {identity} {count} times in a row; stop them, or declare it differently.",
+    )
 
 
 def _version_of(obj: Object) -> object:

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
+from krake.controller.kubernetes.application.contention import Contention
 from krake.controller.kubernetes.application.delta import Settlement
 from krake.data.metadata import Key
 from krake.lib.backoff import Backoff
@@ -107,6 +108,7 @@ class Site:
         self.problem: str | None = None
         """Why the cluster can not be worked on; ``None`` if it can, or if that is just being found out."""
         self.settlements: dict[Identity, Settlement] = {}
+        self.contention = Contention()
         self._call = call
         self._answers = asyncio.Event()
         self._lost = asyncio.Event()
