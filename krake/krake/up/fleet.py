@@ -21,6 +21,10 @@ CONTROLLERS = {
     "application": "krake.controller.kubernetes.application",
     "infrastructure": "krake.controller.infrastructure",
 }
+OPTIONS = {
+    # Who tries templates and archives has them here; and there is nobody who could send Krake here without being here already.
+    "application": ("--fetching-allow", "127.0.0.1"),
+}
 
 USER = "system:admin"
 
@@ -58,7 +62,9 @@ def plan_fleet(
     ready_file = data_dir / "clusters" / "ready.json" if simulated_clusters else None
     if ready_file is not None:
         serving["simulator"] = _simulator_part(simulated_clusters, ready_file, printer("simulator"))
-    controllers = {name: _controller_part(module, api, printer(name)) for name, module in CONTROLLERS.items()}
+    controllers = {
+        name: _controller_part(module, api, printer(name), OPTIONS.get(name, ())) for name, module in CONTROLLERS.items()
+    }
     return Fleet([Stage({"etcd": etcd}), Stage(serving), Stage(controllers)], api, ready_file)
 
 
@@ -89,9 +95,9 @@ def _api_part(etcd_port: int, port: int, key_file: Path, print_line: Callable[[s
     return CommandPart(command, ready=answers(f"http://127.0.0.1:{port}/readyz"), print_line=print_line)
 
 
-def _controller_part(module: str, api: str, print_line: Callable[[str], None]) -> CommandPart:
+def _controller_part(module: str, api: str, print_line: Callable[[str], None], options: Sequence[str]) -> CommandPart:
     port = free_port()
-    command = _python(module, "--api-endpoint", api, "--health-port", str(port))
+    command = _python(module, "--api-endpoint", api, "--health-port", str(port), *options)
     return CommandPart(command, ready=answers(f"http://127.0.0.1:{port}/readyz"), print_line=print_line)
 
 
