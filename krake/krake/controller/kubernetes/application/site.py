@@ -192,10 +192,10 @@ class Site:
         return [*self.pods_of(owner), *(self._views[JOB].owned_by(owner) if JOB in self._views else ())]
 
     def note(self, obj: Object) -> None:
-        """Remember an object as the cluster just returned it."""
+        """Remember an object as the cluster just returned it, unless the watch was quicker to tell what became of it since."""
         view = self._views.get(identify(obj).type)
         if view is not None:
-            view.put(obj)
+            view.take(Changed(obj))
 
     async def _probe(self) -> None:
         failures = 0
