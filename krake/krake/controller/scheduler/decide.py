@@ -9,7 +9,7 @@ from krake.controller.scheduler.filters import CLEARING, Refusal, is_there, mind
 from krake.controller.scheduler.scores import Score, score
 from krake.controller.scheduler.snapshot import Candidate, Snapshot
 from krake.data import ResourceRef
-from krake.data.kubernetes import Application, ClusterState
+from krake.data.kubernetes import Application, ApplicationState, ClusterState
 
 _LONGEST_COOLING = 86400.0
 """Seconds. The status holds any number; a decision is made anew after a day at the latest."""
@@ -56,16 +56,19 @@ def decide(app: Application, snapshot: Snapshot) -> Decision:
     """Return where the application goes."""
     candidates = sorted(snapshot.candidates, key=lambda each: (each.ref.namespace or "", each.ref.name))
     current, home = app.status.scheduled_to, _home_of(app, candidates)
-    verdicts = tuple(_judge(app, each, snapshot.settings.stickiness, home) for each in candidates)
-    if home is not None and not app.spec.constraints.migration:
-        return Decision(home, Ground.PINNED, verdicts, concern=_concern(home, verdicts))
+    in_vain = _target_in_vain(app, snapshot)
+    verdicts = tuple(_judge(app, each, snapshot.settings.stickiness, home, in_vain) for each in candidates)
+    cooling = _cooling_for(app, snapshot)
+    if home is not None and not app.spec.constraints.migration and in_vain is None:
+        wait = cooling if cooling > timedelta() else None
+        return Decision(home, Ground.PINNED, verdicts, wait, _concern(home, verdicts))
     held = home is not None and home == current and not _is_lost(home, candidates)
-    if held and (cooling := _cooling_for(app, snapshot)) > timedelta():
+    if held and cooling > timedelta():
         return Decision(home, Ground.COOLING, verdicts, cooling)
     scores = dict(_scores(verdicts))
     if not scores:
         return _stay(current, home, verdicts)
-    if current in scores and (rest := _standing_for(app, snapshot)) > timedelta():
+    if current in scores and in_vain is None and (rest := _standing_for(app, snapshot)) > timedelta():
         return Decision(current, Ground.RECENT, verdicts, rest)
     return Decision(_best(scores, home), Ground.BEST, verdicts, snapshot.settings.reschedule_after)
 
@@ -87,6 +90,15 @@ def _is_lost(home: ResourceRef, candidates: Iterable[Candidate]) -> bool:
     return any(each.ref == home and each.cluster.status.state is ClusterState.OFFLINE for each in candidates)
 
 
+def _target_in_vain(app: Application, snapshot: Snapshot) -> ResourceRef | None:
+    """Return where an application was not ready in time that can not go back either: any other cluster is better."""
+    status = app.status
+    if status.state is not ApplicationState.MIGRATING or status.migration_timeout > snapshot.now.timestamp():
+        return None
+    lasting = any(each.ref == status.running_on and each.cluster.metadata.deleted is None for each in snapshot.candidates)
+    return None if lasting else status.scheduled_to
+
+
 def _stay(current: ResourceRef | None, home: ResourceRef | None, verdicts: tuple[Verdict, ...]) -> Decision:
     if current == home:
         return Decision(None, Ground.NOTHING, verdicts, concern=_concern(home, verdicts))
@@ -98,10 +110,13 @@ def _concern(home: ResourceRef | None, verdicts: Iterable[Verdict]) -> str | Non
     return found.message if isinstance(found, Refusal) and found.rule in CLEARING else None
 
 
-def _judge(app: Application, candidate: Candidate, stickiness: float, home: ResourceRef | None) -> Verdict:
+def _judge(
+    app: Application, candidate: Candidate, stickiness: float, home: ResourceRef | None, in_vain: ResourceRef | None
+) -> Verdict:
     if (refusal := refuse(app, candidate)) is not None:
         return Verdict(candidate.ref, refusal)
     avoided = 0 if is_there(app, candidate) else len(minds(app, candidate, "PreferNoSchedule"))
+    avoided += candidate.ref == in_vain
     return Verdict(candidate.ref, score(candidate, current=candidate.ref == home, stickiness=stickiness, avoided=avoided))
 
 

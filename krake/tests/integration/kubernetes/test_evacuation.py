@@ -175,22 +175,27 @@ async def test_whoever_is_on_the_way_from_a_cluster_that_is_deleted_arrives(worl
     assert await is_empty(first)
 
 
-async def test_a_move_from_a_deleted_cluster_that_fails_is_tried_again(world: World, targets: Targets) -> None:
+@pytest.mark.parametrize("migration", [True, False])
+async def test_a_move_from_a_deleted_cluster_that_fails_leads_to_another_one(
+    world: World, targets: Targets, migration: bool
+) -> None:
     """It can not go back: nothing is bound to what is being deleted."""
-    first, second = await targets(2)
+    first, second, third = await targets(3)
     settings = {"migration": {"timeout": 1, "retry": {"timeout": 1}}}
     async with world.running(scheduler, applications(**settings), clusters, collector):
         await register(world, first)
         await create(world, first)
+        await world.client.patch(Application, Key(NAMESPACE, "app"), {"spec": {"constraints": {"migration": migration}}})
         await register(world, second)
-        second.control.fail(Failure("errors"))
+        await second.create(deployment())  # somebody else's, of the same name
         await delete(world, first)
-        await eventually(world.told, lambda reasons: "MigrationFailed" in reasons)
+        await world.until(lambda app: app.status.state is State.MIGRATING and app.status.reason is not None)
         assert await first.get(DEPLOYMENT, "echo") is not None
-        second.control.recover()
+        await register(world, third)
         await until_unregistered(world, first)
-        await world.until(runs_on(second))
+        await world.until(runs_on(third))
     assert await is_empty(first)
+    assert await second.get(CONFIG_MAP, "settings") is None
 
 
 async def test_a_drained_cluster_is_empty_and_takes_nothing_until_it_is_open_again(world: World, targets: Targets) -> None:

@@ -16,7 +16,7 @@ from krake.controller.scheduler.filters import Refusal
 from krake.controller.scheduler.scores import Score
 from krake.controller.scheduler.snapshot import Candidate, Settings, Snapshot
 from krake.data import ResourceRef
-from krake.data.kubernetes import Application, ClusterSpec, ClusterState, Toleration
+from krake.data.kubernetes import Application, ApplicationState, ClusterSpec, ClusterState, Toleration
 
 
 def snapshot_of(*candidates: Candidate, stickiness: float = 0.1) -> Snapshot:
@@ -212,6 +212,41 @@ def test_leaving(reason: str, app: dict[str, object], more: dict[str, object], c
     )
     decision = decide(make_app(current="east", age=1, **app), snapshot)  # type: ignore[arg-type]
     assert (chosen(decision), decision.ground) == (choice, ground), reason
+
+
+@pytest.mark.parametrize("migration", [True, False])
+@pytest.mark.parametrize(
+    ("reason", "timeout", "origin", "others", "choice"),
+    [
+        ("there is time left", 1, {"deleted": NOW}, {}, "east"),
+        ("it tries another one", 0, {"deleted": NOW}, {}, "west"),
+        ("it goes on trying if there is none", 0, {"deleted": NOW}, {"state": ClusterState.OFFLINE}, "east"),
+        ("also where its origin is gone", 0, {"namespace": "blue"}, {}, "west"),
+        ("the application controller takes it back", 0, {"drain": True}, {}, "east"),
+    ],
+)
+def test_a_move_that_takes_too_long(
+    reason: str, timeout: int, origin: dict[str, object], others: dict[str, object], choice: str, migration: bool
+) -> None:
+    """It moves from the cluster south to the cluster east, which would suit best."""
+    snapshot = snapshot_of(
+        make_candidate("east", {"load": (1.0, 1)}),
+        make_candidate("south", {"load": (1.0, 1)}, **origin),
+        make_candidate("west", {"load": (0.1, 1)}, **others),
+    )
+    deadline = int(NOW.timestamp()) + timeout
+    app = make_app(
+        current="east",
+        running_on="south",
+        age=1,
+        state=ApplicationState.MIGRATING,
+        migration_timeout=deadline,
+        migration=migration,
+    )
+    decision = decide(app, snapshot)
+    assert chosen(decision) == choice, reason
+    if timeout > 0:
+        assert decision.settled_for == timedelta(seconds=timeout)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from krake.data.constraints import LabelConstraint, MetricConstraint
 from krake.data.kubernetes import (
     Application,
     ApplicationSpec,
+    ApplicationState,
     ApplicationStatus,
     CloudConstraints,
     Cluster,
@@ -82,6 +83,7 @@ def make_app(*, current: str | None = None, age: float | None = None, **more: An
             running_on=Cluster.definition.ref(Key("red", more["running_on"])) if more.get("running_on") else None,
             scheduled=None if age is None else NOW - timedelta(seconds=age),
             migration_timeout=more.get("migration_timeout", 0),
+            state=more.get("state", ApplicationState.PENDING),
             kube_controller_triggered=more.get("triggered"),
             retries=more.get("retries"),
         ),
@@ -138,5 +140,6 @@ def apps(draw: st.DrawFn) -> Application:
         custom_resources=draw(st.lists(st.sampled_from(RESOURCES), max_size=1)),
         metrics=draw(st.lists(st.sampled_from(["load > 0.5", "latency <= 0.9", "load is 0.7", "cost < 1"]), max_size=1)),
         migration=draw(st.sampled_from([True, True, False])),
+        state=draw(st.sampled_from([ApplicationState.RUNNING, ApplicationState.MIGRATING])),
         migration_timeout=draw(st.sampled_from([0, 0, int(NOW.timestamp()) + 30, 10**30])),
     )

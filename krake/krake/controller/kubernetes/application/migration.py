@@ -117,7 +117,7 @@ def wait_for_shutdown(before: ApplicationStatus, asked: ApplicationStatus, limit
 def judge(app: Application, outcome: Outcome, now: datetime, *, can_return: bool) -> Move:
     """Return how a migration goes on. Until the new copy is ready, the old one is left as it is.
 
-    :param can_return: whether the cluster where the application comes from answers.
+    :param can_return: whether the cluster where the application comes from answers, and is there to stay.
     """
     if outcome.complete and outcome.health is not None and outcome.health.verdict in (Verdict.READY, Verdict.COMPLETED):
         return Move.SWITCH

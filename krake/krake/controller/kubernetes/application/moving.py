@@ -30,7 +30,7 @@ class Moving:
     async def migrate(self, app: Application) -> Result | None:
         """Take an application one step further to the cluster that it is bound to."""
         at, manner = self._workplace, migration.manner_of(app)
-        if migration.has_given_up(app, at.clock()):
+        if migration.has_given_up(app, at.clock()) and at.takes_back(_origin(app), app.key):
             await at.bind(app, _origin(app))
             return None
         if manner is not Manner.CREATE_FIRST and not migration.may_be_stopped(app):
@@ -76,7 +76,7 @@ class Moving:
         app = await at.write(app, migration.copying(app, progress.volumes, progress.problem, at.clock(), self._limit))
         if progress.done:
             return app, True, None
-        can_return = at.answers(_origin(app), app.key)
+        can_return = at.takes_back(_origin(app), app.key)
         if progress.failed or migration.judge(app, outcome, at.clock(), can_return=can_return) is Move.GIVE_UP:
             return app, False, await self._give_up(app, outcome)
         return app, False, Result(0.0 if changed else PENDING)
@@ -95,7 +95,7 @@ class Moving:
 
     async def _go_on(self, app: Application, outcome: Outcome, declared: list[Declared], manner: Manner) -> Result | None:
         at, now = self._workplace, self._workplace.clock()
-        can_return = at.answers(_origin(app), app.key)
+        can_return = at.takes_back(_origin(app), app.key)
         move = migration.judge(app, outcome, now, can_return=can_return)
         if move is Move.GIVE_UP:
             return await self._give_up(app, outcome)

@@ -82,6 +82,11 @@ class Workplace:
         ends = self._grace_of(place, key)
         return ends is not None and ends <= self.clock() and not self.answers(place, key)
 
+    def takes_back(self, place: ResourceRef, key: Key) -> bool:
+        """Whether an application can be bound again to the cluster where it comes from."""
+        cluster = self.find(place, key)
+        return cluster is not None and cluster.metadata.deleted is None and self.answers(place, key)
+
     def answers(self, place: ResourceRef, key: Key) -> bool:
         """Whether a cluster can be worked on, as far as is known."""
         try:
