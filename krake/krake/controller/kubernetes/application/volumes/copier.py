@@ -84,9 +84,9 @@ class Copier:
             site.note(await site.connection.apply(pair.source_job(self._config)))
         elif failure := _condition(job, "Failed"):
             raise Broken(f"the Job that serves them on {site.name} failed: {_told_of(self._pods(site)) or _words(failure)}")
-        elif _condition(job, "Complete"):
-            await site.connection.delete(pair.identity(JOB), pair.owner)  # it has ended unasked, and is made anew
-        ready = next((pod for pod in self._pods(site) if _is_ready(pod)), None)
+        # One that has ended well where nobody runs it in earnest, as in a simulation, does not keep the target from trying.
+        ended = job is not None and _condition(job, "Complete") is not None
+        ready = next((pod for pod in self._pods(site) if ended or _is_ready(pod)), None)
         service = await site.connection.get(pair.identity(SERVICE))
         if ready is None or service is None:
             return [], f"waiting for the source to serve them: {self._why_not(site)}"

@@ -12,7 +12,7 @@ from krake.controller.kubernetes.application.volumes import plan
 from krake.controller.kubernetes.application.volumes.copier import Broken, Copier
 from krake.controller.kubernetes.application.volumes.pair import Pair
 from krake.controller.kubernetes.application.volumes.plan import Claim, has_claims
-from krake.controller.kubernetes.application.volumes.stopping import replicas_of, start, stop
+from krake.controller.kubernetes.application.volumes.stopping import has_ended, replicas_of, start, stop
 from krake.data.kubernetes import Application, VolumeCopy
 from krake.data.metadata import Reason, ReasonCode, ResourceRef
 from krake.ports.cluster import OWNER_LABEL, POD, Identity, Rejected, Unreachable, owner_of
@@ -230,8 +230,9 @@ def _pair(app: Application, job: str, declared: Sequence[Declared]) -> Pair:
 
 
 async def _finish(app: Application, source: Site, target: Site) -> Progress:
-    gone = [await _remove_pairs(app, site) for site in (source, target)]
-    return Progress(app.status.volumes, done=all(gone))
+    """Let go of the claims on the target. What serves on the source is told to end, and waited for when it is cleaned up."""
+    await _remove_pairs(app, source)
+    return Progress(app.status.volumes, done=await _remove_pairs(app, target))
 
 
 async def _remove_pairs(app: Application, site: Site) -> bool:
@@ -243,7 +244,7 @@ async def _remove_pairs(app: Application, site: Site) -> bool:
     for namespace, job in dict.fromkeys((volume.namespace, volume.job) for volume in app.status.volumes):
         for type_ in (pairs.JOB, pairs.SERVICE, pairs.CONFIG_MAP, pairs.SECRET):
             gone &= await site.connection.delete(Identity(type_, namespace, job), app.metadata.uid)
-    return gone and site.knows(POD) and not site.copiers_of(app.metadata.uid)
+    return gone and site.knows(POD) and all(has_ended(pod) for pod in site.copiers_of(app.metadata.uid))
 
 
 def _failed(volumes: Iterable[VolumeCopy]) -> list[VolumeCopy]:
