@@ -37,8 +37,8 @@ class Deletions:
     async def request(self, kind: type[Resource], key: Key, *, cascade: bool = False) -> Item:
         """Remove an object if nothing stands against it, or begin its deletion; returns it as it is after that.
 
-        :param cascade: whether all that depends on it is to be deleted, too, where that can be chosen; it can be asked for later,
-            but not taken back.
+        :param cascade: whether all that depends on it is to be deleted, too, where that can be chosen; it can be asked for
+            later, but not taken back.
         :raises Problem: there is no such object, or other writers are always faster.
         """
         if not is_bound_to(kind):
