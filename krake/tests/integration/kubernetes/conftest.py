@@ -55,6 +55,19 @@ async def real_target(real_clusters: Any, real_namespace: Any) -> AsyncIterator[
     await found.connection.close()
 
 
+@pytest.fixture
+async def real_targets(real_clusters: Any, real_namespace: Any) -> AsyncIterator[list[Target]]:
+    """Two real clusters, with a fresh namespace each."""
+    clusters = real_clusters(2)
+    found = [
+        Target(f"real-{number}", in_namespace(each.kubeconfig, await real_namespace(each)), each)
+        for number, each in enumerate(clusters)
+    ]
+    yield found
+    for target in found:
+        await target.connection.close()
+
+
 @pytest.fixture(params=["simulated", "real"])
 def any_target(request: pytest.FixtureRequest) -> Target:
     """A simulated and a real cluster, one after the other."""

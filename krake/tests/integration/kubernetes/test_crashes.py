@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from integration.kubernetes.conftest import Targets
@@ -25,11 +26,16 @@ from integration.kubernetes.world import (
 from krake.client import ApiError, NotFound
 from krake.data.kubernetes import Application, ApplicationShutdown, ApplicationState, ClusterState
 from krake.data.metadata import Key, Reason, ReasonCode
+from krake.ports.cluster import COPY_LABEL, ObjectType, identify, owner_of
+from krake.simulator import SimulatedCluster
 
 State = ApplicationState
-LONGEST = 60
+LONGEST = 200
 """Steps that no story has."""
 
+CLAIM = ObjectType("v1", "PersistentVolumeClaim")
+
+T = TypeVar("T")
 Place = int | None
 
 
@@ -42,6 +48,9 @@ class Story:
     :param end: on which cluster it runs afterwards; ``None`` for nowhere.
     :param gone: whether it does not exist afterwards.
     :param taken: whether somebody else has an object of the same name on the second cluster.
+    :param volumes: whether the application has some.
+    :param first: the first step at which the controller is killed, then at every one *stride* steps later. Long stories with the
+        same steps share them.
     """
 
     act: Callable[[World, list[Target], str], Awaitable[Any]]
@@ -49,6 +58,9 @@ class Story:
     end: Place = 0
     gone: bool = False
     taken: bool = False
+    volumes: bool = False
+    first: int = 1
+    stride: int = 1
     spec: dict[str, Any] = field(default_factory=dict)
 
 
@@ -61,7 +73,7 @@ async def bind_second(world: World, clusters: list[Target], name: str) -> None:
 
 
 async def update(world: World, clusters: list[Target], name: str) -> None:
-    await world.update(*manifest(name, "new"), on=clusters[0], name=name)
+    await world.update(*manifest(name, False, "new"), on=clusters[0], name=name)
 
 
 async def delete(world: World, clusters: list[Target], name: str) -> None:
@@ -91,20 +103,42 @@ STORIES = {
     "move in vain, deleting first": Story(bind_second, taken=True, spec=DELETE_FIRST),
     "ask and move": Story(bind_second, end=1, spec=SHUTDOWN),
     "ask and move, deleting first": Story(bind_second, end=1, spec=SHUTDOWN | DELETE_FIRST),
+    "move with volumes": Story(bind_second, end=1, volumes=True, first=1, stride=3),
+    "move with volumes in vain": Story(bind_second, volumes=True, taken=True, first=2, stride=3),
+    "ask and move with volumes": Story(bind_second, end=1, volumes=True, spec=SHUTDOWN, first=3, stride=3),
     "delete": Story(delete, end=None, gone=True),
     "ask and delete": Story(delete, end=None, gone=True, spec=SHUTDOWN),
     "delete on the way": Story(delete_on_the_way, end=None, gone=True),
+    "delete on the way with volumes": Story(delete_on_the_way, end=None, gone=True, volumes=True),
     "unbind": Story(unbind, end=None),
     "ask and unbind": Story(unbind, end=None, spec=SHUTDOWN),
 }
 
 
-def manifest(name: str, *others: str) -> list[dict[str, Any]]:
-    return [config_map(f"{name}-{each}", a="1") for each in ("settings", *others)] + [deployment(name)]
+def manifest(name: str, volumes: bool, *others: str) -> list[dict[str, Any]]:
+    declared = [config_map(f"{name}-{each}", a="1") for each in ("settings", *others)] + [deployment(name)]
+    if volumes:
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        declared.append({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec})
+        pod = declared[-2]["spec"]["template"]["spec"]
+        pod["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": name}}]
+        pod["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+    return declared
 
 
-def objects_of(name: str) -> list[tuple[Any, str]]:
-    return [(CONFIG_MAP, f"{name}-settings"), (CONFIG_MAP, f"{name}-new"), (DEPLOYMENT, name)]
+def objects_of(name: str) -> list[tuple[ObjectType, str]]:
+    return [(CONFIG_MAP, f"{name}-settings"), (CONFIG_MAP, f"{name}-new"), (DEPLOYMENT, name), (CLAIM, name)]
+
+
+def left_of(uid: str, cluster: Target) -> list[str]:
+    """What belongs to an application on a simulated cluster."""
+    return [str(identify(obj)) for _, obj in cluster.control.storage.everything() if owner_of(obj) == uid]
+
+
+def copies_on(cluster: Target) -> list[str]:
+    """What is there only to copy volumes."""
+    everything = cluster.control.storage.everything()
+    return [str(identify(obj)) for _, obj in everything if COPY_LABEL in (obj["metadata"].get("labels") or {})]
 
 
 async def look(world: World, name: str) -> Application | None:
@@ -165,12 +199,16 @@ async def answering(world: World, name: str) -> AsyncIterator[None]:
         task.cancel()
 
 
+async def _async(look: Callable[[], T]) -> T:
+    return look()
+
+
 async def tell(world: World, story: Story, clusters: list[Target], steps: int) -> bool:
     """Tell a story, with a controller that is killed before a step; returns whether it has lived till the end."""
     name = f"app-{steps}"
     if story.taken:
         await clusters[1].create(config_map(f"{name}-settings", a="theirs"))
-    await world.create(*manifest(name), name=name, **story.spec)
+    app = await world.create(*manifest(name, story.volumes), name=name, **story.spec)
     if story.start is not None:
         async with world.running(applications()):
             await world.bind(clusters[story.start], name)
@@ -186,22 +224,44 @@ async def tell(world: World, story: Story, clusters: list[Target], steps: int) -
             async with world.running(applications(), collector):
                 await ended()
     await check_clusters(story, await look(world, name), clusters, name)
-    if not story.gone:
-        await world.client.delete(Application, Key("red", name), force=True)
-        for cluster in clusters:
-            for type_, each in objects_of(name):
-                if await cluster.get(type_, each) is not None:
-                    await cluster.delete(type_, each)
+    await check_leftovers(story, app.metadata.uid, clusters)
+    await wipe(world, clusters, name)
     return lived
+
+
+async def check_leftovers(story: Story, uid: str, clusters: list[Target]) -> None:
+    for index, cluster in enumerate(clusters):
+        if not isinstance(cluster.control, SimulatedCluster):
+            continue
+        await eventually(partial(_async, partial(copies_on, cluster)), lambda left: not left)
+        if index != story.end:
+            await eventually(partial(_async, partial(left_of, uid, cluster)), lambda left: not left)
+
+
+async def wipe(world: World, clusters: list[Target], name: str) -> None:
+    with suppress(NotFound):
+        await world.client.delete(Application, Key("red", name), force=True)
+    for cluster in clusters:
+        for type_, each in objects_of(name):
+            if await cluster.get(type_, each) is not None:
+                await cluster.delete(type_, each)
+
+
+async def tell_all(world: World, story: Story, clusters: list[Target]) -> None:
+    for target in clusters:
+        await world.register(target, state=ClusterState.ONLINE)
+    for steps in count(story.first, story.stride):
+        if await tell(world, story, clusters, steps):
+            break
+        assert steps < LONGEST, "The story has no end."
+    assert steps > 3
 
 
 @pytest.mark.parametrize("title", STORIES)
 async def test_killed_at_any_step_of(title: str, world: World, targets: Targets) -> None:
-    clusters = await targets(2)
-    for target in clusters:
-        await world.register(target, state=ClusterState.ONLINE)
-    for steps in count(1):
-        if await tell(world, STORIES[title], clusters, steps):
-            break
-        assert steps < LONGEST, "The story has no end."
-    assert steps > 2
+    await tell_all(world, STORIES[title], await targets(2))
+
+
+@pytest.mark.parametrize("title", ["create", "update", "move", "move, deleting first", "delete"])
+async def test_killed_on_real_clusters_at_any_step_of(title: str, world: World, real_targets: list[Target]) -> None:
+    await tell_all(world, STORIES[title], real_targets)
