@@ -5,6 +5,11 @@ from collections.abc import Iterable, Mapping
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
+HOLDERS = frozenset(("limits", "requests", "capacity", "hard", "default", "defaultRequest", "max", "min", "overhead"))
+"""The fields of Kubernetes's own objects that hold quantities by the names of resources."""
+FIELDS = frozenset(("sizeLimit", "averageValue", "divisor"))
+"""The fields that are quantities themselves."""
+
 _BINARY = {f"{prefix}i": Decimal(2 ** (10 * power)) for power, prefix in enumerate("KMGTPE", 1)}
 _DECIMAL = {prefix: Decimal(1000**power) for power, prefix in enumerate("kMGTPE", 1)}
 _SMALL = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1)}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from krake.data.quantities import FIELDS, HOLDERS
 from krake.ports.cluster import (
     ADOPT_ANNOTATION,
     APPLICATION_ANNOTATION,
@@ -58,7 +59,22 @@ def _declared_before(obj: Object) -> bool:
     return any(entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" for entry in entries)
 
 
-def with_merge_keys(obj: Object) -> dict[str, Any]:
+def as_sent(obj: Object) -> dict[str, Any]:
+    """Return an object as all versions of Kubernetes take it."""
+    return _with_texts(_with_merge_keys(obj)) if "." not in str(obj.get("apiVersion")) else dict(obj)
+
+
+def _with_texts(value: Any, name: str = "", holder: str = "") -> Any:
+    """Write quantities as texts: where they are numbers, not all versions take them when they are applied."""
+    if isinstance(value, Mapping):
+        return {key: _with_texts(each, key, name) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_texts(each) for each in value]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if is_number and (holder in HOLDERS or name in FIELDS) else value
+
+
+def _with_merge_keys(obj: Object) -> dict[str, Any]:
     """Name the protocol of each port.
 
     Lists of ports are merged by port and protocol, and Kubernetes before 1.21 takes a left out protocol for an error.

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from krake.adapters.kubernetes.access import Access
-from krake.adapters.kubernetes.apply import belongs, check_owner, is_leaving, with_merge_keys
+from krake.adapters.kubernetes.apply import as_sent, belongs, check_owner, is_leaving
 from krake.adapters.kubernetes.discovery import Discovery
 from krake.adapters.kubernetes.transport import APPLY_PATCH, MERGE_PATCH, NotFound, Transport, garbage
 from krake.adapters.kubernetes.watch import Watch
@@ -75,7 +75,7 @@ class Connection:
             check_owner(existing, obj)
         # The fields of an own object are taken back from whoever changed them. One that appears only now is not an own one.
         query = {"fieldManager": FIELD_MANAGER, "force": "true" if existing is not None else "false"}
-        body = with_merge_keys(obj)
+        body = as_sent(obj)
         try:
             return self._checked(await self._transport.call("PATCH", path, query, body, APPLY_PATCH))
         except NotFound as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ MERGE_PATCH = "application/merge-patch+json"
 LARGEST_ANSWER = 128 * 1024 * 1024
 LARGEST_EVENT = 16 * 1024 * 1024
 CONNECTIONS = 64
+_NOT_YAML = re.compile(r"[\x7f-\uffff]")
 
 
 class NotFound(Rejected):
@@ -61,7 +63,7 @@ class Transport:
     ) -> dict[str, Any]:
         """Return the JSON object of an answer. Raises `Rejected` and its kinds, or `Unreachable`."""
         session = await self._open()
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else _encode(body)
         try:
             async with session.request(
                 method,
@@ -179,6 +181,15 @@ class Transport:
             raise Unreachable(f"The cluster at {self.access.address} did not answer within {self.timeout:g} s.") from error
         said = str(error) or type(error).__name__
         raise Unreachable(f"The cluster at {self.access.address} can not be reached: {said.rstrip('.')}.") from error
+
+
+def _encode(body: Any) -> bytes:
+    """Return a body as JSON that is YAML as well, which JSON nearly is.
+
+    In YAML there are no pairs of surrogates, and some characters do not mean themselves.
+    """
+    text = json.dumps(body, ensure_ascii=False)
+    return _NOT_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode()
 
 
 def garbage(address: str) -> Unreachable:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from krake.adapters.kubernetes.apply import belongs, check_owner, with_merge_keys
+from krake.adapters.kubernetes.apply import as_sent, belongs, check_owner
 from krake.ports.cluster import (
     FIELD_MANAGER,
     Conflict,
@@ -58,7 +58,7 @@ class MemoryCluster:
     def _apply(self, obj: Object, manager: Manager, *, force: bool) -> Object:
         kind, key = self._place(identify(obj))
         try:
-            return self.resources.apply(kind, key, with_merge_keys(obj), manager, force=force, dry_run=False)[0]
+            return self.resources.apply(kind, key, as_sent(obj), manager, force=force, dry_run=False)[0]
         except ApiStatus as error:
             raise _rejected(error) from None
 

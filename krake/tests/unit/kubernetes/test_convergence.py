@@ -40,6 +40,9 @@ containers = st.fixed_dictionaries(
 )
 
 
+some_containers = st.lists(containers, unique_by=lambda item: item["name"], min_size=1, max_size=2)
+
+
 def with_containers(items: list[dict[str, Any]], replicas: int) -> dict[str, Any]:
     item = deployment()
     item["spec"]["template"]["spec"]["containers"] = items
@@ -59,7 +62,7 @@ def service(labels: dict[str, str], ports: list[int]) -> dict[str, Any]:
 objects = st.one_of(
     st.builds(lambda name, data: config_map(name, **data), st.sampled_from(["one", "two"]), values),
     st.builds(secret, values),
-    st.builds(with_containers, st.lists(containers, unique_by=lambda item: item["name"], min_size=1, max_size=2), st.integers(0, 3)),
+    st.builds(with_containers, some_containers, st.integers(0, 3)),
     st.builds(service, values, st.lists(st.sampled_from([80, 443, 8080]), unique=True, min_size=1, max_size=3)),
 )
 manifests = st.lists(objects, unique_by=lambda item: (item["kind"], item["metadata"]["name"]), min_size=1, max_size=4)

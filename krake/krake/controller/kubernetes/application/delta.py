@@ -11,8 +11,8 @@ from typing import Any
 
 from krake.controller.kubernetes.application.desired import Declared, rank
 from krake.controller.kubernetes.application.observe import is_within
+from krake.data import quantities
 from krake.data.elements import has_keys, key_of
-from krake.data.quantities import parse_quantity
 from krake.ports.cluster import Identity, Object, owner_of
 
 Path = tuple[str, ...]
@@ -21,8 +21,6 @@ LENGTH = "length"
 """The last part of the path of a list that is too long or too short."""
 SETS = frozenset(("finalizers", "ownerReferences"))
 """Lists that others put things into for reasons of their own."""
-_HOLDERS_OF_QUANTITIES = {"limits", "requests", "capacity", "hard", "default", "defaultRequest", "max", "min", "overhead"}
-_QUANTITIES = {"sizeLimit", "averageValue", "divisor"}
 
 
 @dataclass(frozen=True)
@@ -132,9 +130,9 @@ def _same(declared: Any, live: Any, path: Path, built_in: bool) -> bool:
         return declared is live or (live is None and not declared)
     if declared == live or (live is None and _is_zero(declared)):
         return True
-    if built_in and (_HOLDERS_OF_QUANTITIES & set(path[:-1]) or (path and path[-1] in _QUANTITIES)):
-        quantity = parse_quantity(declared)
-        return quantity is not None and quantity == parse_quantity(live)
+    if built_in and (quantities.HOLDERS & set(path[:-1]) or (path and path[-1] in quantities.FIELDS)):
+        number = quantities.parse_quantity(declared)
+        return number is not None and number == quantities.parse_quantity(live)
     return False
 
 

@@ -191,7 +191,7 @@ def _was_applied(site: Site, declared: Declared) -> bool:
 def _contended(identity: Identity, count: int) -> Reason:
     return Reason(
         code=ReasonCode.KUBERNETES_ERROR,
-        message=f"Somebody else has changed or removed {identity} {count} times in a row; stop them, or declare it differently.",
+        message=f"Somebody else has changed or removed {identity} {count} times in a row; stop them, or declare it otherwise.",
     )
 
 

@@ -31,6 +31,14 @@ _RANKS = (
 )
 _RANK = {kind: rank for rank, kinds in enumerate(_RANKS) for kind in kinds}
 _LAST = len(_RANKS)
+_ANNOTATIONS_OF_THE_CLUSTER = (
+    "deployment.kubernetes.io/",
+    "deprecated.daemonset.template.generation",
+    "pv.kubernetes.io/",
+    "volume.kubernetes.io/",
+    "volume.beta.kubernetes.io/storage-provisioner",
+)
+"""What controllers of Kubernetes keep on objects; it is in what was exported from a cluster."""
 
 
 class InvalidManifest(Exception):
@@ -170,7 +178,7 @@ def _mark(app: Application, recorded: Mapping[str, Any], digest: str) -> tuple[d
     metadata = obj["metadata"]
     metadata["labels"] = {MANAGED_BY: "krake", **_mapping(metadata, "labels"), OWNER_LABEL: app.metadata.uid}
     metadata["annotations"] = {
-        **_mapping(metadata, "annotations"),
+        **_declared_annotations(metadata),
         APPLICATION_ANNOTATION: str(app.key),
         DIGEST_ANNOTATION: digest,
     }
@@ -214,6 +222,11 @@ def _nest(path: Iterable[str], value: Any) -> Any:
     for key in reversed(tuple(path)):
         value = {key: value}
     return value
+
+
+def _declared_annotations(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    annotations = _mapping(metadata, "annotations").items()
+    return {key: value for key, value in annotations if not str(key).startswith(_ANNOTATIONS_OF_THE_CLUSTER)}
 
 
 def _templates(obj: Object) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
