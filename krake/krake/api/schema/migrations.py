@@ -42,7 +42,21 @@ def from_original(kind: type[Resource], key: Key, wire: Wire) -> Wire:
     return wire
 
 
-STEPS: Sequence[Step] = (Step("what the original Krake has stored", from_original),)
+def keep_data(kind: type[Resource], key: Key, wire: Wire) -> Wire:
+    """Applications of which nobody could say yet that their volumes begin empty after a move.
+
+    ``none`` was stored for all of them, and had no effect: the original copied the files of volumes in any case.
+    """
+    spec = wire.get("spec")
+    if issubclass(kind, Application) and isinstance(spec, dict) and spec.get("storage_migration") == "none":
+        return {**wire, "spec": {**spec, "storage_migration": "copy"}}
+    return wire
+
+
+STEPS: Sequence[Step] = (
+    Step("what the original Krake has stored", from_original),
+    Step("volumes are moved with their data, unless their user says that they begin empty", keep_data),
+)
 CURRENT = len(STEPS)
 """The schema of this version of Krake; 0 is that of a store that does not say."""
 

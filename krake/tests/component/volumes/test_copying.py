@@ -69,9 +69,9 @@ async def test_claims_are_on_the_target_and_nothing_runs_on_the_source(two: Two)
             "app.kubernetes.io/managed-by": "krake",
             OWNER_LABEL: UID,
         }
-        assert names(source, "pods") == names(target, "pods") == set()
         assert replicas(source, "deployments.apps", "web") == replicas(source, "statefulsets.apps", "db") == 0
         await until(lambda: nothing_left(two))
+        assert names(source, "pods") == names(target, "pods") == set()
 
 
 async def nothing_left(two: Sequence[SimulatedCluster]) -> bool:
