@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import fleet, processes, reads, roles, watches, writes
+from benchmarks import burst, fleet, processes, reads, roles, watches, writes
 
 MEASUREMENTS = {
     "reads": reads.measure,
@@ -21,6 +21,7 @@ MEASUREMENTS = {
     "roles": roles.measure,
     "watches": watches.measure,
     "fleet": fleet.measure,
+    "burst": burst.measure,
 }
 
 
