@@ -92,7 +92,10 @@ TABLE: tuple[Group | Single, ...] = (
                         partial(verbs.delete_object, goals=applications.DELETE_GOALS),
                     ),
                     Operation(
-                        "retry", "try anew to move or delete a degraded application", ONE, partial(verbs.act, action="retry")
+                        "retry",
+                        "try anew what has failed: to run, move or delete an application",
+                        ONE,
+                        partial(verbs.act, action="retry"),
                     ),
                 ),
             ),
