@@ -1,6 +1,5 @@
 """Stops the workloads of an application without losing what they are, and starts them again."""
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,7 +7,7 @@ from krake.controller.kubernetes.application.site import Site
 from krake.ports.cluster import POD, Identity, Object, ObjectType, identify
 
 STOPPED = "krake.cloud/stopped"
-"""Annotation of what was stopped: what has to be put back to start it, as JSON."""
+"""Annotation of what was stopped: how many Pods it had, if that is what was changed."""
 NOWHERE = {"krake.cloud/stopped": "true"}
 """A node selector that no node fits."""
 JOB = ObjectType("batch/v1", "Job")
@@ -49,35 +48,37 @@ async def start(site: Site, workloads: Iterable[Identity]) -> None:
 
 def stop_patch(obj: Object) -> dict[str, Any] | None:
     """Return what stops an object; ``None`` if that is so already, or can not be."""
-    kind, spec = obj["kind"], obj.get("spec") or {}
-    stopped, before = _annotation(obj), {}
+    kind, spec, before = obj["kind"], obj.get("spec") or {}, "true"
     if kind in _SCALED and spec.get("replicas", 1) != 0:
-        before, change = {"spec": {"replicas": spec.get("replicas", 1)}}, {"spec": {"replicas": 0}}
+        before, change = str(spec.get("replicas", 1)), {"replicas": 0}
     elif kind == "CronJob" and not spec.get("suspend"):
-        before, change = {"spec": {"suspend": False}}, {"spec": {"suspend": True}}
+        change = {"suspend": True}
     elif kind == "DaemonSet" and not _is_nowhere(spec):
-        before, change = _selecting(dict.fromkeys(NOWHERE)), _selecting(NOWHERE)
+        change = _selecting(NOWHERE)
     else:
         return None
-    return {"metadata": {"annotations": {STOPPED: stopped or json.dumps(before)}}, **change}
+    known = _annotation(obj)
+    return {"metadata": {"annotations": {STOPPED: before if known is None else known}}, "spec": change}
 
 
 def start_patch(obj: Object) -> dict[str, Any] | None:
-    """Return what starts an object that was stopped."""
-    try:
-        before = json.loads(_annotation(obj) or "null")
-    except ValueError:
-        before = {}
-    return None if before is None else {**before, "metadata": {"annotations": {STOPPED: None}}}
+    """Return what starts an object that was stopped; ``None`` if it was not."""
+    if _annotation(obj) is None:
+        return None
+    kind, change = obj["kind"], {}
+    if kind in _SCALED:
+        change = {"replicas": replicas_of(obj)}
+    elif kind == "CronJob":
+        change = {"suspend": False}
+    elif kind == "DaemonSet":
+        change = _selecting(dict.fromkeys(NOWHERE))
+    return {"metadata": {"annotations": {STOPPED: None}}, "spec": change}
 
 
 def replicas_of(obj: Object) -> int:
     """How many Pods a workload has when it is not stopped."""
-    try:
-        before = json.loads(_annotation(obj) or "{}")
-        return int(before["spec"]["replicas"])
-    except (ValueError, TypeError, KeyError):
-        return int((obj.get("spec") or {}).get("replicas", 1))
+    before, now = _annotation(obj) or "", (obj.get("spec") or {}).get("replicas", 1)
+    return int(before) if before.isdecimal() else int(now)
 
 
 def must_be_deleted(obj: Object) -> bool:
@@ -108,7 +109,7 @@ def _annotation(obj: Object) -> str | None:
 
 
 def _selecting(selector: dict[str, Any]) -> dict[str, Any]:
-    return {"spec": {"template": {"spec": {"nodeSelector": selector}}}}
+    return {"template": {"spec": {"nodeSelector": selector}}}
 
 
 def _is_nowhere(spec: dict[str, Any]) -> bool:
