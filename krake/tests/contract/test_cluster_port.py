@@ -10,6 +10,8 @@ import pytest
 
 from krake.adapters.kubernetes import Connection, connect
 from krake.ports.cluster import (
+    ADOPT_ANNOTATION,
+    APPLICATION_ANNOTATION,
     OWNER_LABEL,
     POD,
     Changed,
@@ -198,9 +200,79 @@ async def test_kubernetes_says_itself_what_it_rejects(cluster: Connection, names
 
 @pytest.mark.parametrize("name", ["..", ".", "a/b", "%2e%2e", "UPPER", "ä", "x" * 300])
 async def test_a_name_that_no_object_can_have_is_rejected(cluster: Connection, namespace: str, name: str) -> None:
+    declared = config_map(namespace, name)
     with pytest.raises(Rejected) as caught:
-        await cluster.apply(config_map(namespace, name))
+        await cluster.apply(declared)
     assert caught.value.status == 422
+    assert await cluster.get(identify(declared)) is None
+    assert await cluster.delete(identify(declared), OWNER)
+
+
+async def test_elements_of_one_name_are_rejected(cluster: Connection, namespace: str) -> None:
+    twice = deployment(namespace)
+    twice["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
+    with pytest.raises(Rejected, match="duplicate entries for key"):
+        await cluster.apply(twice)
+
+
+@pytest.mark.parametrize("text", ["\U0001f600", "\u2028 \x7f\x85", '\t\n"\\ud83d', "ä"])
+async def test_texts_are_kept_as_they_are(cluster: Connection, namespace: str, text: str) -> None:
+    assert (await cluster.apply(config_map(namespace, text=text)))["data"] == {"text": text}
+
+
+async def test_quantities_may_be_numbers(cluster: Connection, namespace: str) -> None:
+    declared = deployment(namespace)
+    declared["spec"]["template"]["spec"]["containers"][0]["resources"] = {"limits": {"cpu": 1, "memory": 1073741824}}
+    applied = await cluster.apply(declared)
+    limits = applied["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert (limits["cpu"], limits["memory"]) in (("1", "1073741824"), ("1", "1Gi"))
+
+
+async def test_what_was_handed_over_is_taken_over(cluster: Connection, namespace: str) -> None:
+    declared = config_map(namespace, a="ours")
+    declared["metadata"]["annotations"] = {APPLICATION_ANNOTATION: "red/app"}
+    theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": "theirs", "b": "theirs"}}
+    await cluster._transport.call("POST", f"/api/v1/namespaces/{namespace}/configmaps", None, theirs)
+    with pytest.raises(Foreign, match=f"annotate it there with {ADOPT_ANNOTATION}=red/app"):
+        await cluster.apply(declared)
+    for application in ("red/other", "blue/app"):
+        await cluster.change(identify(declared), {"metadata": {"annotations": {ADOPT_ANNOTATION: application}}})
+        with pytest.raises(Foreign):
+            await cluster.apply(declared)
+    await cluster.change(identify(declared), {"metadata": {"annotations": {ADOPT_ANNOTATION: "red/app"}}})
+    applied = await cluster.apply(declared)
+    assert (owner_of(applied), applied["data"]) == (OWNER, {"a": "ours", "b": "theirs"})
+
+
+async def test_what_another_application_has_can_not_be_handed_over(cluster: Connection, namespace: str) -> None:
+    theirs = await cluster.apply(config_map(namespace, owner=OTHER, a="1"))
+    await cluster.change(identify(theirs), {"metadata": {"annotations": {ADOPT_ANNOTATION: "red/app"}}})
+    declared = config_map(namespace, a="2")
+    declared["metadata"]["annotations"] = {APPLICATION_ANNOTATION: "red/app"}
+    with pytest.raises(Foreign, match="of another application"):
+        await cluster.apply(declared)
+
+
+async def test_replacing_takes_away_what_others_have_added(cluster: Connection, namespace: str) -> None:
+    applied = await cluster.apply(config_map(namespace, a="1"))
+    changed = await cluster.change(identify(applied), {"data": {"b": "2"}})
+    assert changed is not None
+    with pytest.raises(Conflict):
+        await cluster.replace(applied)
+    replaced = await cluster.replace({**changed, "data": {"a": "1"}})
+    assert replaced["data"] == {"a": "1"}
+    await gone(cluster, identify(applied))
+    with pytest.raises(Conflict):
+        await cluster.replace(replaced)
+
+
+async def test_a_correction_of_what_was_changed_meanwhile_is_a_conflict(cluster: Connection, namespace: str) -> None:
+    applied = await cluster.apply(config_map(namespace, a="1"))
+    await cluster.change(identify(applied), {"data": {"a": "2"}})
+    stale = config_map(namespace, a="1")
+    stale["metadata"]["resourceVersion"] = applied["metadata"]["resourceVersion"]
+    with pytest.raises(Conflict):
+        await cluster.apply(stale)
 
 
 async def test_deleting_takes_along_what_was_made_for_the_object(cluster: Connection, namespace: str) -> None:
@@ -264,6 +336,24 @@ async def test_nodes_are_watched(cluster: Connection) -> None:
     nodes: tuple[Object, ...] = first.objects if isinstance(first, Listed) else (first.object,)
     ready = [condition for condition in nodes[0]["status"]["conditions"] if condition["type"] == "Ready"]
     assert [condition["status"] for condition in ready] == ["True"]
+
+
+async def test_all_pods_are_watched_whosever_they_are(cluster: Connection, namespace: str) -> None:
+    """The Pods of this Deployment carry no label of Krake: only the Deployment does."""
+
+    def is_here(event: WatchEvent) -> bool:
+        objects = event.objects if isinstance(event, Listed) else (event.object,)
+        return any(pod["metadata"]["namespace"] == namespace for pod in objects)
+
+    async with contextlib.aclosing(cluster.watch_pods()) as events:
+        assert isinstance(await next_where(events, lambda event: True), Listed)
+        unmarked = deployment(namespace)
+        del unmarked["spec"]["template"]["metadata"]["labels"][OWNER_LABEL]
+        await cluster.apply(unmarked)
+        event = await next_where(events, is_here)
+    assert isinstance(event, Changed)
+    assert identify(event.object).type == POD
+    assert owner_of(event.object) is None
 
 
 async def test_custom_resources_are_like_all_others(cluster: Connection, namespace: str) -> None:
