@@ -81,7 +81,10 @@ def announce(app: Application, manifest: Sequence[Mapping[str, Any]]) -> Applica
     former = digest_of(app.spec.manifest) if app.spec.manifest else "-"
     translated = " ".join((_digest_of_source(app), former, digest_of(manifest)))
     status = replace(app.status, translated=translated)
-    return replace(status, state=State.TRANSLATING, reason=None) if has_failed(status) else status
+    if not has_failed(status):
+        return status
+    state = status.state if status.state in _BUSY else State.TRANSLATING
+    return replace(status, state=state, reason=None, retries=None, scheduled_retry=None)
 
 
 def fail(app: Application, error: TranslationError, now: datetime, failures: int) -> ApplicationStatus:
@@ -94,5 +97,5 @@ def fail(app: Application, error: TranslationError, now: datetime, failures: int
     if status.state not in _BUSY:
         status = replace(status, state=State.FAILED)
     if not error.passing:
-        return replace(status, retries=None, scheduled_retry=None)
+        return replace(status, retries=0, scheduled_retry=None)  # only a change leads to another attempt
     return plan_attempt(app, status, Outcome(problem=reason, passing=True), now, failures)
