@@ -6,7 +6,7 @@ from typing import Any
 
 from krake.adapters.kubernetes.access import Access
 from krake.adapters.kubernetes.apply import as_sent, belongs, check_owner, is_leaving
-from krake.adapters.kubernetes.discovery import Discovery
+from krake.adapters.kubernetes.discovery import Discovery, Nameless
 from krake.adapters.kubernetes.transport import APPLY_PATCH, MERGE_PATCH, NotFound, Transport, garbage
 from krake.adapters.kubernetes.watch import Watch
 from krake.ports.cluster import (
@@ -94,10 +94,10 @@ class Connection:
 
     async def get(self, identity: Identity) -> Object | None:
         try:
-            place = await self._discovery.find(identity.type)
-        except Unsupported:
+            path = (await self._discovery.find(identity.type)).path(identity)
+        except (Unsupported, Nameless):
             return None
-        return await self._read(place.path(identity))
+        return await self._read(path)
 
     async def change(self, identity: Identity, patch: Mapping[str, Any]) -> Object | None:
         path = (await self._discovery.find(identity.type)).path(identity)

@@ -37,7 +37,7 @@ class Place:
     def path(self, identity: Identity) -> str:
         """The path of an object.
 
-        :raises Rejected: no object can have this name.
+        :raises Nameless: no object can have this name.
         """
         name = _segment(identity.name, "name")
         plural = quote(self.plural, safe="")
@@ -46,9 +46,13 @@ class Place:
         return f"{self.root}/namespaces/{_segment(identity.namespace or '', 'namespace')}/{plural}/{name}"
 
 
+class Nameless(Rejected):
+    """No object can have this name."""
+
+
 def _segment(name: str, what: str) -> str:
     if not name or name in (".", "..") or "/" in name or "%" in name:
-        raise Rejected(422, "Invalid", f"metadata.{what}: {name!r} can not be the {what} of an object.")
+        raise Nameless(422, "Invalid", f"metadata.{what}: {name!r} can not be the {what} of an object.")
     return quote(name, safe="")
 
 

@@ -21,6 +21,7 @@ from krake.simulator.kubernetes.patch.apply import (
     record_update,
     with_owners,
 )
+from krake.simulator.kubernetes.patch.errors import PatchError
 from krake.simulator.kubernetes.patch.lists import Topology
 from krake.simulator.kubernetes.patch.ownership import describe
 from krake.simulator.kubernetes.schema import conform
@@ -220,6 +221,8 @@ class Resources:
         current = self.storage.get(kind.resource, key)
         try:
             merged, owners = apply(current, config, manager, _topology(kind), force=force)
+        except PatchError as error:
+            raise statuses.ApiStatus(500, "InternalError", str(error)) from None
         except Conflicts as error:
             causes = [
                 {"reason": "FieldManagerConflict", "message": f"conflict with {found.manager}", "field": describe(found.field)}

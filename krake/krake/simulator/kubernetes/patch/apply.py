@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from krake.simulator.kubernetes.patch.errors import PatchError
 from krake.simulator.kubernetes.patch.lists import Names, Topology
 from krake.simulator.kubernetes.patch.ownership import (
     Field,
@@ -127,9 +128,10 @@ def record_update(owners: Owners, manager: Manager, old: Object | None, new: Obj
 def apply(live: Object | None, config: Object, manager: Manager, topology: Topology, *, force: bool) -> tuple[Object, Owners]:
     """The object after `manager` applied `config`, and the owners of its fields.
 
-    Raises `Conflicts` unless `force` is set. Fields that the manager applied before, leaves out now and shares with
-    nobody are removed. Defaults are not filled in here.
+    Raises `PatchError` if two elements of a list have the same key, and `Conflicts` unless `force` is set. Fields that
+    the manager applied before, leaves out now and shares with nobody are removed. Defaults are not filled in here.
     """
+    _refuse_duplicates(config, (), topology)
     current = live or {}
     owners = owners_of(current)
     own = next((other for other in owners if other.is_same_applier(manager)), None)
@@ -145,6 +147,18 @@ def apply(live: Object | None, config: Object, manager: Manager, topology: Topol
     result = {other: fields - lost for other, fields in owners.items()}
     result[manager] = wanted
     return merged, {other: fields for other, fields in result.items() if fields}
+
+
+def _refuse_duplicates(config: Any, names: Names, topology: Topology) -> None:
+    if isinstance(config, dict):
+        for name, value in config.items():
+            _refuse_duplicates(value, (*names, name), topology)
+    elif isinstance(config, list) and names and (keys := topology.keys(names)):
+        steps = [key_step(item, keys) for item in config]
+        if len(set(steps)) < len(steps):
+            raise PatchError(f"failed to create typed patch object: .{'.'.join(names)}: duplicate entries for key {list(keys)}")
+        for item in config:
+            _refuse_duplicates(item, names, topology)
 
 
 def _merge(current: Any, config: Any, names: Names, topology: Topology) -> Any:
