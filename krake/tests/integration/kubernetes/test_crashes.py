@@ -49,8 +49,8 @@ class Story:
     :param gone: whether it does not exist afterwards.
     :param taken: whether somebody else has an object of the same name on the second cluster.
     :param volumes: whether the application has some.
-    :param first: the first step at which the controller is killed, then at every one *stride* steps later. Long stories with the
-        same steps share them.
+    :param first: the first step at which the controller is killed, then at every one *stride* steps later. Long stories with
+        the same steps share them.
     """
 
     act: Callable[[World, list[Target], str], Awaitable[Any]]
