@@ -30,6 +30,17 @@ def write_health(health: Any) -> str:
     return f"{running} active / {desired} desired" if desired else ""
 
 
+def write_volumes(volumes: Any) -> str:
+    """Write how far the data of each volume is on its way."""
+    found = [each for each in volumes if isinstance(each, Mapping)] if isinstance(volumes, list) else []
+    return "\n".join(f"{each.get('claim')}: {each.get('state')}{_share(each)}" for each in found)
+
+
+def _share(volume: Mapping[str, Any]) -> str:
+    done, total = volume.get("bytes_done") or 0, volume.get("bytes_total") or 0
+    return f", {done * 100 // total} % of {total / 2**20:,.1f} MiB" if total else ""
+
+
 _ROWS = (
     *cells.BASE,
     cells.STATE,
@@ -49,7 +60,11 @@ VIEW = View(
     kind="Application",
     columns=(*cells.BASE, cells.STATE),
     rows=_ROWS,
-    details=(*_ROWS, cell("tolerations", "spec.tolerations", write_tolerations)),
+    details=(
+        *_ROWS,
+        cell("tolerations", "spec.tolerations", write_tolerations),
+        cell("volumes", "status.volumes", write_volumes),
+    ),
 )
 
 _UP = frozenset({"RUNNING", "COMPLETED"})
@@ -84,6 +99,16 @@ _DECLARATION: Flags = (
             flag("--enable-migration", dest="migration", action="store_true", default=None, help="the application may move"),
             flag("--disable-migration", dest="migration", action="store_false", default=None, help="the application stays"),
         )
+    ),
+    flag(
+        "--migration-strategy",
+        choices=("create_first", "delete_first"),
+        help="whether the old copy stays until the new one is ready, or goes before there is a new one (default: create_first)",
+    ),
+    flag(
+        "--storage-migration",
+        choices=("copy", "none"),
+        help="whether the data of its volumes moves along, or the volumes begin empty (default: copy)",
     ),
     flags.LABEL,
     repeated(
@@ -224,9 +249,12 @@ def changed_application(stored: Object, args: argparse.Namespace) -> Object:
     return {**stored, "metadata": {**metadata, "labels": labels}, "spec": spec}
 
 
+_AS_GIVEN = ("backoff", "backoff_delay", "backoff_limit", "migration_strategy", "storage_migration")
+
+
 def _declared(args: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of the spec that the command gives as they are to be stored."""
-    spec = {key: getattr(args, key) for key in ("backoff", "backoff_delay", "backoff_limit") if getattr(args, key) is not None}
+    spec = {key: getattr(args, key) for key in _AS_GIVEN if getattr(args, key) is not None}
     if args.file or args.url:
         spec |= {"manifest": [], "tosca": {}, "csar": None} | (_from_file(args.file) if args.file else _from_url(args.url))
     if args.observer_schema_file:
