@@ -47,6 +47,11 @@ def told(before: Application, **changes: Any) -> list[str]:
             ["MigrationFailed"],
         ),
         ({"state": State.MIGRATING, "running_on": A}, {"state": State.RECONCILING}, ["MigrationCancelled"]),
+        ({"state": State.MIGRATING, "running_on": B}, {"state": State.WAITING_FOR_CLEANING}, []),
+        ({"state": State.WAITING_FOR_CLEANING, "running_on": B}, {"state": State.READY_FOR_ACTION}, []),
+        ({"state": State.READY_FOR_ACTION, "running_on": B}, {"state": State.RUNNING, "running_on": A}, ["Migrated"]),
+        ({"state": State.PENDING, "scheduled_to": None, "running_on": B}, {"running_on": None}, ["Unbound"]),
+        ({"state": State.MIGRATING, "running_on": B}, {"running_on": None}, []),
     ],
 )
 def test_what_happens_to_an_application_is_told_once(old: dict[str, Any], new: dict[str, Any], expected: list[str]) -> None:
