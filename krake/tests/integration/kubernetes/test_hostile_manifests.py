@@ -20,7 +20,6 @@ from integration.kubernetes.world import (
     eventually,
 )
 
-from krake.data import Key
 from krake.data.kubernetes import Application, ApplicationState, ClusterState
 from krake.ports.cluster import Identity, Object, Rejected, identify, owner_of
 
@@ -30,7 +29,6 @@ PATIENCE = 90.0
 """Seconds until all applications have come to rest; the machine may be busy."""
 QUIET = 3.0
 """Seconds in which a loop would show."""
-SETTLED = frozenset({State.RUNNING, State.COMPLETED, State.FAILED, State.DEGRADED})
 _RUN = secrets.token_hex(2)
 NAMES = {f"case-{_RUN}-{number}": what for number, what in enumerate(CASES)}
 
@@ -158,6 +156,9 @@ async def delete_all(world: World, target: Target) -> None:
         return {NAMES.get(item.metadata.name, "witness"): item.status.reason for item in items}
 
     await eventually(left, lambda found: found.keys() <= {"finalizers", "witness"}, PATIENCE)
-    assert (await world.client.get(Application, Key(NAMESPACE, held))).status.state is State.DELETING
+    app = await world.until(lambda app: app.status.reason is not None, held)
+    assert app.status.state is State.DELETING
+    assert app.status.reason is not None
+    assert "finalizers: example.org/nobody-takes-it-away" in app.status.reason.message
     await target.change(CONFIG_MAP, held, {"metadata": {"finalizers": None}})
     await world.until_gone(held)

@@ -200,32 +200,32 @@ async def test_an_override_that_fits_no_object_is_refused(world: World) -> None:
         await world.client.patch(Application, created.key, {"spec": {"overrides": [wrong.serialize()]}})
 
 
+def definition(group: str, plural: str, kind: str) -> dict[str, Any]:
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    spec = {
+        "group": group,
+        "scope": "Namespaced",
+        "names": {"plural": plural, "singular": plural[:-1], "kind": kind, "listKind": f"{kind}List"},
+        "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": spec,
+    }
+
+
 async def test_what_stands_in_the_way_of_a_definition_is_said(world: World, real_target: Target) -> None:
     ready = real_target
     await world.register(ready, state=ClusterState.ONLINE)
     group = f"t{secrets.token_hex(4)}.example.org"
-
-    def definition(plural: str, kind: str) -> dict[str, Any]:
-        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-        spec = {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"plural": plural, "singular": plural[:-1], "kind": kind, "listKind": f"{kind}List"},
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
-        }
-        return {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"{plural}.{group}"},
-            "spec": spec,
-        }
-
     custom = {"apiVersion": f"{group}/v1", "kind": "Backup", "metadata": {"name": "daily"}, "spec": {"keepDays": 7}}
     async with world.running(applications(), collector):
-        await world.create(custom, definition("backups", "Backup"), on=ready)
+        await world.create(custom, definition(group, "backups", "Backup"), on=ready)
         await world.until_state(State.RUNNING)
         again = {"apiVersion": f"{group}/v1", "kind": "Other", "metadata": {"name": "x"}}
-        taken = definition("others", "Other")
+        taken = definition(group, "others", "Other")
         taken["spec"]["names"]["listKind"] = "BackupList"
         await world.create(again, taken, on=ready, name="second")
         app = await world.until(lambda app: app.status.reason is not None, "second")
@@ -235,3 +235,25 @@ async def test_what_stands_in_the_way_of_a_definition_is_said(world: World, real
         for name in ("second", "app"):
             await world.delete(name)
             await world.until_gone(name)
+
+
+async def test_custom_resources_go_before_what_cleans_up_after_them(world: World, ready: Target) -> None:
+    group = f"t{secrets.token_hex(4)}.example.org"
+    held = {"name": "daily", "finalizers": ["example.org/operator"]}
+    custom = {"apiVersion": f"{group}/v1", "kind": "Backup", "metadata": held, "spec": {}}
+    backup = ObjectType(f"{group}/v1", "Backup")
+    async with world.running(applications(), collector):
+        await world.create(definition(group, "backups", "Backup"), custom, deployment("operator"), on=ready)
+        await world.until_state(State.RUNNING)
+        await world.delete()
+        await seen(ready, backup, "daily", lambda obj: obj["metadata"].get("deletionTimestamp"))
+        app = await world.until(lambda app: app.status.reason is not None)
+        assert app.status.reason is not None
+        assert app.status.reason.message == (
+            f"Backup {ready.namespace}/daily is being deleted and waits until somebody takes away its finalizers:"
+            " example.org/operator."
+        )
+        assert await ready.get(DEPLOYMENT, "operator") is not None
+        await ready.change(backup, "daily", {"metadata": {"finalizers": None}})
+        await world.until_gone()
+        assert await ready.get(DEPLOYMENT, "operator") is None

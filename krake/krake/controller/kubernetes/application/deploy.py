@@ -1,8 +1,9 @@
 """Changes what is on a cluster."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from krake.controller.kubernetes.application.correction import correct, overwrite, shorten
@@ -16,6 +17,8 @@ from krake.data.metadata import Reason, ReasonCode
 from krake.ports.cluster import Conflict, Identity, Object, ObjectType, Rejected, Unsupported
 
 INVALID = 422
+HELD_UP = timedelta(seconds=10)
+"""After that time it is worth telling for what the deletion of an object waits."""
 
 
 @dataclass
@@ -202,20 +205,41 @@ def _version_of(obj: Object) -> object:
 async def remove(site: Site, identities: Iterable[Identity], owner: str) -> tuple[list[Identity], list[Reason]]:
     """Delete objects, last created first; returns those that are still there, and what was wrong.
 
+    Custom resources are gone before what may be needed to clean up after them, and before their definitions.
+
     :raises Unreachable: the cluster does not answer.
     """
     left: list[Identity] = []
     problems: list[Reason] = []
-    for identity in sorted(set(identities), key=lambda each: (-rank(each), str(each))):
+    ordered = sorted(set(identities), key=lambda each: (-rank(each), str(each)))
+    groups = {each.name.partition(".")[2] for each in ordered if each.type.kind == "CustomResourceDefinition"}
+    for identity in ordered:
+        if any(rank(identity) < rank(other) and _group_of(other) in groups for other in left):
+            left.append(identity)
+            continue
         try:
             if await site.connection.delete(identity, owner):
                 site.settlements.pop(identity, None)
             else:
                 left.append(identity)
+                problems += _held_up(identity, await site.look(identity), datetime.now(UTC))
         except Rejected as error:
             left.append(identity)
             problems.append(explain(identity, error))
     return left, problems
+
+
+def _group_of(identity: Identity) -> str:
+    return identity.type.api_version.rpartition("/")[0]
+
+
+def _held_up(identity: Identity, obj: Object | None, now: datetime) -> Iterator[Reason]:
+    """Say for what an object waits that was deleted a while ago."""
+    metadata = obj["metadata"] if obj is not None else {}
+    finalizers, since = metadata.get("finalizers"), metadata.get("deletionTimestamp")
+    if finalizers and since and datetime.fromisoformat(since) + HELD_UP < now:
+        message = f"{identity} is being deleted and waits until somebody takes away its finalizers: {', '.join(finalizers)}."
+        yield Reason(code=ReasonCode.DELETE_FAILED, message=message)
 
 
 def explain(identity: Identity, error: Rejected) -> Reason:
