@@ -76,12 +76,19 @@ class Call:
     def document(self) -> Any:
         """The parsed body; raises `ApiStatus` (400)."""
         try:
-            if "yaml" in self.content_type:
-                return yaml.safe_load(self.body)
             return json.loads(self.body)
+        except ValueError as error:
+            if "yaml" not in self.content_type:
+                raise self._unreadable(error) from None
+        except RecursionError as error:
+            raise self._unreadable(error) from None
+        try:
+            return yaml.safe_load(self.body)  # most of it is JSON, which is read two hundred times faster
         except (ValueError, yaml.YAMLError, RecursionError) as error:
-            message = f"couldn't get version/kind; json parse error: {error}"
-            raise statuses.bad_request(message) from None
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: Exception) -> ApiStatus:
+        return statuses.bad_request(f"couldn't get version/kind; json parse error: {error}")
 
     def object(self) -> Object:
         """The object in the body, checked against the place that it was sent to; raises `ApiStatus` (400)."""
