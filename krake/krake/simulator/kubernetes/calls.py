@@ -87,7 +87,7 @@ class Call:
         except (ValueError, yaml.YAMLError, RecursionError) as error:
             raise self._unreadable(error) from None
 
-    def _unreadable(self, error: Exception) -> ApiStatus:
+    def _unreadable(self, error: Exception) -> statuses.ApiStatus:
         return statuses.bad_request(f"couldn't get version/kind; json parse error: {error}")
 
     def object(self) -> Object:
