@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import fcntl
+import os
 import signal
 import sys
 import tempfile
@@ -35,7 +36,7 @@ long out of support, with known security holes, so for tests on loopback only.
 """
 _EPILOG = """\
 The paths of the kubeconfigs are all that is printed to standard output. Each has two contexts: cluster-N, by client
-certificate, and cluster-N-token. With --pods, the API server and the NodePorts of cluster-N are on 127.0.0.N.
+certificate, and cluster-N-token. With --pods, the API server and the NodePorts of cluster-N are on 127.10.0.N.
 
 environment:
   KRAKE_KUBERNETES_BIN  folder with kube-apiserver and kube-controller-manager to use instead of building them
@@ -172,10 +173,18 @@ def _serve_pods(binaries: Binaries, packages: Packages, options: argparse.Namesp
         ports = " and ".join(map(str, reachable))
         _say(f"Pods reach port {ports} of 127.0.0.1 at {MACHINE}. The kubeconfigs, for `kubectl --kubeconfig …`:")
         for cluster in running:
+            _hand_over(cluster.kubeconfig_path)
             print(cluster.kubeconfig_path, flush=True)
         while not (ended := sandbox.ended()):
             time.sleep(1)
         raise StartError(f"{ended[0]} ended by itself, so all is stopped now.")
+
+
+def _hand_over(kubeconfig: Path) -> None:
+    """Let the one who called sudo read a kubeconfig."""
+    user, group = (int(os.environ.get(f"SUDO_{kind}", "0")) for kind in ("UID", "GID"))
+    for path in (kubeconfig, kubeconfig.parents[1]):
+        os.chown(path, user, group)
 
 
 def _say(text: str) -> None:

@@ -32,16 +32,16 @@ class StartError(Exception):
     """A server did not become ready; the text says which, why, and shows the end of its log."""
 
 
-def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nothing listens now."""
+def free_port(address: str = "127.0.0.1") -> int:
+    """Return a port of this address of the loopback on which nothing listens now."""
     for _ in range(200):
         port = random.choice(_PORTS)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
+                probe.bind((address, port))
                 return port
-    raise StartError(f"No free port from {_PORTS.start} to {_PORTS.stop - 1} was found on 127.0.0.1; stop some servers.")
+    raise StartError(f"No free port from {_PORTS.start} to {_PORTS.stop - 1} was found on {address}; stop some servers.")
 
 
 class Process:

@@ -12,7 +12,7 @@ from realkube.control_plane import COLLECT_OFTEN, api_server_options, controller
 from realkube.etcd import Etcd
 from realkube.process import Process
 
-from .mounts import GATEWAY
+from .mounts import GATEWAY, address_of
 from .node import Node, NodePlace
 from .packages import Packages
 
@@ -31,7 +31,7 @@ class PodCluster:
 
     def __init__(self, number: int, port: int, folder: Path, binaries: Binaries, packages: Packages, etcd: Etcd) -> None:
         self.name = f"cluster-{number}"
-        self.address = f"127.0.0.{number}"
+        self.address = address_of(number)
         self.port = port
         self.kubeconfig_path = folder / self.name / "kubeconfig"
         self._number = number

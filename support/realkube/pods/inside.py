@@ -38,7 +38,7 @@ class Inside:
     async def start(
         self, folder: str, groups: Sequence[str], machine: int, programs: str, etcd: str, packages: str, ports: Sequence[int]
     ) -> dict[str, Any]:
-        """Start a cluster for each of *ports*, which are free ones of the machine's loopback."""
+        """Start a cluster for each of *ports*, which are free where the cluster is to be on the machine's loopback."""
         place, unpacked = Path(folder), Packages(Path(packages))
         mounts.prepare(place, groups)
         self._relay = Relay(machine)

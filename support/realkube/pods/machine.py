@@ -5,8 +5,9 @@ import shutil
 import sys
 from pathlib import Path
 
-_TOOLS = ("ip", "unshare", "nsenter", "setpriv", "mount", "umount")
+TOOLS = ("ip", "unshare", "nsenter", "setpriv", "mount", "umount")
 _GROUPS = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
 _NEEDED = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "pids")
 _PREFIX = "krake-pods-"
 
@@ -17,10 +18,10 @@ def why_no_pods() -> str | None:
         return "real Pods run on Linux only"
     if os.geteuid() != 0:
         return "real Pods need root, for their namespaces, mounts and control groups"
-    if missing := [tool for tool in _TOOLS if shutil.which(tool) is None]:
+    if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
         return f"real Pods need {' and '.join(missing)}; install the packages util-linux and iproute2"
-    homes = control_groups()
-    if missing := [controller for controller in _NEEDED if controller not in homes]:
+    present = {controller for controllers in control_groups() for controller in controllers.split(",")}
+    if missing := [controller for controller in _NEEDED if controller not in present]:
         return (
             f"real Pods need control groups of version 1, and this machine lacks {', '.join(missing)} among them"
             " (this kubelet does not know version 2; the kernel's argument systemd.unified_cgroup_hierarchy=0 brings version 1)"
@@ -29,32 +30,31 @@ def why_no_pods() -> str | None:
 
 
 def control_groups() -> dict[str, Path]:
-    """Return the control group of version 1 in which this process is, by controller."""
+    """Return the control groups of version 1 in which this process is, by controllers such as ``memory`` or ``cpu,cpuacct``."""
     found = {}
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+    for line in _MEMBERSHIP.read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         name = controllers.removeprefix("name=")
         folder = _GROUPS / name / path.strip("/")
         if name and folder.is_dir():
-            for controller in name.split(","):
-                found[controller] = folder
+            found[name] = folder
     return found
 
 
 def make_control_groups() -> dict[str, Path]:
-    """Make a control group below the own one for each controller, and remove what killed runs have left.
+    """Make a control group below each one that this process is in, and remove what killed runs have left.
 
     Raises:
         OSError: Not allowed.
     """
     made = {}
-    for controller, home in control_groups().items():
+    for controllers, home in control_groups().items():
         for stale in home.glob(f"{_PREFIX}*"):
             if not Path("/proc", stale.name.removeprefix(_PREFIX)).exists():
                 remove_control_group(stale)
-        group = made[controller] = home / f"{_PREFIX}{os.getpid()}"
+        group = made[controllers] = home / f"{_PREFIX}{os.getpid()}"
         group.mkdir(exist_ok=True)
-        if controller == "cpuset":  # a new one has no processors and no memory
+        if "cpuset" in controllers.split(","):  # a new one has no processors and no memory
             for setting in ("cpuset.cpus", "cpuset.mems"):
                 (group / setting).write_text((home / setting).read_text())
             (group / "cgroup.clone_children").write_text("1")

@@ -9,6 +9,12 @@ GATEWAY = "10.200.0.1"
 MACHINE = "10.200.0.254"
 """Address at which Pods reach what the machine lets them reach."""
 
+
+def address_of(number: int) -> str:
+    """Where a cluster is on the machine's loopback: not 127.0.0.1, as others may use the same ports there."""
+    return f"127.10.0.{number}"
+
+
 # kubelet writes these for the whole machine unless they have the value it wants; so it is shown that value.
 _WANTED = {
     "vm/overcommit_memory": "1",

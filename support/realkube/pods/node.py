@@ -16,9 +16,9 @@ from .registry import PORT
 _REGISTRY = f"http://{GATEWAY}:{PORT}"
 _SOCKET = "/run/containerd.sock"
 _NO_NAMES = "echo nameserver 127.0.0.1 > /run/resolv.conf; mount --bind /run/resolv.conf /etc/resolv.conf"
-_IN_MEMORY = ("/run", "/var/log/pods", "/var/log/containers", "/var/lib/cni", "/tmp/hostpath_pv")
+_IN_MEMORY = ("/run", "/var/log/pods", "/var/log/containers", "/var/lib/cni")
 # On disk, and under short names: those of sockets have at most 107 characters.
-_KUBELET, _CONTAINERD = "/var/lib/kubelet", "/var/lib/containerd"
+_KUBELET, _CONTAINERD, _VOLUMES = "/var/lib/kubelet", "/var/lib/containerd", "/tmp/hostpath_pv"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Node:
         for path in _IN_MEMORY:
             call(*inside, "mkdir", "-p", path)
             call(*inside, "mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", path)
-        for path in (_KUBELET, _CONTAINERD):
+        for path in (_KUBELET, _CONTAINERD, _VOLUMES):
             kept = self._folder / Path(path).name
             call(*inside, "mkdir", "-p", path, kept)
             call(*inside, "mount", "--bind", kept, path)

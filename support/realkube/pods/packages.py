@@ -3,6 +3,7 @@
 Unpacked packages start no service, run no script, and cannot get in the way of a Docker or containerd of the machine.
 """
 
+import contextlib
 import hashlib
 import json
 import platform
@@ -81,13 +82,13 @@ def provide_packages() -> Packages:
     Raises:
         Unavailable: They cannot be had; the text says why.
     """
+    with contextlib.suppress(NotBuilt):
+        return find_packages()
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     with only_one(cache / "packages.lock", "unpacking containerd"):
-        try:
+        with contextlib.suppress(NotBuilt):
             return find_packages()
-        except NotBuilt:
-            pass
         say(f"Unpacking containerd and its company into {_folder()}, once")
         with tempfile.TemporaryDirectory(prefix="unpacking-", dir=cache) as scratch:
             _unpack(Path(scratch))

@@ -18,7 +18,7 @@ from realkube.binaries import Binaries, Unavailable
 from realkube.process import StartError, free_port, spawn
 
 from .machine import make_control_groups, why_no_pods
-from .mounts import MACHINE
+from .mounts import MACHINE, address_of
 from .packages import Packages
 
 _NAMESPACES = ("unshare", "--mount", "--net", "--pid", "--cgroup", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc")
@@ -90,7 +90,7 @@ class Sandbox:
                 programs=str(self._binaries.folder),
                 etcd=str(self._binaries.etcd),
                 packages=str(self._packages.folder),
-                ports=_free_ports(count),
+                ports=[free_port(address_of(number)) for number in range(1, count + 1)],
             )
         except BaseException:
             self.close()
@@ -197,10 +197,3 @@ def _start_sweeper(sweep_folder: bool, folder: Path, groups: Sequence[str]) -> s
         env={**os.environ, "PYTHONPATH": str(_SUPPORT)},
         start_new_session=True,
     )
-
-
-def _free_ports(count: int) -> list[int]:
-    ports: set[int] = set()
-    while len(ports) < count:
-        ports.add(free_port())
-    return sorted(ports)

@@ -183,7 +183,7 @@ class World:
     async def delete(self, name: str = "app") -> None:
         await self.client.delete(Application, Key(NAMESPACE, name))
 
-    async def until_gone(self, name: str = "app") -> None:
+    async def until_gone(self, name: str = "app", deadline: float = DEADLINE) -> None:
         async def is_gone() -> bool:
             try:
                 await self.app(name)
@@ -191,7 +191,7 @@ class World:
                 return True
             return False
 
-        await eventually(is_gone, bool)
+        await eventually(is_gone, bool, deadline)
 
 
 def applications(connect: Connect = QUICK, **settings: Any) -> Build:

@@ -50,7 +50,7 @@ async def test_an_application_that_says_it_is_complete_goes(world: World, callba
     await world.register(target, state=ClusterState.ONLINE)
     async with world.running(patient(callback), collector):
         await world.create(*hooked("complete"), on=target, hooks=["complete"])
-        await world.until_gone()
+        await world.until_gone(deadline=90)
     assert await target.get(DEPLOYMENT, "hooked") is None
 
 
@@ -61,7 +61,7 @@ async def test_an_application_is_asked_to_shut_down_before_it_goes(world: World,
         await world.until_state(State.RUNNING)
         async with states(world) as seen:
             await world.delete()
-            await world.until_gone()
+            await world.until_gone(deadline=90)
     assert seen[:3] == ["WAITING_FOR_CLEANING", "READY_FOR_ACTION", "DELETING"]
     assert await target.get(DEPLOYMENT, "hooked") is None
 
@@ -85,7 +85,7 @@ async def test_the_old_copy_is_asked_when_an_application_moves(world: World, cal
         assert await first.get(DEPLOYMENT, "hooked") is None
         assert await second.get(DEPLOYMENT, "hooked") is not None
         await world.delete()
-        await world.until_gone()
+        await world.until_gone(deadline=90)
 
 
 @pytest.fixture

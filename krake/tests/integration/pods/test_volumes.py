@@ -89,4 +89,4 @@ async def test_an_application_moves_with_the_data_of_its_volume(
         await eventually(lambda: first.get(CLAIM, claim), lambda seen: seen is None, deadline=60)
 
         await world.delete()
-        await world.until_gone()
+        await world.until_gone(deadline=90)
