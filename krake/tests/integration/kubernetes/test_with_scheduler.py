@@ -75,3 +75,21 @@ async def test_the_scheduler_s_reason_is_not_overwritten(world: World, targets: 
         await label(world, only.name, "north")
         app = await world.until(lambda app: app.status.reason is None)
         assert app.status.state is State.RUNNING
+
+
+async def test_what_may_not_move_stays_and_is_updated_all_the_same(world: World, targets: Targets) -> None:
+    first, second = await targets(2)
+    for target in (first, second):
+        await world.register(target, state=ClusterState.ONLINE)
+    await label(world, first.name, "north")
+    async with world.running(scheduler, applications()):
+        app = await create(world)
+        await world.until_state(State.RUNNING)
+        constraints = Constraints(cluster=Wanted(labels=[LabelConstraint.parse("zone is south")]), migration=False)
+        await world.client.patch(Application, app.key, {"spec": {"constraints": constraints.serialize()}})
+        await label(world, second.name, "south")
+        await world.client.patch(Application, app.key, {"spec": {"manifest": [deployment(), config_map(a="2")]}})
+        await eventually(lambda: first.get(CONFIG_MAP, "settings"), lambda found: found and found["data"] == {"a": "2"})
+        app = await world.until(lambda app: app.status.observed_generation == app.metadata.generation)
+        assert (app.status.running_on, app.status.scheduled_to) == (first.ref, first.ref)
+    assert await second.get(CONFIG_MAP, "settings") is None
