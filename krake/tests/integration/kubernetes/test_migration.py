@@ -198,3 +198,28 @@ async def test_nobody_goes_back_to_a_cluster_that_is_lost(world: World, targets:
         await new.delete(CONFIG_MAP, "settings")
         app = await world.until(lambda app: app.status.running_on == new.ref)
         assert (app.status.migration_retries, app.status.reason) == (0, None)
+
+
+async def test_what_is_stopped_for_its_volumes_starts_again_if_the_new_cluster_is_lost(world: World, targets: Targets) -> None:
+    old, new = await settle(world, targets)
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}}
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    mounting = deployment()
+    mounting["spec"]["template"]["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+
+    async def replicas() -> int | None:
+        found = await old.get(DEPLOYMENT, "echo")
+        return None if found is None else found["spec"]["replicas"]
+
+    async with world.running(applications(migration={"timeout": 2, "retry": {"timeout": 60}})):
+        await world.create(mounting, {**claim, "spec": spec}, on=old)
+        await world.until_state(State.RUNNING)
+        await world.bind(new)
+        await eventually(replicas, lambda count: count == 0)
+        new.control.fail(Failure("unreachable"))
+        app = await world.until(lambda app: app.status.scheduled_to == old.ref and app.status.state is State.RUNNING)
+        assert app.status.migration_retries == 1
+        assert await replicas() == 1
+        new.control.recover()
+        app = await world.until(lambda app: app.status.placed_on == [old.ref] and not app.status.volumes)
+        assert app.metadata.owners == [old.ref]

@@ -65,8 +65,8 @@ class Moving:
         except Away as away:
             if _is_copied(app):
                 return app, True, None  # the old copy is not needed any more
-            app = await at.write(app, migration.wait(app, Outcome(problem=away.reason)))
-            return app, False, at.retry(app) if away.reason else None
+            outcome = Outcome(problem=away.reason, unreachable=True) if away.reason else Outcome()
+            return app, False, await self._go_on(app, outcome, [], Manner.WITH_VOLUMES)
         except Failed as failed:
             return app, False, await self._go_on(app, failed.outcome, [], Manner.WITH_VOLUMES)
         changed, outcome = (
