@@ -75,6 +75,7 @@ def provider(**im: Any) -> dict[str, Any]:
             Application,
             observed(spec={"replicas": None, "ports": [{"port": None}, LENGTHS | {"observer_schema_list_max_length": 0}]}),
         ),
+        (Application, observed(metadata={"name": "echo", "labels": {"app": None}})),
         (Application, {**application(), "unknown": 1}),
         (Cluster, cluster()),
         (Role, role(verbs=["create", "list_all"])),

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krake.data.constraints import LabelConstraint
+from krake.data.kubernetes import ApplicationSpec, ClusterConstraints, Constraints
 from krake.data.overrides import InvalidOverride, Override, matches, overrides_problem, render
+from krake.data.secrets import MARK, redact
 
 
 def config_map(name: str = "settings", namespace: str | None = None, **data: Any) -> dict[str, Any]:
@@ -126,3 +128,13 @@ def test_any_patch_can_be_applied_and_applying_it_twice_is_applying_it_once(one:
     once = patched(item, patch)
     if "$patch" not in str(other):
         assert patched(once, patch) == once
+
+
+def test_secrets_in_patches_are_secrets() -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "password"}, "data": {"password": "czNjcjN0"}}
+    constraints = Constraints(cluster=ClusterConstraints())
+    spec = ApplicationSpec(manifest=[secret], constraints=constraints, overrides=[on("north", secret)])
+    shown = redact(ApplicationSpec, spec.serialize())
+    assert "czNjcjN0" not in str(shown)
+    (rendered,) = render(shown["manifest"], [Override.restore(each) for each in shown["overrides"]], "north", {})
+    assert rendered == {**secret, "data": {"password": MARK}}
