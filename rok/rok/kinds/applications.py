@@ -326,6 +326,8 @@ def _warn_of_state(spec: Mapping[str, Any]) -> None:
     if not spec["constraints"]["migration"] or "shutdown" in spec["hooks"]:
         return
     kinds = (STATEFUL_KINDS & {str(item.get("kind")) for item in spec["manifest"]}) | _kinds_of_tosca(spec["tosca"])
+    if spec.get("storage_migration", "copy") == "copy":
+        kinds -= {"StatefulSet"}  # its volumes move with it
     if kinds:
         listed = ", ".join(sorted(kinds))
         warn(f"the application holds {listed} and may lose its state when it moves: use --hook-shutdown or --disable-migration")

@@ -123,7 +123,8 @@ def _check_selected(spec: Object, name: str) -> list[Cause]:
         text = "`selector` does not match template `labels`"
         causes.append(invalid_value("spec.template.metadata.labels", labels, text))
     causes += check_labels(labels, "spec.template.labels")
-    causes += _check_pod_spec(template["spec"], "spec.template.spec")
+    made = [(each.get("metadata") or {}).get("name") for each in spec.get("volumeClaimTemplates") or ()]
+    causes += _check_pod_spec(template["spec"], "spec.template.spec", made)
     policy = template["spec"].get("restartPolicy")
     if policy != "Always":
         causes.append(unsupported("spec.template.spec.restartPolicy", policy, ["Always"]))
@@ -190,8 +191,9 @@ def _check_cron_job(obj: Object) -> list[Cause]:
     return [*causes, *_check_job_spec(spec["jobTemplate"]["spec"], "spec.jobTemplate.spec")]
 
 
-def _check_pod_spec(spec: Object, field: str) -> list[Cause]:
-    volumes = {volume.get("name") for volume in spec.get("volumes") or ()}
+def _check_pod_spec(spec: Object, field: str, made: Iterable[Any] = ()) -> list[Cause]:
+    """Check the spec of Pods; *made* are the names of volumes that they get beside those that it declares."""
+    volumes = {*made, *(volume.get("name") for volume in spec.get("volumes") or ())}
     containers = spec.get("containers") or []
     causes = [] if containers else [required(f"{field}.containers")]
     seen: set[Any] = set()

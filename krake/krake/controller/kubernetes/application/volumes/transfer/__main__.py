@@ -13,6 +13,7 @@ It tells how far it is by a line of JSON each second, and what came of it in the
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import json
 import os
@@ -40,7 +41,8 @@ def fetch(volumes: str, access: str, attempts: int, result: str) -> int:
     try:
         for name, counter in counters.items():
             try:
-                Volume(os.path.join(volumes, name), Source(access, name), attempts, counter).fetch()
+                with contextlib.closing(Source(access, name)) as source:
+                    Volume(os.path.join(volumes, name), source, attempts, counter).fetch()
             except (Final, Lost, OSError) as problem:
                 error = explain(name, problem)
                 break

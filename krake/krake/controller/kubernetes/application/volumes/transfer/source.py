@@ -38,6 +38,7 @@ class Source:
     def __init__(self, access: str, volume: str) -> None:
         self.access, self.volume = access, volume
         self.local = threading.local()
+        self.connections: list[Connection] = []
 
     def entries(self) -> Iterator[bytes]:
         """Yield the lines of what is in the volume."""
@@ -58,11 +59,17 @@ class Source:
             if length == END:
                 return
 
+    def close(self) -> None:
+        """Close the connections of all threads, which must have ended."""
+        for connection in self.connections:
+            connection.close()
+
     def forget(self) -> None:
         """Connect anew next time."""
         connection = self.local.__dict__.pop("connection", None)
         if connection is not None:
             connection.close()
+            self.connections.remove(connection)
 
     def _get(self, path: str) -> http.client.HTTPResponse:
         with self._listening():
@@ -92,6 +99,7 @@ class Source:
                 connection.close()
                 continue
             self.local.connection = connection
+            self.connections.append(connection)
             return connection
         raise Lost(f"The source can not be reached: {'; '.join(problems)}.")
 
