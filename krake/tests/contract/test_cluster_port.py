@@ -275,6 +275,23 @@ async def test_a_correction_of_what_was_changed_meanwhile_is_a_conflict(cluster:
         await cluster.apply(stale)
 
 
+async def test_what_is_changed_beside_what_is_declared_stays_until_it_is_declared(cluster: Connection, namespace: str) -> None:
+    applied = await cluster.apply(config_map(namespace, a="1"))
+    changed = await cluster.change(identify(applied), {"metadata": {"annotations": {"b": "2"}}, "data": {"a": "3", "c": "4"}})
+    assert changed is not None
+    assert changed["data"] == {"a": "3", "c": "4"}
+    again = await cluster.apply(config_map(namespace, a="1"))
+    assert (again["data"], again["metadata"]["annotations"]) == ({"a": "1", "c": "4"}, {"b": "2"})
+    gone = await cluster.change(identify(applied), {"metadata": {"annotations": {"b": None}}, "data": {"c": None}})
+    assert gone is not None
+    assert (gone["data"], gone["metadata"].get("annotations") or {}) == ({"a": "1"}, {})
+
+
+async def test_changing_or_hearing_what_is_not_there_is_no_error(cluster: Connection, namespace: str) -> None:
+    assert await cluster.change(Identity(CONFIG_MAP, namespace, "none"), {"data": {"a": "1"}}) is None
+    assert await cluster.last_report(Identity(POD, namespace, "none")) == {}
+
+
 async def test_deleting_takes_along_what_was_made_for_the_object(cluster: Connection, namespace: str) -> None:
     applied = await cluster.apply(deployment(namespace, replicas=2))
     async with contextlib.aclosing(cluster.watch(POD)) as events:

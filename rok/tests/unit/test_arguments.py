@@ -40,7 +40,16 @@ METRICS = {"--metric", "--global-metric"}
 APP = {
     *("-f", "--file", "-u", "--url", "-O", "--observer-schema-file", "--disable-migration", "--enable-migration"),
     *("-L", "--cluster-label-constraint", "-R", "--cluster-resource-constraint", "-M", "--cluster-metric-constraint"),
-    *("--hook-complete", "--hook-shutdown", "--toleration", "--overrides", "--input", "--inputs-file"),
+    *(
+        "--hook-complete",
+        "--hook-shutdown",
+        "--migration-strategy",
+        "--storage-migration",
+        "--toleration",
+        "--overrides",
+        "--input",
+        "--inputs-file",
+    ),
     *COMMON,
     *BACKOFF,
     *WAIT,
