@@ -98,10 +98,10 @@ async def test_a_lost_cluster_that_is_deleted_is_waited_for_for_a_while_only(wor
         await world.delete("gone")
         await until_unregistered(world, old)
         await world.until_gone("gone")
-        app = await world.until(lambda app: app.status.state is State.RUNNING and app.status.running_on == new.ref)
-        assert (app.status.placed_on, app.metadata.owners) == ([new.ref], [new.ref])
-        stuck = await world.until(lambda app: app.status.running_on is None, "stuck")
-        assert (stuck.status.placed_on, stuck.metadata.owners) == ([], [])
+        app = await world.until(lambda app: app.status.state is State.RUNNING and app.metadata.owners == [new.ref])
+        assert (app.status.running_on, app.status.placed_on) == (new.ref, [new.ref])
+        stuck = await world.until(lambda app: not app.metadata.owners, "stuck")
+        assert (stuck.status.placed_on, stuck.status.running_on) == ([], None)
         for name in ("app", "stuck"):
             await eventually(partial(world.told, name), lambda told: "LetGo" in told)
 
