@@ -173,9 +173,10 @@ async def _shorten(site: Site, declared: Declared, obj: Object) -> Object:
 
     What made them too long as the object was applied first is the cluster's way, and stays.
     """
-    if not _was_applied(site, declared):
+    settlement = site.settlements.get(declared.identity)
+    if settlement is None:
         return obj
-    too_long = {path for path in drift(declared, obj, site.settlements[declared.identity]) if path[-1] == LENGTH}
+    too_long = {path for path in drift(declared, obj, None) - settlement.residue if path[-1] == LENGTH}
     if not too_long:
         return obj
     try:
