@@ -178,7 +178,7 @@ class Lives(RuleBasedStateMachine):
     @rule(place=st.sampled_from(PLACES))
     def a_lost_cluster_is_let_go(self, place: ResourceRef) -> None:
         if place in self.lost and place != self.app.status.scheduled_to and place in lifecycle.places_of(self.app):
-            self.app = replace(self.app, status=departure.departed(self.app, [place]))
+            self.app = replace(self.app, status=departure.let_go(self.app, [place]))
             self.holds.discard(place)
 
     @rule(chance=st.integers(0, 7))

@@ -76,10 +76,18 @@ def test_it_moves_only_to_a_strictly_better_score(app: Application, snapshot: Sn
 
 @given(apps(), snapshots())
 def test_a_new_placement_is_stable(app: Application, snapshot: Snapshot) -> None:
-    """Whoever is placed by a decision and asks again at once stays."""
+    """Whoever is placed by a decision and asks again at once stays: nothing is better than it is."""
     first = decide(app, snapshot)
     placed = dataclasses.replace(app, status=dataclasses.replace(app.status, scheduled_to=first.choice, scheduled=NOW))
-    assert decide(placed, snapshot).choice == first.choice
+    assert decide(placed, snapshot).choice == (None if first.ground is Ground.HOME else first.choice)
+
+
+def home_of(app: Application, snapshot: Snapshot) -> ResourceRef | None:
+    """Where the application can stay: on the cluster it is bound to, otherwise where it still runs, unless that goes."""
+    status, staying = app.status, lasting(snapshot)
+    if status.scheduled_to is None:
+        return None
+    return next((each for each in (status.scheduled_to, status.running_on) if each in staying), None)
 
 
 @given(apps(), snapshots())
@@ -88,7 +96,7 @@ def test_scores_are_those_of_the_formulas(app: Application, snapshot: Snapshot) 
     by_name = {candidate.ref.name: candidate for candidate in snapshot.candidates}
     for name, found in fitting(decide(app, snapshot)).items():
         measurement = by_name[name].measurement
-        sticky = Fraction(snapshot.settings.stickiness) * (by_name[name].ref == app.status.scheduled_to)
+        sticky = Fraction(snapshot.settings.stickiness) * (by_name[name].ref == home_of(app, snapshot))
         weights = [Fraction(reading.weight) for reading in measurement.readings]
         total = sum((Fraction(reading.value) * Fraction(reading.weight) for reading in measurement.readings), Fraction())
         usable = bool(weights) and not measurement.failures and sum(weights) + sticky > 0

@@ -42,6 +42,12 @@ def unbound(app: Application, gone: Iterable[ResourceRef]) -> ApplicationStatus:
     )
 
 
+def let_go(app: Application, lost: Iterable[ResourceRef]) -> ApplicationStatus:
+    """What to write once an application has nothing to do any more with clusters that are lost for good."""
+    nowhere = app.status.scheduled_to is None and app.metadata.deleted is None
+    return unbound(app, lost) if nowhere else departed(app, lost)
+
+
 def departed(app: Application, gone: Iterable[ResourceRef]) -> ApplicationStatus:
     """What to write once nothing of an application is on some clusters, or nobody can find out any more."""
     gone, status = list(gone), app.status

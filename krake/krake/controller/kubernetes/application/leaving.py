@@ -70,7 +70,7 @@ class Leaving:
         lost = [place for place in lifecycle.places_of(app) if place != bound and at.is_lost(place, app.key)]
         if not lost:
             return app
-        app = await at.write(app, departure.departed(app, lost))
+        app = await at.write(app, departure.let_go(app, lost))
         names = ", ".join(map(str, lost))
         at.recorder.record(app, warning("LetGo", f"{names} can not be reached any more; objects of it may remain there."))
         return await at.write_owners(app)
