@@ -79,7 +79,7 @@ def test_a_new_placement_is_stable(app: Application, snapshot: Snapshot) -> None
     """Whoever is placed by a decision and asks again at once stays: nothing is better than it is."""
     first = decide(app, snapshot)
     placed = dataclasses.replace(app, status=dataclasses.replace(app.status, scheduled_to=first.choice, scheduled=NOW))
-    assert decide(placed, snapshot).choice == (None if first.ground is Ground.HOME else first.choice)
+    assert decide(placed, snapshot).choice in ((first.choice, None) if first.ground is Ground.HOME else (first.choice,))
 
 
 def home_of(app: Application, snapshot: Snapshot) -> ResourceRef | None:
