@@ -95,6 +95,8 @@ def _target_in_vain(app: Application, snapshot: Snapshot) -> ResourceRef | None:
     status = app.status
     if status.state is not ApplicationState.MIGRATING or status.migration_timeout > snapshot.now.timestamp():
         return None
+    if status.scheduled is not None and status.scheduled.timestamp() >= status.migration_timeout:
+        return None  # the limit was that of another target; for this one it is yet to be set
     lasting = any(each.ref == status.running_on and each.cluster.metadata.deleted is None for each in snapshot.candidates)
     return None if lasting else status.scheduled_to
 
