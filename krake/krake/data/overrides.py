@@ -1,6 +1,6 @@
 """What is different about an application on some clusters: its manifest as it is meant for one of them. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from krake.data.constraints import LabelConstraint
@@ -11,6 +11,8 @@ from krake.data.record import Record, field
 
 _DIRECTIVE = "$patch"
 _DELETE = "delete"
+_Places = Mapping[tuple[str, ...], Sequence[int]]
+"""Where the objects of a manifest are, by how patches may name them: there may be thousands of both."""
 _EXAMPLE = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "greeting"}, "data": {"text": "hello"}}
 
 
@@ -46,11 +48,13 @@ def render(
     :param labels: of the cluster.
     :raises InvalidOverride: an override that matches the cluster changes an object that is not in the manifest.
     """
+    places, gone = _places_of(manifest), set[int]()
     rendered = list(manifest)
     for override in overrides:
         if matches(override, cluster, labels):
-            rendered = _patch_all(rendered, override.patches, f"The override for {_name_of(override)}")
-    return rendered
+            for index, patch in _aim(override, places, gone):
+                rendered[index] = _merge(rendered[index], patch, "")
+    return [item for index, item in enumerate(rendered) if index not in gone]
 
 
 def matches(override: Override, cluster: str, labels: Mapping[str, str]) -> bool:
@@ -61,9 +65,11 @@ def matches(override: Override, cluster: str, labels: Mapping[str, str]) -> bool
 
 def overrides_problem(overrides: Iterable[Override], manifest: Sequence[dict[str, Any]]) -> str | None:
     """What is wrong with overrides for a manifest, or nothing."""
+    places = _places_of(manifest)
     for override in overrides:
         try:
-            _patch_all(manifest, override.patches, f"The override for {_name_of(override)}")
+            for _ in _aim(override, places, set()):
+                pass
         except InvalidOverride as error:
             return str(error)
     return None
@@ -75,33 +81,48 @@ def _name_of(override: Override) -> str:
     return f"{name} where {labels}" if labels else name
 
 
-def _patch_all(manifest: Sequence[dict[str, Any]], patches: Iterable[dict[str, Any]], who: str) -> list[dict[str, Any]]:
-    patched = list(manifest)
-    for patch in patches:
-        index = _find(patched, patch, who)
+def _aim(override: Override, places: _Places, gone: set[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each patch that changes an object with where that is.
+
+    :param gone: the objects that were taken away; more are added.
+    """
+    who = f"The override for {_name_of(override)}"
+    for patch in override.patches:
+        index = _find(places, gone, patch, who)
         if patch.get(_DIRECTIVE) == _DELETE:
-            del patched[index]
+            gone.add(index)
         else:
-            patched[index] = _merge(patched[index], patch, "")
-    return patched
+            yield index, patch
 
 
-def _find(manifest: Sequence[Mapping[str, Any]], patch: Mapping[str, Any], who: str) -> int:
+def _places_of(manifest: Iterable[Mapping[str, Any]]) -> _Places:
+    """Return where the objects are, by how patches may name them."""
+    places: dict[tuple[str, ...], list[int]] = {}
+    for index, item in enumerate(manifest):
+        for names in _names_of(item):
+            places.setdefault(names, []).append(index)
+    return places
+
+
+def _names_of(item: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """How an object is named: without its namespace, and with it."""
+    metadata = item["metadata"]
+    names = item["apiVersion"], item["kind"], metadata["name"]
+    yield names
+    if (namespace := metadata.get("namespace")) is not None:
+        yield *names, repr(namespace)
+
+
+def _find(places: _Places, gone: Container[int], patch: Mapping[str, Any], who: str) -> int:
     """Return where the object is that a patch is for."""
-    found = [index for index, item in enumerate(manifest) if _is_for(patch, item)]
+    *_, names = _names_of(patch)
+    found = [index for index in places.get(names, ()) if index not in gone]
     if len(found) == 1:
         return found[0]
     name = f"{patch['kind']} {patch['metadata']['name']} ({patch['apiVersion']})"
     if not found:
         raise InvalidOverride(f"{who} changes {name}, which is not in the manifest; correct its name or leave it out.")
     raise InvalidOverride(f"{who} changes {name}, of which there are several; name the namespace in the patch.")
-
-
-def _is_for(patch: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
-    same = all(patch[key] == item[key] for key in ("apiVersion", "kind"))
-    given, metadata = patch["metadata"], item["metadata"]
-    namespaced = given.get("namespace") in (None, metadata.get("namespace"))
-    return bool(same and given["name"] == metadata["name"] and namespaced)
 
 
 def _merge(value: Any, patch: Any, name: str) -> Any:

@@ -32,11 +32,11 @@ class Definitions:
     nodes: Mapping[str, Any]
     data: Mapping[str, Any]
     complete: bool
-    _properties: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _properties: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
 
-    def data_types(self, *, patterns: bool) -> DataTypes:
+    def data_types(self, *, patterns: bool, effort: int | None = None) -> DataTypes:
         """Return what values are checked by."""
-        return DataTypes(self.data, patterns=patterns, complete=self.complete)
+        return DataTypes(self.data, patterns=patterns, complete=self.complete, effort=effort)
 
     def properties_of(self, type_: str, node: str) -> Mapping[str, Any] | None:
         """Return the definitions of the properties of a node's type, those of the types that it is derived from among them.
@@ -46,14 +46,11 @@ class Definitions:
         :raises InvalidTemplate: the type is not defined, or its nodes are no Kubernetes objects.
         """
         if type_ not in self._properties:
-            found = self._collect(type_, node)
-            if found is None:
-                return None
-            self._properties[type_] = found
+            self._properties[type_] = self._collect(type_, node)
         return self._properties[type_]
 
     def _collect(self, type_: str, node: str) -> Mapping[str, Any] | None:
-        properties: dict[str, Any] = {}
+        derived: list[tuple[Any, str]] = []
         current: Any = type_
         is_object = False
         for _ in range(NESTING):
@@ -62,12 +59,12 @@ class Definitions:
             if known is None:
                 break
             definition = mapping(known, f"The node type {current}")
-            properties = {**mapping(definition.get("properties"), f"The properties of {current}"), **properties}
+            derived.append((definition.get("properties"), f"The properties of {current}"))
             current = definition.get("derived_from")
         else:
             raise InvalidTemplate(f"Node {show(node)}: its type {show(type_)} is derived from too many types, or from itself.")
         if is_object:
-            return properties
+            return {key: value for each in reversed(derived) for key, value in mapping(*each).items()}
         if current is not None and not self.complete:
             return None
         if type_ not in self.nodes and not type_.startswith("tosca."):

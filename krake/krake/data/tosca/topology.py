@@ -10,6 +10,8 @@ from krake.data.tosca.problems import InvalidTemplate, mapping, sequence, show
 from krake.data.tosca.values import DataTypes, Schema, read_schema
 
 VERSIONS = tuple(f"tosca_simple_yaml_1_{minor}" for minor in range(4))
+PROPERTY_LIMIT = 50_000
+"""How many properties all nodes together may have: few types with many can be those of many nodes."""
 _UNSUPPORTED = ("copy", "directives", "node_filter")
 
 
@@ -60,7 +62,13 @@ def read_topology(template: Mapping[str, Any], definitions: Definitions) -> Topo
     templates = mapping(topology.get("node_templates"), "node_templates")
     if not templates:
         raise InvalidTemplate("topology_template must have at least one node in node_templates.")
-    nodes = {name: _read_node(name, template, definitions) for name, template in templates.items()}
+    nodes: dict[str, Node] = {}
+    count = 0
+    for name, node in templates.items():
+        nodes[name] = _read_node(name, node, definitions)
+        count += len(nodes[name].schemas or ())
+        if count > PROPERTY_LIMIT:
+            raise InvalidTemplate(f"The nodes of the template have more than {PROPERTY_LIMIT} properties.")
     return Topology(inputs, {name: nodes[name] for name in _in_order(nodes)})
 
 

@@ -9,6 +9,9 @@ from krake.data.tosca.imports import imports_of
 from krake.data.tosca.problems import InvalidTemplate, show
 from krake.data.tosca.topology import Topology, check_version, read_inputs, read_topology
 
+EFFORT = 20_000
+"""How many steps it may take to check inputs where others wait for that."""
+
 
 def translate(
     template: Mapping[str, Any], imported: Iterable[tuple[dict[str, Any], str | None]], inputs: Mapping[str, Any]
@@ -40,7 +43,7 @@ def check_template(template: Mapping[str, Any], inputs: Mapping[str, Any]) -> No
     :raises InvalidTemplate: it can not.
     """
     definitions = _definitions_alone(template)
-    read_inputs(_read(template, definitions), inputs, definitions.data_types(patterns=False))
+    read_inputs(_read(template, definitions), inputs, definitions.data_types(patterns=False, effort=EFFORT))
 
 
 def is_inherently_wrong(template: Mapping[str, Any]) -> str | None:

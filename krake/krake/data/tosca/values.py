@@ -59,17 +59,19 @@ def _constraints_of(definition: Mapping[str, Any], what: str) -> list[tuple[str,
     return [pair for each in constraints for pair in mapping(each, f"A constraint of {what}").items()]
 
 
-@dataclass(frozen=True)
+@dataclass
 class DataTypes:
     """The types that values can have, beside those of the language.
 
     :param patterns: whether values are matched with regular expressions, which can take for ever.
+    :param effort: how many steps may be taken to check values, as types can stand for any number of them; null is any.
     :param complete: whether types that are not known are wrong, and not just not read yet.
     """
 
     defined: Mapping[str, Any]
     patterns: bool = True
     complete: bool = True
+    effort: int | None = None
 
     def check(self, value: Any, schema: Schema, *, textual: bool = False, depth: int = 0) -> Any:
         """Return a value that fits its schema, with what its type adds to it.
@@ -79,6 +81,7 @@ class DataTypes:
         """
         if depth > NESTING:
             raise InvalidTemplate(f"{schema.what} is nested too deeply.")
+        self._spend(schema)
         read = _READERS.get(schema.type)
         if read is not None:
             value = self._inner(read(_from_text(value, schema.type) if textual else value, schema), schema, textual, depth)
@@ -90,6 +93,14 @@ class DataTypes:
             if name != "pattern" or self.patterns:
                 _CONSTRAINTS[name](value, limit, schema)
         return value
+
+    def _spend(self, schema: Schema) -> None:
+        if self.effort is None:
+            return
+        constraints = _constraints_of(schema.definition, schema.what)
+        self.effort -= 1 + sum(len(limit) if isinstance(limit, list) else 1 for _, limit in constraints)
+        if self.effort < 0:
+            raise InvalidTemplate(f"{schema.what}: its type, and those of all other values, stand for too many values.")
 
     def _inner(self, value: Any, schema: Schema, textual: bool, depth: int) -> Any:
         entry = schema.definition.get("entry_schema")

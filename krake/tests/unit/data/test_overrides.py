@@ -1,6 +1,7 @@
 """What is different about an application on some clusters."""
 
 import copy
+import time
 from typing import Any
 
 import pytest
@@ -138,3 +139,22 @@ def test_secrets_in_patches_are_secrets() -> None:
     assert "czNjcjN0" not in str(shown)
     (rendered,) = render(shown["manifest"], [Override.restore(each) for each in shown["overrides"]], "north", {})
     assert rendered == {**secret, "data": {"password": MARK}}
+
+
+@pytest.mark.parametrize("each", [1, 3000])
+def test_thousands_of_objects_are_patched_as_fast_as_they_are_read(each: int) -> None:
+    manifest = [config_map(f"settings-{index % 3000}", f"team-{index // 3000}") for index in range(6000)]
+    overrides = [on("north", *manifest[start : start + each]) for start in range(0, len(manifest), each)]
+    before = time.process_time()
+    assert overrides_problem(overrides, manifest) is None
+    assert len(render(manifest, overrides, "north", {})) == len(manifest)
+    assert time.process_time() - before < 1
+
+
+def test_what_is_taken_away_is_not_there_for_later_patches() -> None:
+    gone = {**config_map("settings", "blue"), "$patch": "delete"}
+    manifest = [config_map("settings", "blue"), config_map("settings", "green")]
+    unnamed = config_map("settings", text="hello")
+    assert render(manifest, [on("north", gone, unnamed)], "north", {}) == [config_map("settings", "green", text="hello")]
+    with pytest.raises(InvalidOverride):
+        render(manifest, [on("north", gone, gone)], "north", {})

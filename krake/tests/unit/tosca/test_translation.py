@@ -1,5 +1,7 @@
 """What templates mean."""
 
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -288,3 +290,36 @@ def test_wrong_imports(imports: Any, message: str) -> None:
 def test_types_that_may_be_imported_are_admitted() -> None:
     found = template(nodes={"a": node(type_="Own", whatever=1)}, imports=["https://host.example/types.yaml"])
     assert is_inherently_wrong(found) is None
+
+
+def _types_of_many_values() -> dict[str, Any]:
+    inner = [{f"p{name}": {"type": f"T{depth + 1}", "default": {}} for name in range(8)} for depth in range(8)]
+    types = {f"T{depth}": {"properties": properties} for depth, properties in enumerate(inner)}
+    return {**one("x", {"x": {"type": "T0", "default": {}}}), "data_types": {**types, "T8": {"derived_from": "map"}}}
+
+
+def _values_with_many_constraints() -> dict[str, Any]:
+    entry = {"type": "string", "constraints": [{"valid_values": [f"v{number}" for number in range(5000)]}]}
+    values = ["v4999"] * 5000
+    return one("x", {"x": {"type": "list", "entry_schema": entry, "default": values}})
+
+
+def _nodes_with_many_properties() -> dict[str, Any]:
+    properties = {f"p{number}": {"type": "string", "required": False} for number in range(2000)}
+    types = {"T": {"derived_from": KUBERNETES_OBJECT, "properties": properties}}
+    return {**template(nodes={f"n{number}": {**node("x"), "type": "T"} for number in range(2000)}), "node_types": types}
+
+
+@pytest.mark.parametrize("make", [_types_of_many_values, _values_with_many_constraints, _nodes_with_many_properties])
+def test_what_would_keep_the_api_busy_is_refused(make: Callable[[], dict[str, Any]]) -> None:
+    bomb = make()
+    before = time.process_time()
+    with pytest.raises(InvalidTemplate, match=r"too many values|more than 50000 properties"):
+        check_template(bomb, {})
+    assert time.process_time() - before < 2
+
+
+def test_what_values_stand_for_is_counted_for_each_template_anew() -> None:
+    many = one("x", {"x": {"type": "list", "entry_schema": "integer", "default": list(range(15_000))}})
+    check_template(many, {})
+    check_template(many, {})
