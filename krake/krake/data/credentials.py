@@ -1,5 +1,6 @@
 """Where the secrets are in what users hand over in other tools' formats. See :mod:`krake.data.secrets`."""
 
+import json
 from typing import Any
 
 from krake.data.secrets import MARK, SEALED, Place, Rewrite, Visit, rewrite_items, rewrite_values, rewrite_whole
@@ -69,6 +70,23 @@ def rewrite_manifest(manifest: Any, place: Place, visit: Visit) -> Any:
     if not isinstance(manifest, list):
         return manifest
     return rewrite_items(manifest, place, visit, lambda index, item: _identity(item), _rewrite_object)
+
+
+def rewrite_overrides(overrides: Any, place: Place, visit: Visit) -> Any:
+    """The contents of the Kubernetes Secrets among the patches. They are known by the clusters that they are meant for.
+
+    So nobody who may not see them can have them sent to other clusters, by renaming one override or taking another one away.
+    """
+    return rewrite_items(overrides, place, visit, lambda index, each: _clusters_of(each), _rewrite_override)
+
+
+def _clusters_of(override: Any) -> str:
+    keys = ("cluster", "labels")
+    return json.dumps([override.get(key) or None for key in keys] if isinstance(override, dict) else None)
+
+
+def _rewrite_override(override: Any, place: Place, visit: Visit) -> Any:
+    return _rewrite_key(override, "patches", place, visit, rewrite_manifest)
 
 
 def _identity(item: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from krake.data.constraints import LabelConstraint, MetricConstraint
 from krake.data.core import MetricRef, check_metrics
-from krake.data.credentials import destination_of_kubeconfig, rewrite_kubeconfig, rewrite_manifest
+from krake.data.credentials import destination_of_kubeconfig, rewrite_kubeconfig, rewrite_manifest, rewrite_overrides
 from krake.data.infrastructure import CloudBinding
 from krake.data.kinds import Resource, resource
 from krake.data.manifests import (
@@ -134,7 +134,7 @@ class ApplicationSpec(Record):
     storage_migration: str = field(default="copy", validate=one_of("copy", "none"))
     auto_cluster_create: bool = False
     migration_strategy: str = field(default="create_first", validate=one_of("create_first", "delete_first"))
-    overrides: list[Override] = field(factory=list)
+    overrides: list[Override] = field(factory=list, secret=rewrite_overrides)
     tolerations: list[Toleration] = field(factory=list)
     inputs: dict[str, Any] = field(factory=dict)
 

@@ -4,7 +4,6 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from krake.data.constraints import LabelConstraint
-from krake.data.credentials import rewrite_manifest
 from krake.data.elements import has_keys, key_of
 from krake.data.manifests import check_manifest
 from krake.data.record import Record, field
@@ -28,7 +27,7 @@ class Override(Record):
 
     cluster: str | None = None
     labels: list[LabelConstraint] | None = field(default=None, example=["location is DE"])
-    patches: list[dict[str, Any]] = field(secret=rewrite_manifest, validate=check_manifest, example=[_EXAMPLE])
+    patches: list[dict[str, Any]] = field(validate=check_manifest, example=[_EXAMPLE])
 
     def problem(self) -> str | None:
         """Refuse an override that is meant for no cluster in particular."""

@@ -162,3 +162,28 @@ def test_what_others_quote_is_hidden() -> None:
 def test_no_representation_shows_a_secret() -> None:
     assert "t0k" not in repr(Cluster.restore(sample(Cluster)))
     assert "p4ss" not in repr(Application.restore(application(SECRET)))
+
+
+def overridden(*clusters: str) -> dict[str, Any]:
+    body = application(SECRET)
+    secret = {key: SECRET[key] for key in ("apiVersion", "kind", "metadata")}
+    patches = {cluster: [{**secret, "data": {"password": f"p4ss of {cluster}"}}] for cluster in clusters}
+    body["spec"]["overrides"] = [{"cluster": cluster, "labels": None, "patches": patch} for cluster, patch in patches.items()]
+    return body
+
+
+def test_secrets_of_overrides_stay_with_the_clusters_that_they_are_for() -> None:
+    stored = overridden("north", "south")
+    shown = redact(Application, stored)
+    assert "p4ss" not in json.dumps(shown)
+    del shown["spec"]["overrides"][0]
+    assert restore_marked(Application, shown, lambda: stored)["spec"]["overrides"] == stored["spec"]["overrides"][1:]
+
+
+def test_secrets_of_an_override_are_not_sent_to_another_cluster() -> None:
+    stored = overridden("north", "south")
+    shown = redact(Application, stored)
+    shown["spec"]["overrides"][0]["cluster"] = "mine"
+    errors = errors_of(Application, shown, stored)
+    assert "spec.overrides[0].patches[0].data.password" in errors
+    assert all(each.startswith("spec.overrides[0]") for each in errors)
