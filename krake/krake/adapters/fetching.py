@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from krake.data.destinations import Denied, Destinations, port_of, read_url
+from krake.data.destinations import Address, Denied, Destinations, meanings_of, port_of, read_url
 
 _REDIRECTIONS = 5
 _REDIRECTED = (301, 302, 303, 307, 308)
@@ -155,19 +155,19 @@ class Fetcher:
         # Where any address is forbidden, all are: which one a name means next is up to its owner.
         forbidden = await self._addresses_of_forbidden(self._forbidden, port)
         for address in addresses:
-            if address in forbidden or not self._destinations.may_reach(host, address):
+            if forbidden & set(meanings_of(address)) or not self._destinations.may_reach(host, address):
                 raise Denied(
                     f"{host} is not reached from here: the administrator of Krake has not allowed it (fetching.allow)."
                 )
 
-    async def _addresses_of_forbidden(self, parts: SplitResult | None, port: int) -> set[str]:
+    async def _addresses_of_forbidden(self, parts: SplitResult | None, port: int) -> set[Address]:
         if parts is None or port_of(parts) != port:
             return set()
         try:
             found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
         except OSError:
             return set()
-        return {str(address[0]) for *_, address in found}
+        return {meaning for *_, address in found for meaning in meanings_of(str(address[0]))}
 
 
 class _CheckedResolver(AbstractResolver):

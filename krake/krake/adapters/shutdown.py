@@ -3,18 +3,24 @@
 Only the status of an answer counts: redirects are not followed, and what else an application says is not read.
 """
 
+import re
 import socket
 from collections.abc import Mapping
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
+from krake.data.destinations import Destinations
+
 CALL_LIMIT = 10.0
 """Seconds that a call may take."""
 _LONGEST_MESSAGE = 200
+_URL = re.compile(r"https?://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}(/[a-z]*)?")
+"""Clusters say what the host is: anything else in there would lead to another path, or another host."""
+_ELSEWHERE = Destinations()
+_HERE = Destinations(allow=("127.0.0.0/8", "::1"))
 
 
 class CallFailed(Exception):
@@ -29,6 +35,8 @@ async def put(url: str, headers: Mapping[str, str], *, local: bool) -> None:
     :param local: whether the application may be on this machine.
     :raises CallFailed: it did not accept.
     """
+    if not _URL.fullmatch(url):
+        raise CallFailed(f"{url[:_LONGEST_MESSAGE]} is nothing that can be called: its host is neither a name nor an address.")
     check_address(urlsplit(url).hostname or "", local=local)
     connector = aiohttp.TCPConnector(ssl=False, force_close=True, resolver=_CheckedResolver(local))
     timeout = aiohttp.ClientTimeout(total=CALL_LIMIT)
@@ -56,13 +64,11 @@ def check_address(host: str, *, local: bool) -> None:
     :raises CallFailed: the address is one of these.
     """
     try:
-        address = ip_address(host)
+        allowed = (_HERE if local else _ELSEWHERE).may_reach(host, host)
     except ValueError:
-        return
-    address = getattr(address, "ipv4_mapped", None) or address
-    if address.is_loopback and local:
-        return
-    if address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified:
+        # What is not resolved, as it looks like an address, some understand as one: 127.1, or 2130706433.
+        allowed = not host.replace(".", "").isdigit()
+    if not allowed:
         raise CallFailed(f"Applications are not called at {host}.")
 
 

@@ -89,7 +89,7 @@ class Destinations:
 
     def may_reach(self, host: str, address: str) -> bool:
         """Whether *host*, which is at *address*, may be reached."""
-        addresses = _meanings(address)
+        addresses = meanings_of(address)
         if self._allow.match_host(host) or any(map(self._allow.match_address, addresses)):
             return True
         return not (self._deny.match_host(host) or any(map(self._deny.match_address, addresses)))
@@ -108,7 +108,7 @@ class _Rules:
         return any(address in network for network in self._networks if network.version == address.version)
 
 
-def _meanings(text: str) -> list[Address]:
+def meanings_of(text: str) -> list[Address]:
     """Return an address, and the one of IPv4 that it leads to in the end."""
     address = ipaddress.ip_address(text.partition("%")[0])
     found: list[Address] = [address]

@@ -125,7 +125,22 @@ async def test_what_is_on_this_machine_only_is_not_called_for_clusters_elsewhere
 
 
 @pytest.mark.parametrize(
-    "host", ["169.254.169.254", "fe80::1", "0.0.0.0", "::", "224.0.0.1", "::ffff:169.254.169.254", "::ffff:127.0.0.1"]
+    "host",
+    [
+        "169.254.169.254",
+        "fe80::1",
+        "0.0.0.0",
+        "::",
+        "224.0.0.1",
+        "::ffff:169.254.169.254",
+        "::ffff:127.0.0.1",
+        "2002:a9fe:a9fe::",
+        "64:ff9b::a9fe:a9fe",
+        "100.100.100.200",
+        "0.1.2.3",
+        "2852039166",
+        "169.254.43518",
+    ],
 )
 @pytest.mark.parametrize("local", [True, False])
 def test_addresses_at_which_there_are_no_applications(host: str, local: bool) -> None:
@@ -139,3 +154,23 @@ def test_addresses_at_which_there_are_no_applications(host: str, local: bool) ->
 @pytest.mark.parametrize("host", ["10.0.0.1", "192.168.1.1", "203.0.113.7", "2001:db8::1", "cluster.example"])
 def test_addresses_at_which_there_may_be_applications(host: str) -> None:
     check_address(host, local=False)
+
+
+@pytest.mark.parametrize("host", ["2130706433", "127.1", "0x7f.1", "0x7f000001", "127.0.0.1.nip.invalid@127.0.0.1"])
+async def test_this_machine_is_not_called_however_it_is_written(host: str) -> None:
+    called: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        called.append(request.path)
+        return web.Response()
+
+    async with application(answer) as url:
+        with pytest.raises(CallFailed):
+            await put(url.replace("127.0.0.1", host), {}, local=False)
+    assert called == []
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1:8080/api/delete?all=", "user@10.0.0.1", "10.0.0.1#", "a b", "", "[fe80::1%eth0]"])
+async def test_hosts_do_not_change_what_is_asked_for(host: str) -> None:
+    with pytest.raises(CallFailed, match="neither a name nor an address"):
+        await put(f"http://{host}:80/shutdown", {}, local=False)

@@ -22,6 +22,7 @@ from krake.controller.kubernetes.application.desired import recorded_identity
 from krake.controller.kubernetes.application.hooks.shutdown import SHUTDOWN
 from krake.controller.kubernetes.application.services import PENDING, SERVICE, ports_of
 from krake.controller.kubernetes.application.site import Site
+from krake.controller.kubernetes.fields import mapping, mappings
 from krake.data.kubernetes import Application
 from krake.data.metadata import Key
 from krake.lib.backoff import Backoff
@@ -182,7 +183,7 @@ def url_of(service: Object, host: str) -> str:
     :raises CallFailed: it can not be reached from outside of the cluster.
     """
     # External addresses are what the user says they are, whosever they may be.
-    spec = {key: value for key, value in service["spec"].items() if key != "externalIPs"}
+    spec = {key: value for key, value in mapping(service, "spec").items() if key != "externalIPs"}
     addresses = ports_of({**service, "spec": spec}, host)
     name = next((each for each in (SHUTDOWN, "https", "http") if each in addresses), next(iter(addresses), None))
     if name is None:
@@ -191,8 +192,7 @@ def url_of(service: Object, host: str) -> str:
         )
     if PENDING in addresses[name]:
         raise CallFailed("Its service called 'shutdown' has no address yet.")
-    ports = [port for port in spec.get("ports") or () if isinstance(port, Mapping)]
-    port = next((port for port in ports if name in (port.get("name"), str(port.get("port")))), {})
+    port = next((port for port in mappings(spec, "ports") if name in (port.get("name"), str(port.get("port")))), {})
     return f"{'https' if _is_tls(port) else 'http'}://{addresses[name]}{PATH}"
 
 
