@@ -86,7 +86,7 @@ class Moving:
         with at.at(_origin(app), app.key) as source, at.at(_target(app), app.key) as target:
             async with asyncio.timeout(WORK_LIMIT):
                 app, declared = await self._placing.declare(app, target)
-                app = await at.write(app, lifecycle.begin(app, declared, [each.schema for each in declared]))
+                app = await self._placing.begin(app, declared)
                 return app, await step(app, source, target, declared, at.config.migration, at.clock())
 
     async def _create(self, app: Application, manner: Manner) -> Result | None:

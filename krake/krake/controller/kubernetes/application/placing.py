@@ -15,7 +15,7 @@ from krake.controller.kubernetes.application.observe import observe
 from krake.controller.kubernetes.application.services import services_of
 from krake.controller.kubernetes.application.site import Site
 from krake.controller.kubernetes.application.volumes import resume
-from krake.controller.kubernetes.application.workplace import PENDING, WORK_LIMIT, Away, Workplace
+from krake.controller.kubernetes.application.workplace import PENDING, WORK_LIMIT, Away, TooLarge, Workplace
 from krake.controller.runtime import Result, add_finalizer
 from krake.data.kubernetes import Application
 from krake.data.metadata import KUBERNETES_RESOURCES_DELETION, Reason, ReasonCode
@@ -97,13 +97,24 @@ class Placing:
         at = self._workplace
         app, declared = await self.declare(app, site)
         app = await add_finalizer(at.client, app, KUBERNETES_RESOURCES_DELETION, informer=at.applications)
-        app = await at.write(app, lifecycle.begin(app, declared, [each.schema for each in declared]))
+        app = await self.begin(app, declared)
         site.follow(app.metadata.uid, app.key, {each.identity.type for each in declared})
         resumed = not app.status.volumes or app.status.running_on != app.status.scheduled_to or await _resume(app, site)
         deployment = await deploy(app, site, declared)
         at.recorder.record(app, *tell_of_drift(app, deployment.corrected))
         outcome = _judge(app, site, deployment)
         return app, replace(outcome, complete=outcome.complete and resumed), deployment.declared
+
+    async def begin(self, app: Application, declared: list[Declared]) -> Application:
+        """Write down what is going to be on the cluster that an application is bound to.
+
+        :raises Failed: it is too much.
+        """
+        status = lifecycle.begin(app, declared, [each.schema for each in declared])
+        try:
+            return await self._workplace.write(app, status)
+        except TooLarge as error:
+            raise _failure(error.code, str(error)) from None
 
     async def declare(self, app: Application, site: Site) -> tuple[Application, list[Declared]]:
         """Return what should be on the cluster that an application is bound to, and the application as it is stored then.

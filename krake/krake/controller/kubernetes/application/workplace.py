@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from krake.client import Client
+from krake.client import Client, Invalid
 from krake.controller.kubernetes.application import lifecycle
 from krake.controller.kubernetes.application.calm import Calm
 from krake.controller.kubernetes.application.events import tell
@@ -26,6 +26,22 @@ PENDING = 0.5
 """Seconds until another look at what Kubernetes is not done with."""
 WORK_LIMIT = 120.0
 """Seconds that the work on one application may take at once."""
+
+LONGEST_MESSAGE = 4000
+"""So many characters of a reason are kept: clusters say what they like."""
+TOO_LARGE = 413
+
+
+class TooLarge(Exception):
+    """An application can not be written down with its objects."""
+
+    code = ReasonCode.INVALID_RESOURCE
+
+    def __str__(self) -> str:
+        return (
+            "The manifest is too large: the application can not be stored together with its objects as they are applied."
+            " Declare several applications instead."
+        )
 
 
 class Away(Exception):
@@ -99,10 +115,21 @@ class Workplace:
         if status.reason is not None and status.reason != app.status.reason:
             # Kubernetes quotes what it does not like.
             message = without_secrets(status.reason.message, app.spec)
-            status = replace(status, reason=replace(status.reason, message=message))
-        after = await patch_status(self.client, app, status, informer=self.applications)
+            status = replace(status, reason=replace(status.reason, message=message[:LONGEST_MESSAGE]))
+        after = await self._write(app, status)
         self.recorder.record(after, *tell(app, after))
         return after
+
+    async def _write(self, app: Application, status: ApplicationStatus) -> Application:
+        try:
+            return await patch_status(self.client, app, status, informer=self.applications)
+        except Invalid as error:
+            if error.status != TOO_LARGE:
+                raise
+            if not status.last_observed_manifest:
+                raise TooLarge from error
+        # What was observed is there only to be read.
+        return await self._write(app, replace(status, last_observed_manifest=[]))
 
     async def write_owners(self, app: Application) -> Application:
         """Make the clusters in use the owners of an application."""
