@@ -4,7 +4,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from component.volumes.moves import (
@@ -26,10 +28,11 @@ from component.volumes.moves import (
 from fixtures.polling import until
 from fixtures.simulator import StartClusters
 
+from krake.adapters.kubernetes import Connection
 from krake.controller.kubernetes.application.volumes import clean, step
-from krake.controller.kubernetes.application.volumes.stopping import JOB
+from krake.controller.kubernetes.application.volumes.stopping import JOB, STOPPED
 from krake.data.metadata import ReasonCode
-from krake.ports.cluster import OWNER_LABEL, POD
+from krake.ports.cluster import OWNER_LABEL, POD, ObjectType, identify
 from krake.simulator import Failure, Settings, SimulatedCluster
 from krake.simulator.kubernetes.kinds import BY_RESOURCE
 
@@ -262,3 +265,55 @@ def end(cluster: SimulatedCluster, code: int, message: str) -> None:
     statuses = [{**each, "ready": False, "state": state} for each in pod["status"]["containerStatuses"]]
     status = {**pod["status"], "phase": "Failed" if code else "Succeeded", "containerStatuses": statuses}
     cluster.resources.put(BY_RESOURCE["pods"], {**pod, "status": status})
+
+
+async def appear(move: Move, *objects: dict[str, Any]) -> None:
+    """Somebody else creates objects on the source; then the application declares the same ones."""
+    connection = move.source.connection
+    assert isinstance(connection, Connection)
+    for obj in objects:
+        obj["metadata"]["namespace"] = NAMESPACE
+        place = await connection._discovery.find(ObjectType(obj["apiVersion"], obj["kind"]))
+        await connection._transport.call("POST", place.path(identify(obj)).rpartition("/")[0], None, obj)
+    spec = replace(move.app.spec, manifest=[*move.app.spec.manifest, *objects])
+    move.app = replace(move.app, spec=spec)
+
+
+async def test_what_belongs_to_others_is_neither_stopped_nor_copied(two: Two) -> None:
+    source, _ = two
+    async with moving(two, claim(), workload("Deployment", "web", "files")) as move:
+        await appear(
+            move, workload("Deployment", "other", replicas=2), stateful_set("theirs", 1), workload("DaemonSet", "agent")
+        )
+        await pods_are(source, "web", "other", "other", "theirs-0", "agent")
+        await move.finish()
+        assert move.copies() == {"files": "copied"}
+        assert replicas(source, "deployments.apps", "web") == 0
+        assert replicas(source, "deployments.apps", "other") == 2
+        await pods_are(source, "other", "other", "theirs-0", "agent")
+        assert OWNER_LABEL not in (get(source, CLAIMS, "data-theirs-0")["metadata"].get("labels") or {})
+
+
+async def test_claims_of_others_are_not_moved(two: Two) -> None:
+    source, target = two
+    async with moving(two, claim(), workload("Deployment", "web", "files")) as move:
+        await appear(move, claim("theirs"), workload("Deployment", "other", "theirs"))
+        await pods_are(source, "web", "other")
+        progress = await move.finish()
+        assert progress.failed
+        assert progress.problem is not None
+        assert "theirs on a does not belong to the application" in progress.problem.message
+        assert "labels" not in get(source, CLAIMS, "theirs")["metadata"]
+        assert names(target, CLAIMS) == set()
+
+
+async def test_what_others_have_stopped_is_not_started(two: Two) -> None:
+    source, _ = two
+    async with moving(two, claim(), workload("Deployment", "web", "files")) as move:
+        stopped = workload("Deployment", "other", replicas=0)
+        stopped["metadata"] |= {"annotations": {STOPPED: "5"}, "labels": {OWNER_LABEL: "another"}}
+        await appear(move, stopped)
+        move.write(last_applied_manifest=[*move.app.status.last_applied_manifest, stopped])
+        await move.step()
+        await move.return_home()
+        assert replicas(source, "deployments.apps", "other") == 0

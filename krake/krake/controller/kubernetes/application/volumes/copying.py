@@ -1,6 +1,6 @@
 """The steps of a copy: what is there on both clusters decides what is done next."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -80,7 +80,7 @@ async def resume(app: Application, site: Site) -> bool:
     :raises ClusterError: the cluster does not answer, or refuses.
     """
     gone = await _remove_pairs(app, site)
-    await start(site, _workloads(app, ()))
+    await start(site, _workloads(app, ()), app.metadata.uid)
     return gone
 
 
@@ -117,7 +117,7 @@ def _claims(volumes: Iterable[VolumeCopy]) -> list[Claim]:
 async def _plan(app: Application, source: Site, target: Site, declared: Sequence[Declared]) -> list[VolumeCopy]:
     """Return which claims have data, each with the Job that copies it. Raises `Broken`."""
     _check_namespaces(app, source, target, declared)
-    found = [claim for claim in plan.declared_claims(declared) if await _has_data(app, claim, source)]
+    found = [claim for claim in plan.declared_claims(declared) if await _has_data(claim, source, [app.metadata.uid])]
     for made in plan.made_claims(declared):
         found += await _find_made(app, made, source)
     return [
@@ -146,25 +146,29 @@ def _check_namespaces(app: Application, source: Site, target: Site, declared: It
 async def _find_made(app: Application, made: plan.Made, source: Site) -> list[Claim]:
     """The claims of the Pods that there are, and after them those of the ones that there were once."""
     stateful_set = await source.look(made.stateful_set)
-    if stateful_set is None:
+    if stateful_set is None or owner_of(stateful_set) != app.metadata.uid:
         return []
+    owners = (app.metadata.uid, None)  # Kubernetes makes them without a label
     ordinals = plan.ordinals_of(stateful_set, replicas_of(stateful_set))
-    found = [made.claim(ordinal) for ordinal in ordinals if await _has_data(app, made.claim(ordinal), source)]
+    found = [made.claim(ordinal) for ordinal in ordinals if await _has_data(made.claim(ordinal), source, owners)]
     ordinal = ordinals.stop
-    while await _has_data(app, made.claim(ordinal), source):
+    while await _has_data(made.claim(ordinal), source, owners):
         found.append(made.claim(ordinal))
         ordinal += 1
     return found
 
 
-async def _has_data(app: Application, claim: Claim, source: Site) -> bool:
-    """Whether a claim has a volume, which can be copied. Raises `Broken`."""
+async def _has_data(claim: Claim, source: Site, owners: Container[str | None]) -> bool:
+    """Whether a claim has a volume, which can be copied. Raises `Broken`.
+
+    :param owners: what it may be labelled with; whatever is copied is deleted in the end.
+    """
     obj = await source.connection.get(claim.identity)
     phase = ((obj or {}).get("status") or {}).get("phase")
     if obj is None or phase == "Pending":
         return False
-    if owner_of(obj) not in (None, app.metadata.uid):
-        raise Broken(f"{claim.identity} on {source.name} belongs to another application.")
+    if owner_of(obj) not in owners:
+        raise Broken(f"{claim.identity} on {source.name} does not belong to the application.")
     if phase == "Lost":
         raise Broken(f"{claim.identity} on {source.name} has lost its volume.")
     if obj["spec"].get("volumeMode") == "Block":

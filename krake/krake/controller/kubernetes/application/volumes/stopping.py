@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from krake.controller.kubernetes.application.site import Site
-from krake.ports.cluster import POD, Identity, Object, ObjectType, identify
+from krake.ports.cluster import POD, Identity, Object, ObjectType, identify, owner_of
 
 STOPPED = "krake.cloud/stopped"
 """Annotation of what was stopped: how many Pods it had, if that is what was changed."""
@@ -19,8 +19,8 @@ async def stop(site: Site, workloads: Iterable[Identity], owner: str) -> list[st
     running = []
     for identity in workloads:
         obj = await site.look(identity)
-        if obj is None:
-            continue
+        if obj is None or owner_of(obj) != owner:
+            continue  # whatever is declared, it is somebody else's
         if patch := stop_patch(obj):
             obj = await site.connection.change(identity, patch) or obj
             site.note(obj)
@@ -36,11 +36,11 @@ async def stop(site: Site, workloads: Iterable[Identity], owner: str) -> list[st
     return running or [f"Pod {pod['metadata']['name']}" for pod in pods]
 
 
-async def start(site: Site, workloads: Iterable[Identity]) -> None:
+async def start(site: Site, workloads: Iterable[Identity], owner: str) -> None:
     """Start what was stopped. What was deleted is left to the next deployment. Raises `ClusterError`."""
     for identity in workloads:
         obj = await site.look(identity)
-        if obj is not None and (patch := start_patch(obj)):
+        if obj is not None and owner_of(obj) == owner and (patch := start_patch(obj)):
             changed = await site.connection.change(identity, patch)
             if changed is not None:
                 site.note(changed)
