@@ -206,7 +206,8 @@ def _concerns(app: Application) -> object:
     status, metadata = app.status, app.metadata
     placement = (status.scheduled_to, status.scheduled, status.running_on, not status.placed_on)
     handed_over = (status.kube_controller_triggered, status.migration_timeout)
-    return metadata.generation, metadata.modified, metadata.deleted, placement, handed_over
+    finished = status.state is ApplicationState.COMPLETED
+    return metadata.generation, metadata.modified, metadata.deleted, placement, handed_over, finished
 
 
 def _offer(cluster: Cluster) -> object:

@@ -29,6 +29,7 @@ class Ground(Enum):
     BEST = "It suits best of the clusters that fit."
     RECENT = "It was placed there a short while ago, and the cluster still fits."
     PINNED = "It does not allow migration."
+    FINISHED = "It has run to its end, and would run once more elsewhere."
     COOLING = "A migration failed a short while ago."
     NOTHING = "No cluster fits."
     HOME = "The cluster that it was to go to is gone, or is being deleted, and no other one fits."
@@ -62,6 +63,8 @@ def decide(app: Application, snapshot: Snapshot) -> Decision:
     if home is not None and not app.spec.constraints.migration and in_vain is None:
         wait = cooling if cooling > timedelta() else None
         return Decision(home, Ground.PINNED, verdicts, wait, _concern(home, verdicts))
+    if home is not None and home == current and _has_finished(app):
+        return Decision(home, Ground.FINISHED, verdicts)
     held = home is not None and home == current and not _is_lost(home, candidates)
     if held and cooling > timedelta():
         return Decision(home, Ground.COOLING, verdicts, cooling)
@@ -83,6 +86,12 @@ def _home_of(app: Application, candidates: Iterable[Candidate]) -> ResourceRef |
         return None
     lasting = {each.ref for each in candidates if each.cluster.metadata.deleted is None}
     return next((each for each in (status.scheduled_to, status.running_on) if each in lasting), None)
+
+
+def _has_finished(app: Application) -> bool:
+    """Whether all of what is declared has run to its end."""
+    triggered = app.status.kube_controller_triggered
+    return app.status.state is ApplicationState.COMPLETED and triggered is not None and triggered >= app.metadata.modified
 
 
 def _is_lost(home: ResourceRef, candidates: Iterable[Candidate]) -> bool:

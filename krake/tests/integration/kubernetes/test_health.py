@@ -1,11 +1,14 @@
 """Applications tell how they are, and why, whatever ails them."""
 
 import pytest
-from integration.kubernetes.world import DEPLOYMENT, Target, World, applications, deployment, eventually
+from integration.kubernetes.world import CONFIG_MAP, DEPLOYMENT, Target, World, applications, deployment, eventually
 
 from krake.data.kubernetes import ApplicationState, ClusterState
+from krake.ports.cluster import ObjectType
 
 State = ApplicationState
+
+JOB = ObjectType("batch/v1", "Job")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +63,28 @@ async def test_a_quota_that_is_exceeded(world: World, real_target: Target) -> No
         await world.create(deployment(replicas=3), on=real_target)
         app = await world.until_state(State.DEGRADED)
         assert "exceeded quota: tight" in str(app.status.reason)
+
+
+async def test_a_job_that_was_cleared_away_does_not_run_once_more(world: World, any_target: Target) -> None:
+    await world.register(any_target, state=ClusterState.ONLINE)
+    pod = {"restartPolicy": "Never", "containers": [{"name": "x", "image": "registry.example/batch:1"}]}
+    spec = {"template": {"spec": pod}, "ttlSecondsAfterFinished": 600}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "spec": spec}
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "beside"}}
+    async with world.running(applications()):
+        await world.create(job, config, on=any_target)
+        await world.until_state(State.COMPLETED)
+        await any_target.delete(JOB, "once")
+    async with world.running(applications()):
+        for _ in range(2):  # once it is repaired for the second time, everything was looked at after the first
+            await any_target.delete(CONFIG_MAP, "beside")
+            await eventually(lambda: any_target.get(CONFIG_MAP, "beside"), lambda found: found is not None)
+            assert await any_target.get(JOB, "once") is None
+        app = await world.until_state(State.COMPLETED)
+        assert app.status.container_health.completed_pods == 1
+        await world.update({**job, "spec": {**spec, "backoffLimit": 2}}, config, on=any_target)
+        await eventually(lambda: any_target.get(JOB, "once"), lambda found: found is not None)
+        await world.until_state(State.COMPLETED)
 
 
 async def test_the_pods_of_all_workloads_are_counted(world: World, any_target: Target) -> None:

@@ -1,7 +1,7 @@
 """Decisions: what holds in every world, and the rules one by one."""
 
 import dataclasses
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 from random import Random
 
@@ -222,6 +222,25 @@ def test_leaving(reason: str, app: dict[str, object], more: dict[str, object], c
     )
     decision = decide(make_app(current="east", age=1, **app), snapshot)  # type: ignore[arg-type]
     assert (chosen(decision), decision.ground) == (choice, ground), reason
+
+
+@pytest.mark.parametrize(
+    ("reason", "age_of_change", "deleted", "choice"),
+    [
+        ("it would run once more elsewhere", 10, None, "east"),
+        ("what is declared anew has not run", -10, None, "west"),
+        ("it can not stay", 10, NOW, "west"),
+    ],
+)
+def test_what_has_run_to_its_end(reason: str, age_of_change: float, deleted: datetime | None, choice: str) -> None:
+    """It has run on the cluster east, and its user prefers west by now."""
+    snapshot = snapshot_of(
+        make_candidate("east", labels={"zone": "a"}, deleted=deleted), make_candidate("west", labels={"zone": "b"})
+    )
+    app = make_app(current="east", age=1000, labels=["zone is b"])
+    metadata = dataclasses.replace(app.metadata, modified=NOW - timedelta(seconds=age_of_change))
+    status = dataclasses.replace(app.status, state=ApplicationState.COMPLETED, kube_controller_triggered=NOW)
+    assert chosen(decide(dataclasses.replace(app, metadata=metadata, status=status), snapshot)) == choice, reason
 
 
 @pytest.mark.parametrize("migration", [True, False])

@@ -9,6 +9,7 @@ from typing import Any
 from krake.controller.kubernetes.application.correction import correct, overwrite, shorten
 from krake.controller.kubernetes.application.delta import LENGTH, compare, drift, settle
 from krake.controller.kubernetes.application.desired import Declared, declare, defined_types, rank, types_of
+from krake.controller.kubernetes.application.finished import finished
 from krake.controller.kubernetes.application.lifecycle import recorded_of
 from krake.controller.kubernetes.application.observe import fill_in
 from krake.controller.kubernetes.application.site import Site
@@ -86,6 +87,7 @@ async def deploy(app: Application, site: Site, declared: list[Declared]) -> Depl
                 result.live[each.identity] = obj
         except Rejected:
             continue  # whether it may be written is found out by writing
+    result.live |= finished(app, declared, result.live)
     changes = compare(declared, result.live, recorded_of(app), site.settlements, app.metadata.uid)
     defined = defined_types(each.object for each in declared)
     for each in changes.apply:
