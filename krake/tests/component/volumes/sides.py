@@ -42,9 +42,10 @@ class Sides:
         (self.folder / "target-access" / "addresses").write_text(addresses)
 
     @contextmanager
-    def serving(self, port: int = 0) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
+    def serving(self, port: int = 0, package: Path = PACKAGE) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
         """Serve; yields the process and its port."""
-        process = self._start("serve", str(self.there.parent), str(self.folder / "source-access"), f"--port={port}")
+        arguments = "serve", str(self.there.parent), str(self.folder / "source-access"), f"--port={port}"
+        process = self._start(*arguments, package=package)
         try:
             assert process.stdout is not None
             found = json.loads(process.stdout.readline())["port"]
@@ -69,10 +70,10 @@ class Sides:
         assert (process.returncode == 0) is (result["error"] is None), output
         return result["error"]
 
-    def _start(self, *arguments: str, before: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
+    def _start(self, *arguments: str, before: Sequence[str] = (), package: Path = PACKAGE) -> "subprocess.Popen[bytes]":
         command = [*before, sys.executable, "-m", "transfer", *arguments]
         environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        return subprocess.Popen(command, cwd=PACKAGE, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return subprocess.Popen(command, cwd=package, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def contents(root: Path) -> dict[str, object]:

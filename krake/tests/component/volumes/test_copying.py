@@ -23,6 +23,7 @@ from component.volumes.moves import (
     names,
     sites_of,
     stateful_set,
+    template,
     workload,
 )
 from fixtures.polling import until
@@ -32,7 +33,7 @@ from krake.adapters.kubernetes import Connection
 from krake.controller.kubernetes.application.volumes import clean, step
 from krake.controller.kubernetes.application.volumes.stopping import JOB, STOPPED
 from krake.data.metadata import ReasonCode
-from krake.ports.cluster import OWNER_LABEL, POD, ObjectType, identify
+from krake.ports.cluster import COPY_LABEL, OWNER_LABEL, POD, ObjectType, identify
 from krake.simulator import Failure, Settings, SimulatedCluster
 from krake.simulator.kubernetes.kinds import BY_RESOURCE
 
@@ -317,3 +318,20 @@ async def test_what_others_have_stopped_is_not_started(two: Two) -> None:
         await move.step()
         await move.return_home()
         assert replicas(source, "deployments.apps", "other") == 0
+
+
+async def test_pods_of_others_say_nothing_about_a_copy(simulated_clusters: StartClusters) -> None:
+    source, target = await simulated_clusters(2, Settings(start_delay=0.02, finish_delay=0.5, stop_delay=0.01))
+    async with moving((source, target), claim(), workload("Deployment", "web", "files")) as move:
+        await pods_are(source, "web")
+        await move.step()
+        labels = {OWNER_LABEL: UID, COPY_LABEL: move.app.status.volumes[0].job}
+        for cluster in (source, target):
+            forged: dict[str, Any] = {"apiVersion": "v1", "kind": "Pod", **template("forged")}
+            forged["metadata"] = {"name": "forged", "namespace": "elsewhere", "labels": labels, "uid": "1"}
+            state = {"terminated": {"exitCode": 1, "message": json.dumps({"error": "Nothing works."})}}
+            forged["status"] = {"phase": "Running", "containerStatuses": [{"name": "main", "state": state}]}
+            cluster.storage.put("pods", forged)
+        progress = await move.finish()
+        assert progress.problem is None
+        await until(lambda: clean(move.app, move.source, A))

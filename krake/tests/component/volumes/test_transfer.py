@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from component.volumes.sides import Sides, contents
+from component.volumes.sides import PACKAGE, Sides, contents
 from fixtures.polling import until
 from fixtures.proxy import Proxy
 
@@ -309,3 +309,35 @@ def test_many_files_are_copied_in_reasonable_time(sides: Sides) -> None:
         assert sides.fetch(timeout=60) is None
         assert sides.fetch(timeout=60) is None
     assert contents(sides.here) == contents(sides.there)
+
+
+def hostile_source(sides: Sides, entries: list[dict[str, object]]) -> None:
+    """Let the source list what is not in its volume."""
+    for name in os.listdir(PACKAGE / "transfer"):
+        if name.endswith(".py"):
+            shutil.copy(PACKAGE / "transfer" / name, sides.folder / "hostile" / "transfer" / name)
+    with open(sides.folder / "hostile" / "transfer" / "serving.py", "a") as file:
+        file.write(f"\n\ndef walk(root):\n    yield from {entries!r}\n")
+
+
+@pytest.mark.parametrize(
+    ("entries", "made"),
+    [
+        ([{"type": "folder", "path": "../elsewhere"}], "elsewhere"),
+        ([{"type": "link", "path": "../elsewhere", "to": "/"}], "elsewhere"),
+        ([{"type": "link", "path": "out", "to": ".."}, {"type": "link", "path": "out/elsewhere", "to": "/"}], "elsewhere"),
+        ([{"type": "folder", "path": ".krake-volume-copy"}], None),
+        ([{"type": "folder", "path": ".."}], None),
+        ([{"type": "end", "path": ""}, {"type": "end", "path": ""}], None),
+        ([{"type": "end", "path": ""}, {"type": "link", "path": "elsewhere", "to": "/"}], None),
+    ],
+)
+def test_the_source_does_not_lead_out_of_the_volume(sides: Sides, entries: list[dict[str, object]], made: str | None) -> None:
+    about = {"mode": 0o755, "owner": [os.getuid(), os.getgid()], "time": 0}
+    (sides.folder / "hostile" / "transfer").mkdir(parents=True)
+    hostile_source(sides, [{**about, **each} for each in ({"type": "folder", "path": ""}, *entries)])
+    with sides.serving(package=sides.folder / "hostile"):
+        error = sides.fetch(attempts=1)
+    assert error is not None
+    assert "not where it says" in error
+    assert made is None or not os.path.lexists(sides.here.parent / made)

@@ -115,7 +115,9 @@ class Copier:
         return replace(volume, state="copied", bytes_done=total, bytes_total=total, message=None)
 
     def _pods(self, site: Site) -> list[Object]:
-        return [pod for pod in site.copiers_of(self._pair.owner) if pod["metadata"]["labels"][COPY_LABEL] == self._pair.job]
+        # Labels are what anybody can give to Pods of their own, elsewhere.
+        pods = [pod for pod in site.copiers_of(self._pair.owner) if pod["metadata"].get("namespace") == self._pair.namespace]
+        return [pod for pod in pods if pod["metadata"]["labels"][COPY_LABEL] == self._pair.job]
 
     def _why_not(self, site: Site) -> str:
         told = next((text for pod in self._pods(site) if (text := trouble_of(pod))), None)

@@ -248,7 +248,9 @@ async def _remove_pairs(app: Application, site: Site) -> bool:
     for namespace, job in dict.fromkeys((volume.namespace, volume.job) for volume in app.status.volumes):
         for type_ in (pairs.JOB, pairs.SERVICE, pairs.CONFIG_MAP, pairs.SECRET):
             gone &= await site.connection.delete(Identity(type_, namespace, job), app.metadata.uid)
-    return gone and site.knows(POD) and all(has_ended(pod) for pod in site.copiers_of(app.metadata.uid))
+    namespaces = {volume.namespace for volume in app.status.volumes}
+    copiers = [pod for pod in site.copiers_of(app.metadata.uid) if pod["metadata"].get("namespace") in namespaces]
+    return gone and site.knows(POD) and all(map(has_ended, copiers))
 
 
 def _failed(volumes: Iterable[VolumeCopy]) -> list[VolumeCopy]:

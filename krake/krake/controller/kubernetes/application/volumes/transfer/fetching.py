@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from .source import Changed, Final, Lost, Source
-from .tree import END, PARTIAL, Entry, children, digest_of, read_attributes
+from .tree import END, IGNORED, PARTIAL, Entry, children, digest_of, read_attributes
 
 WORKERS = 4
 PENDING = 1000
@@ -224,6 +224,7 @@ class Pass:
 
     def take(self, entries: Iterator[Entry]) -> None:
         for entry in entries:
+            self._check(entry)
             if entry["type"] == "end":
                 self._leave()
                 continue
@@ -237,6 +238,19 @@ class Pass:
                 self._name(entry)
             else:
                 self._make(entry)
+
+    def _check(self, entry: Entry) -> None:
+        """Whoever lists what is in a volume leads to nowhere else: each thing is in the folder that was entered last."""
+        path = entry["path"]
+        inside = self.folders[-1][0]["path"] if self.folders else None
+        if entry["type"] == "end" or inside is None:
+            allowed = path == (inside or "") and (inside is None) == (entry["type"] == "folder")
+        else:
+            name = os.path.basename(path)
+            ignored = IGNORED if inside == "" else ()
+            allowed = path == os.path.join(inside, name) and name not in ("", ".", "..", *ignored)
+        if not allowed:
+            raise Final(f"The source lists {path!r}, which is not where it says.")
 
     def _enter(self, entry: Entry) -> None:
         full = self.volume.full(entry)
