@@ -3,6 +3,7 @@
 import base64
 import copy
 import re
+import time
 from typing import Any
 
 import pytest
@@ -188,3 +189,10 @@ def test_what_is_added_is_observed_of_objects_of_which_little_is() -> None:
     assert length == control(0, 0)
     assert widened["spec"]["replicas"] is None
     assert observer_schema_problem([widened], manifest) is None
+
+
+def test_thousands_of_schemas_find_their_objects_at_once() -> None:
+    items = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"n{number}"}} for number in range(5000)]
+    before = time.process_time()
+    assert observe_added(items, items, items) == items
+    assert time.process_time() - before < 1

@@ -1,6 +1,6 @@
 """Which fields are observed of objects to which hooks have added something. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from krake.data.manifests import MAX_LENGTH, MIN_LENGTH
@@ -16,18 +16,20 @@ def observe_added(
     :param schemas: of some of the objects.
     :param before: the objects as they were; *after* begins with the same objects.
     """
-    changes = list(zip(before, after, strict=False))
-    return [_widen(schema, *_first(schema, changes)) for schema in schemas]
+    changes: dict[tuple[str, ...], tuple[Any, Any]] = {}
+    for old, new in zip(before, after, strict=False):
+        for names in _names_of(old):
+            changes.setdefault(names, (old, new))
+    return [_widen(schema, *changes.get([*_names_of(schema)][-1], (None, None))) for schema in schemas]
 
 
-def _first(schema: Mapping[str, Any], changes: Iterable[tuple[Any, Any]]) -> tuple[Any, Any]:
-    return next(((old, new) for old, new in changes if _is_for(schema, old)), (None, None))
-
-
-def _is_for(schema: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
-    names, others = schema["metadata"], item["metadata"]
-    same = all(schema.get(key) == item.get(key) for key in ("apiVersion", "kind")) and names["name"] == others["name"]
-    return same and names.get("namespace") in (None, others.get("namespace"))
+def _names_of(item: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """How an object is named: without its namespace, and with it."""
+    metadata = item["metadata"]
+    names = tuple(map(repr, (item.get("apiVersion"), item.get("kind"), metadata["name"])))
+    yield names
+    if (namespace := metadata.get("namespace")) is not None:
+        yield *names, repr(namespace)
 
 
 def _widen(schema: Any, before: Any, after: Any) -> Any:
