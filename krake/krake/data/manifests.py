@@ -86,12 +86,16 @@ def _first_level_problem(item: Mapping[str, Any]) -> str | None:
     for key in ("apiVersion", "kind"):
         if item.get(key) is None:
             return f"{key} is not defined"
+        if not isinstance(item[key], str):
+            return f"{key} must be a text"
     metadata = item.get("metadata")
     if metadata is None:
         return "metadata dictionary is not defined"
     if not isinstance(metadata, Mapping):
         return "metadata must be a dictionary"
-    return "name is not defined in the metadata dictionary" if metadata.get("name") is None else None
+    if metadata.get("name") is None:
+        return "name is not defined in the metadata dictionary"
+    return None if isinstance(metadata["name"], str) else "name must be a text"
 
 
 def _observed_problem(item: Mapping[str, Any]) -> str | None:

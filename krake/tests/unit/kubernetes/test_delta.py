@@ -1,6 +1,7 @@
 """How what is differs from what should be."""
 
 import copy
+import time
 from typing import Any
 
 import pytest
@@ -143,3 +144,12 @@ def test_any_two_values_can_be_compared(one: Any, other: Any) -> None:
     base = {"apiVersion": "v1", "kind": "X", "metadata": {"name": "x"}}
     found = differences({**base, "spec": one}, {**base, "spec": other})
     assert all(path[0] == "spec" for path in found)
+
+
+def test_long_sets_are_compared_at_once() -> None:
+    names = [f"example.org/{number}" for number in range(20_000)]
+    here, there = ({"apiVersion": "v1", "kind": "A", "metadata": {"finalizers": each}} for each in (names, names[::-1]))
+    before = time.process_time()
+    assert differences(here, there) == set()
+    assert differences(here, {**there, "metadata": {"finalizers": names[1:]}}) == {("metadata", "finalizers", names[0])}
+    assert time.process_time() - before < 1

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from unit.kubernetes.applications import config_map, deployment
@@ -70,3 +71,15 @@ def test_the_default_schema_is_a_valid_one_and_fits_whatever_is_there(body: dict
     (schema,) = observer_schema([{**body, **head}], [])
     assert observer_schema_problem([schema], [{**body, **head}]) is None
     assert observe(schema, {**live, **head}).keys() <= {*live, *head}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"apiVersion": ["v1"]}, "apiVersion must be a text"), ({"metadata": {"name": ["n"]}}, "name must be a text")],
+)
+def test_schemas_name_their_objects_by_texts(wrong: dict[str, Any], said: str) -> None:
+    item: dict[str, Any] = {"apiVersion": "v1", "kind": "A", "metadata": {"name": "n"}}
+    # As texts these would be the same.
+    manifest = {**item, **{key: str(each) for key, each in wrong.items()}, "metadata": {"name": "['n']"}}
+    schema = {**item, "metadata": {"name": "['n']"}, **wrong}
+    assert said in (observer_schema_problem([schema], [manifest]) or "")

@@ -5,6 +5,7 @@ writes some values in its own way, and drops fields that it does not know) would
 differs right after an object was applied does not count, until it is declared differently.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -108,7 +109,8 @@ def _differ_in_list(
 ) -> Iterator[Path]:
     name = path[-1] if path else ""
     if name in SETS:
-        yield from ((*path, str(item)) for item in declared if item not in live)
+        present = {json.dumps(item, sort_keys=True) for item in live}
+        yield from ((*path, str(item)) for item in declared if json.dumps(item, sort_keys=True) not in present)
         return
     keyed = built_in and has_keys(name, declared, live)
     if not (is_within(schema[-1], len(live)) if schema else keyed or len(declared) == len(live)):
