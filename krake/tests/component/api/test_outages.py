@@ -116,8 +116,8 @@ async def test_a_store_that_is_full(serve_api: Serve, small_etcd: EtcdProcess, c
         assert (answer.status, answer.json["title"]) == (503, "STORE_UNAVAILABLE")
         assert answer.detail.startswith("The store is full.")
         assert "compact and defragment it, then disarm its alarm" in caplog.text
+        # Deleting is not tried: etcd refuses or takes that, depending on how large its file happens to be at the moment.
         assert (await http.post(ROLES, sample(Role))).status == 503
-        assert (await http.delete(f"{ROLES}/large")).status == 503
         # Whoever reads is not concerned.
         assert (await http.get("/readyz")).status == 200
         assert (await http.get(ROLES)).json["items"] == [last]
