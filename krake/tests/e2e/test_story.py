@@ -132,7 +132,8 @@ def test_application_without_a_cluster_says_so(krake: RunningKrake) -> None:
         return shown if shown["state"] == "FAILED" else None
 
     shown = wait_for("FAILED", failed)
-    assert shown["reason"] == "code: NO_SUITABLE_RESOURCE message: No matching Kubernetes cluster found"
+    reason = "No matching Kubernetes cluster found: There is no cluster in its namespace."
+    assert shown["reason"] == f"code: NO_SUITABLE_RESOURCE message: {reason}"
     krake.rok("kube", "app", "delete", "nowhere", "--wait", "deleted")
     assert krake.rok_json("kube", "app", "list") == []
 

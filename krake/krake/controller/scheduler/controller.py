@@ -11,7 +11,7 @@ from krake.client import Client, NotFound
 from krake.controller.runtime import Controller, Informer, Parts, Recorder, Result, patch_status
 from krake.controller.runtime.retries import plan_retry
 from krake.controller.scheduler.decide import Decision, Ground, decide
-from krake.controller.scheduler.explanation import NO_CLUSTER, explain_stay, list_refusals, reason_to_stay, reason_to_wait
+from krake.controller.scheduler.explanation import explain_stay, list_refusals, reason_to_stay, reason_to_wait
 from krake.controller.scheduler.meter import Connect, Meter, Sight, connect
 from krake.controller.scheduler.settings import SchedulerConfig
 from krake.controller.scheduler.snapshot import Candidate, Measurement, Settings, Snapshot
@@ -172,7 +172,7 @@ class Scheduler:
             status = replace(
                 app.status,
                 state=ApplicationState.PENDING if waits else ApplicationState.FAILED,
-                reason=reason_to_wait(decision) if waits else NO_CLUSTER,
+                reason=reason_to_wait(decision),
                 scheduled_to=None,
                 scheduled=None,
                 retries=retry.retries,

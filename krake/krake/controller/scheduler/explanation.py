@@ -36,5 +36,5 @@ def reason_to_stay(decision: Decision, place: ResourceRef) -> Reason:
 
 
 def reason_to_wait(decision: Decision) -> Reason:
-    """Return the reason of an application that was taken from its cluster, and waits for another one."""
+    """Return the reason of an application that fits nowhere: why, for each cluster."""
     return replace(NO_CLUSTER, message=f"{NO_CLUSTER.message}: {list_refusals(decision)}")

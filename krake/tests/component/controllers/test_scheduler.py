@@ -101,7 +101,7 @@ async def test_an_application_that_fits_nowhere_says_so_and_goes_as_soon_as_a_cl
     assert app.status.reason is not None
     assert (app.status.reason.code, app.status.reason.message) == (
         ReasonCode.NO_SUITABLE_RESOURCE,
-        "No matching Kubernetes cluster found",
+        "No matching Kubernetes cluster found: There is no cluster in its namespace.",
     )
     assert app.status.scheduled_retry is not None
     await add_cluster(client, "late")
