@@ -87,7 +87,7 @@ def _schema_of(item: Mapping[str, Any], given: Mapping[str, Any] | None, several
 
 
 def _default(item: Mapping[str, Any]) -> dict[str, Any]:
-    schema: dict[str, Any] = {key: _leaves(value) for key, value in item.items()}
+    schema: dict[str, Any] = {key: leaves(value) for key, value in item.items()}
     schema |= {"apiVersion": item["apiVersion"], "kind": item["kind"]}
     schema["metadata"] = {**schema["metadata"], "name": item["metadata"]["name"]}
     spec = item.get("spec")
@@ -97,11 +97,12 @@ def _default(item: Mapping[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _leaves(value: Any) -> Any:
+def leaves(value: Any) -> Any:
+    """Return the schema that observes everything that a value has, and no longer lists than its own."""
     if isinstance(value, Mapping):
-        return {key: _leaves(each) for key, each in value.items()}
+        return {key: leaves(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [*map(_leaves, value), {MIN_LENGTH: len(value), MAX_LENGTH: len(value)}]
+        return [*map(leaves, value), {MIN_LENGTH: len(value), MAX_LENGTH: len(value)}]
     return None
 
 

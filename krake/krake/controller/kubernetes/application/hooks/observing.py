@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from krake.controller.kubernetes.application.observe import leaves
 from krake.data.manifests import MAX_LENGTH, MIN_LENGTH
 
 _OPEN = {MIN_LENGTH: 0, MAX_LENGTH: 0}
@@ -39,7 +40,7 @@ def _widen(schema: Any, before: Any, after: Any) -> Any:
         return _widen_mapping(schema if isinstance(schema, Mapping) else {}, before, after)
     if isinstance(before, list) and isinstance(after, list):
         return _widen_list(schema if isinstance(schema, list) else [*({} for _ in before), _OPEN], before, after)
-    return _leaves(after)
+    return leaves(after)
 
 
 def _widen_mapping(schema: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,14 +53,6 @@ def _widen_list(schema: list[Any], before: list[Any], after: list[Any]) -> list[
     added = after[len(before) :]
     widened = [_widen(each, old, new) for each, old, new in zip(observed, before, after, strict=False)]
     if len(widened) == len(before):  # elements are known by their place
-        widened += map(_leaves, added)
+        widened += map(leaves, added)
     longest = control[MAX_LENGTH] and control[MAX_LENGTH] + len(added)
     return [*widened, {MIN_LENGTH: control[MIN_LENGTH] + len(added), MAX_LENGTH: longest}]
-
-
-def _leaves(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _leaves(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [*map(_leaves, value), {MIN_LENGTH: len(value), MAX_LENGTH: len(value)}]
-    return None
