@@ -62,6 +62,7 @@ def test_what_happens_to_an_application_is_told_once(old: dict[str, Any], new: d
     ("old", "new", "expected"),
     [
         ({"state": State.RUNNING}, {"state": State.DELETING}, ["Deleting"]),
+        ({"state": State.WAITING_FOR_CLEANING}, {}, []),
         ({"state": State.DELETING}, {"reason": WHY}, ["DeletionFailed"]),
         ({"state": State.DELETING, "reason": WHY}, {"services": {}}, []),
         ({"state": State.DELETING, "reason": WHY}, {"placed_on": [], "running_on": None, "reason": None}, ["Deleted"]),

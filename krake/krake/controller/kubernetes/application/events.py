@@ -32,7 +32,7 @@ def _tell_of_deletion(old: ApplicationStatus, new: ApplicationStatus) -> Iterato
         yield warning("DeletionFailed", new.reason.message)
     elif old.placed_on and not new.placed_on:
         yield normal("Deleted", f"Nothing of it is left on {_list(old.placed_on)}.")
-    elif old.state is not State.DELETING:
+    elif new.state is State.DELETING and old.state is not State.DELETING:
         yield normal("Deleting", f"It is taken from {_list(new.placed_on)}." if new.placed_on else "It is on no cluster.")
 
 
