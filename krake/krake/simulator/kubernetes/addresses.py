@@ -35,7 +35,7 @@ class NodePorts:
             port = self.first + (self._next + offset) % size
             if port in self._sockets:
                 continue
-            bound = _bind(port)
+            bound = _bind_alone(port)
             if bound is not None:
                 self._sockets[port] = bound
                 self._next = port - self.first + 1
@@ -54,6 +54,9 @@ class NodePorts:
             return _bind(port, host)
         bound = self._sockets[port] or _bind(port)
         self._sockets[port] = None
+        if bound is not None:
+            # For the connections that it accepts: those that have ended must not keep the port from being bound again.
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return bound
 
     def reclaim(self, address: Address) -> None:
@@ -68,8 +71,14 @@ class NodePorts:
 
 
 def _bind(port: int, host: str = LOOPBACK) -> socket.socket | None:
+    # Where connections have just ended a port can be had by its reuse only.
+    return _bind_alone(port, host) or _bind_alone(port, host, reuse=True)
+
+
+def _bind_alone(port: int, host: str = LOOPBACK, *, reuse: bool = False) -> socket.socket | None:
+    """Bind a port. With *reuse* on both sides two sockets may have the same one, until the first of them listens."""
     bound = socket.socket()
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
     try:
         bound.bind((host, port))
     except OSError:

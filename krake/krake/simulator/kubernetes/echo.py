@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -109,10 +110,11 @@ class EchoServices:
 
     def _listen(self, address: Address) -> None:
         bound = self._ports.lend(address)
-        if bound is None:
-            logger.warning("%s:%d can't be had on this machine, so its Service doesn't answer there", *address)
-            return
-        self._open[address] = Listener(bound, self._server)
+        with suppress(OSError):  # somebody else listens there by now
+            if bound is not None:
+                self._open[address] = Listener(bound, self._server)
+                return
+        logger.warning("%s:%d can't be had on this machine, so its Service doesn't answer there", *address)
 
     def _ready_pods(self, key: Key) -> list[Object]:
         endpoints = self._storage.get("endpoints", key) or {}

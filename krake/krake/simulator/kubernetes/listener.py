@@ -11,7 +11,10 @@ _BACKLOG = 1024
 
 
 class Listener:
-    """Accepts connections on a bound socket, from the running event loop, until it is closed."""
+    """Accepts connections on a bound socket, from the running event loop, until it is closed.
+
+    Raises OSError, with the socket closed, where another socket listens already.
+    """
 
     def __init__(self, bound: socket.socket, factory: Callable[[], asyncio.BaseProtocol]) -> None:
         self._socket = bound
@@ -19,7 +22,11 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[object]] = set()
         bound.setblocking(False)
-        bound.listen(_BACKLOG)
+        try:
+            bound.listen(_BACKLOG)
+        except OSError:
+            bound.close()
+            raise
         self._loop.add_reader(bound, self._accept)
 
     def close(self) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,14 @@ def deployment(replicas: int = 1, name: str = "echo-demo") -> Object:
 def service(type_: str = "NodePort", port: int = 8080) -> Object:
     spec = {"type": type_, "selector": {"app": "echo"}, "ports": [{"port": port, "protocol": "TCP"}]}
     return {"metadata": {"name": "echo-demo"}, "spec": spec}
+
+
+def bind_node_port(bound: socket.socket) -> int:
+    for port in range(30000, 32768):
+        with suppress(OSError):
+            bound.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("all node ports are taken")
 
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
@@ -170,6 +180,32 @@ class TestServices:
             assert f"Hostname: {pod['metadata']['name']}\n" in await visit(f"http://127.0.0.1:{port}/")
             ports.add(port)
         assert len(ports) == 3
+
+    async def test_a_port_belongs_to_one_cluster_before_anybody_listens(self, simulated_clusters: StartClusters) -> None:
+        first, second = await simulated_clusters(2)
+        async with KubernetesApi(first.kubeconfig) as ours, KubernetesApi(second.kubeconfig) as theirs:
+            made = (await ours.post(SERVICES, service())).body
+            port = made["spec"]["ports"][0]["nodePort"]
+            claimed = service()
+            claimed["spec"]["ports"][0]["nodePort"] = port
+            assert (await theirs.post(SERVICES, claimed)).status == 201
+            await theirs.post(DEPLOYMENTS, deployment())
+            await eventually(lambda: second.is_settled)
+            await ours.post(DEPLOYMENTS, deployment())
+            text = await visit(f"http://127.0.0.1:{port}/")
+            (pod,) = (await ours.get("/api/v1/namespaces/default/pods")).body["items"]
+            assert f"Hostname: {pod['metadata']['name']}\n" in text
+
+    async def test_a_port_that_somebody_takes_away_hinders_no_other_service(self, api: KubernetesApi) -> None:
+        with socket.socket() as stranger:
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            claimed = service(port=81)
+            claimed["metadata"]["name"] = "claimed"
+            claimed["spec"]["ports"][0]["nodePort"] = bind_node_port(stranger)
+            assert (await api.post(SERVICES, claimed)).status == 201
+            stranger.listen()
+            port = (await start_echo(api))["spec"]["ports"][0]["nodePort"]
+            assert "Hostname: echo-demo-" in await visit(f"http://127.0.0.1:{port}/")
 
 
 class TestFailures:

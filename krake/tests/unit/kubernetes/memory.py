@@ -26,6 +26,19 @@ from krake.simulator.kubernetes.status import ApiStatus
 from krake.simulator.kubernetes.storage import Storage
 
 
+class NumbersOfPorts(NodePorts):
+    """Node ports that nobody listens on, and that are therefore not bound."""
+
+    def take(self, port: int) -> None:
+        self._sockets[port] = None
+
+    def take_any(self) -> int | None:
+        port = next((each for each in range(self.first, self.last + 1) if each not in self), None)
+        if port is not None:
+            self.take(port)
+        return port
+
+
 class MemoryCluster:
     """See `krake.ports.cluster.KubernetesCluster`; nothing but what is asked for happens on it."""
 
@@ -35,7 +48,7 @@ class MemoryCluster:
     def __init__(self) -> None:
         seconds = count()
         clock = lambda: datetime.fromtimestamp(1_800_000_000 + next(seconds), UTC)  # noqa: E731
-        addresses = Addresses(NodePorts(30000, 32767, start=0))
+        addresses = Addresses(NumbersOfPorts(30000, 32767, start=0))
         self.resources = Resources(Storage(1000), Registry(), addresses, clock)
         self.resources.create(self._kind(ObjectType("v1", "Namespace")), {"metadata": {"name": "default"}}, None)
 
