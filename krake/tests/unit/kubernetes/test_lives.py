@@ -16,7 +16,7 @@ from unit.kubernetes.applications import LOST, NOW, REJECTED, A, B, C, app, conf
 from krake.controller.kubernetes.application import departure, lifecycle, migration
 from krake.controller.kubernetes.application.health import Verdict
 from krake.controller.kubernetes.application.lifecycle import Outcome, Step
-from krake.controller.kubernetes.application.migration import Manner, Move
+from krake.controller.kubernetes.application.migration import Move
 from krake.data import ResourceRef
 from krake.data.kubernetes import Application, ApplicationState, ApplicationStatus
 from krake.data.metadata import KUBERNETES_RESOURCES_DELETION
@@ -93,6 +93,8 @@ class Lives(RuleBasedStateMachine):
         self.app = replace(self.app, status=status)
 
     def place(self) -> None:
+        if others := migration.other_copies(self.app):
+            self.write(departure.departed(self.app, [place for place in others if self.remove_from(place)]))
         seen = self.attempt()
         status = lifecycle.conclude(self.app, seen, ITEMS, self.now)
         self.write(lifecycle.plan_attempt(self.app, status, seen, self.now, 0))
@@ -105,10 +107,10 @@ class Lives(RuleBasedStateMachine):
             self.spend()
             return self.bind(origin)
         self.write(migration.start(self.app, manner, self.now, LIMIT))
-        if manner is Manner.DELETE_FIRST and origin in self.app.status.placed_on:
-            if not self.remove_from(origin):
+        if others := migration.other_copies(self.app):
+            if not all([self.remove_from(place) for place in others]):
                 return None
-            self.write(migration.old_copy_gone(self.app, self.now, LIMIT))
+            self.write(migration.other_copies_gone(self.app, others, self.now, LIMIT))
         seen = self.attempt()
         move = migration.judge(self.app, seen, self.now, can_return=origin not in self.lost)
         if move is Move.SWITCH:
@@ -205,8 +207,7 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def there_are_never_two_of_what_is_deleted_first(self) -> None:
         if hasattr(self, "app") and self.app.spec.migration_strategy == "delete_first":
-            moved = [place for place in self.holds if place in (self.app.status.running_on, self.app.status.scheduled_to)]
-            assert len(moved) <= 1 or self.app.status.state is not State.MIGRATING
+            assert len(self.holds) <= 1 or self.app.status.state is not State.MIGRATING
 
     def teardown(self) -> None:
         """In the end all clusters answer, and the scheduler decides for good: wherever it stood, it comes to that."""

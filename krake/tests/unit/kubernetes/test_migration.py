@@ -150,7 +150,7 @@ def test_what_is_deleted_first_is_marked_by_where_it_is_no_more() -> None:
     moving = replace(moving, status=start(moving, NOW, MINUTE, Manner.DELETE_FIRST))
     assert migration.may_be_stopped(moving)
     assert not migration.is_stopped(moving)
-    moving = replace(moving, status=migration.old_copy_gone(moving, LATER, MINUTE))
+    moving = replace(moving, status=migration.other_copies_gone(moving, [B], LATER, MINUTE))
     assert (moving.status.placed_on, moving.status.running_on) == ([A], B)
     assert moving.status.migration_timeout == int((LATER + MINUTE).timestamp())
     assert migration.is_stopped(moving)

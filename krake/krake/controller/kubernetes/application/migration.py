@@ -28,7 +28,7 @@ from krake.controller.kubernetes.application.lifecycle import (
 )
 from krake.controller.kubernetes.application.volumes.plan import has_claims
 from krake.data.kubernetes import Application, ApplicationStatus, VolumeCopy
-from krake.data.metadata import Reason, ReasonCode
+from krake.data.metadata import Reason, ReasonCode, ResourceRef
 
 LONGEST_PAUSE = timedelta(days=1)
 """After a migration that failed."""
@@ -136,9 +136,23 @@ def copying(
     return replace(app.status, volumes=volumes, reason=problem, migration_timeout=int((now + limit).timestamp()))
 
 
-def old_copy_gone(app: Application, now: datetime, limit: timedelta) -> ApplicationStatus:
-    """What to write once the old copy is gone and before there is a new one."""
-    placed_on = [place for place in app.status.placed_on if place != app.status.running_on]
+def other_copies(app: Application) -> list[ResourceRef]:
+    """Where there may be a copy of an application that must be gone before there is one where it is bound to.
+
+    There are never two of what is deleted first, wherever it turned to on its way. What is left behind once it has settled
+    elsewhere is none.
+    """
+    status = app.status
+    settled = status.state is not State.MIGRATING and status.scheduled_to in status.placed_on
+    if settled or manner_of(app) is not Manner.DELETE_FIRST:
+        return []
+    return [place for place in status.placed_on if place != status.scheduled_to]
+
+
+def other_copies_gone(app: Application, gone: Iterable[ResourceRef], now: datetime, limit: timedelta) -> ApplicationStatus:
+    """What to write once the other copies are gone and before there is a new one."""
+    gone = list(gone)
+    placed_on = [place for place in app.status.placed_on if place not in gone]
     return replace(app.status, placed_on=placed_on, reason=None, migration_timeout=int((now + limit).timestamp()))
 
 

@@ -38,20 +38,20 @@ class Moving:
             if not ready:
                 return result
         app = await at.write(app, migration.start(app, manner, at.clock(), self._limit))
-        if manner is Manner.DELETE_FIRST and _origin(app) in app.status.placed_on:
-            return await self._delete_first(app)
+        if others := migration.other_copies(app):
+            return await self._delete_first(app, others)
         if manner is Manner.WITH_VOLUMES:
             app, done, result = await self._copy(app)
             if not done:
                 return result
         return await self._create(app, manner)
 
-    async def _delete_first(self, app: Application) -> Result | None:
-        """Delete the old copy. There are never two: an old one that can not be reached is waited for."""
+    async def _delete_first(self, app: Application, others: list[ResourceRef]) -> Result | None:
+        """Delete the other copies. There are never two: one that can not be reached is waited for."""
         at = self._workplace
-        gone, problem = await self._leaving.remove_from([_origin(app)], app)
-        if gone:
-            app = await at.write(app, migration.old_copy_gone(app, at.clock(), self._limit))
+        gone, problem = await self._leaving.remove_from(others, app)
+        if len(gone) == len(others):
+            app = await at.write(app, migration.other_copies_gone(app, gone, at.clock(), self._limit))
             at.attempts.pop(app.key, None)
             return await self._create(app, Manner.DELETE_FIRST)
         app = await at.write(app, migration.wait(app, Outcome(problem=problem)))

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from krake.controller.kubernetes.application import lifecycle
+from krake.controller.kubernetes.application import departure, lifecycle, migration
 from krake.controller.kubernetes.application.deploy import Deployment, deploy, resolve
 from krake.controller.kubernetes.application.desired import Declared, InvalidManifest
 from krake.controller.kubernetes.application.events import tell_of_drift
@@ -42,6 +42,13 @@ class Placing:
     async def place(self, app: Application) -> Result | None:
         """Make an application so where it runs, or is to run at first, and clean up elsewhere."""
         at = self._workplace
+        if others := migration.other_copies(app):
+            gone, problem = await self._leaving.remove_from(others, app)
+            # Who comes back does not wait for a cluster that was lost on the way: there would be no copy at all.
+            is_lost = problem is not None and problem.code is ReasonCode.CLUSTER_NOT_REACHABLE
+            if len(gone) < len(others) and not is_lost:
+                return at.retry(app) if problem else Result(PENDING)
+            app = await at.write(app, departure.departed(app, gone))
         app, outcome, declared = await self.attempt(app)
         now = at.clock()
         if outcome is None:
