@@ -196,7 +196,9 @@ class TestServices:
             (pod,) = (await ours.get("/api/v1/namespaces/default/pods")).body["items"]
             assert f"Hostname: {pod['metadata']['name']}\n" in text
 
-    async def test_a_port_that_somebody_takes_away_hinders_no_other_service(self, api: KubernetesApi) -> None:
+    async def test_a_port_that_somebody_takes_away_hinders_no_other_service(
+        self, cluster: SimulatedCluster, api: KubernetesApi
+    ) -> None:
         with socket.socket() as stranger:
             stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             claimed = service(port=81)
@@ -204,7 +206,9 @@ class TestServices:
             claimed["spec"]["ports"][0]["nodePort"] = bind_node_port(stranger)
             assert (await api.post(SERVICES, claimed)).status == 201
             stranger.listen()
-            port = (await start_echo(api))["spec"]["ports"][0]["nodePort"]
+            await api.post(DEPLOYMENTS, deployment())
+            await eventually(lambda: cluster.is_settled)
+            port = (await api.post(SERVICES, service())).body["spec"]["ports"][0]["nodePort"]
             assert "Hostname: echo-demo-" in await visit(f"http://127.0.0.1:{port}/")
 
 
