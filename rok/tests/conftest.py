@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from command import Rok
 from krake.client import Client
 
-pytest_plugins = ["fixtures.etcd", "fixtures.api"]
+pytest_plugins = ["fixtures.properties", "fixtures.etcd", "fixtures.api"]
 
 
 @pytest.fixture
