@@ -21,9 +21,11 @@ from krake.client import NotFound
 from krake.data import Key
 from krake.data.kubernetes import Application, ApplicationState, Cluster, ClusterState
 from krake.data.metadata import ReasonCode
+from krake.ports.cluster import ObjectType
 from krake.simulator import Failure
 
 State = ApplicationState
+CLAIM = ObjectType("v1", "PersistentVolumeClaim")
 
 
 async def settle(world: World, targets: Targets, count: int = 2) -> list[Target]:
@@ -67,6 +69,30 @@ async def test_what_fits_nowhere_stays_declared_and_is_placed_again_later(world:
         await world.delete()
     told = await world.told()
     assert "Unbound" in told
+
+
+async def test_what_fits_nowhere_finds_its_data_again(world: World, targets: Targets) -> None:
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}}
+    claim["spec"] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}  # type: ignore[assignment]
+    [only] = await settle(world, targets, 1)
+    async with world.running(applications(), collector):
+        await world.create(claim, config_map(a="1"), on=only)
+        await eventually(partial(only.get, CONFIG_MAP, "settings"), lambda found: found is not None)
+        before = await eventually(partial(only.get, CLAIM, "data"), lambda found: found is not None)
+        await unbind(world, [only], "app")
+        await world.until(lambda app: app.status.running_on is None and not app.metadata.owners and not app.status.placed_on)
+        assert await only.get(CONFIG_MAP, "settings") is None
+        await world.bind(only)
+        await eventually(partial(only.get, CONFIG_MAP, "settings"), lambda found: found is not None)
+        await world.until(lambda app: app.status.placed_on == [only.ref])
+        after = await only.get(CLAIM, "data")
+        assert before is not None
+        assert after is not None
+        assert before["metadata"]["uid"] == after["metadata"]["uid"]
+        await world.delete()
+        await world.until_gone()
+        assert await only.get(CLAIM, "data") is None
+    assert "DataLeft" in await world.told()
 
 
 async def test_a_cluster_that_is_deleted_goes_once_its_applications_have_moved(world: World, targets: Targets) -> None:

@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from krake.controller.kubernetes.application.lifecycle import State
+from krake.controller.kubernetes.application.lifecycle import State, recorded_of
+from krake.controller.kubernetes.application.volumes.plan import CLAIM, has_claims
 from krake.data.kubernetes import Application, ApplicationStatus, ContainerHealth
 from krake.data.metadata import Reason, ReasonCode, ResourceRef
+from krake.ports.cluster import Identity, ObjectType
 
+NAMESPACE = ObjectType("v1", "Namespace")
 NOWHERE = "No matching Kubernetes cluster found"
 
 
@@ -24,6 +27,13 @@ def deleted(app: Application) -> ApplicationStatus:
 def unbinding(app: Application) -> ApplicationStatus:
     """What to write before an application is taken from all clusters that has got ready for it."""
     return replace(app.status, state=State.READY_FOR_ACTION) if "shutdown" in app.spec.hooks else app.status
+
+
+def data_of(app: Application) -> set[Identity]:
+    """What stays on a cluster when an application is taken from it without being deleted, for it holds its data."""
+    if not has_claims(app.status.last_applied_manifest):
+        return set()
+    return {each for each in recorded_of(app) if each.type in (CLAIM, NAMESPACE)}
 
 
 def unbound(app: Application, gone: Iterable[ResourceRef]) -> ApplicationStatus:

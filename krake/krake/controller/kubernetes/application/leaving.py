@@ -1,7 +1,7 @@
 """Takes applications from clusters."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from krake.controller.kubernetes.application import departure, lifecycle
 from krake.controller.kubernetes.application.asking import Asking
@@ -13,7 +13,7 @@ from krake.controller.runtime import Result, remove_finalizer
 from krake.data.events import warning
 from krake.data.kubernetes import Application
 from krake.data.metadata import KUBERNETES_RESOURCES_DELETION, Reason, ReasonCode, ResourceRef
-from krake.ports.cluster import Rejected, Unsupported
+from krake.ports.cluster import Identity, Rejected, Unsupported
 
 
 class Leaving:
@@ -45,8 +45,11 @@ class Leaving:
         if not ready:
             return result
         app = await at.write(app, departure.unbinding(app))
-        places = lifecycle.places_of(app)
-        gone, problem = await self.remove_from(places, app)
+        places, keep = lifecycle.places_of(app), departure.data_of(app)
+        gone, problem = await self.remove_from(places, app, keep=keep)
+        if gone and keep:
+            kept = ", ".join(map(str, sorted(keep)))
+            at.recorder.record(app, warning("DataLeft", f"What holds its data stays on {', '.join(map(str, gone))}: {kept}."))
         app = await at.write_owners(await at.write(app, departure.unbound(app, gone)))
         if len(gone) < len(places):
             return at.retry(app) if problem else Result(PENDING)
@@ -75,22 +78,28 @@ class Leaving:
         at.recorder.record(app, warning("LetGo", f"{names} can not be reached any more; objects of it may remain there."))
         return await at.write_owners(app)
 
-    async def remove_from(self, places: Iterable[ResourceRef], app: Application) -> tuple[Sequence[ResourceRef], Reason | None]:
-        """Delete all objects of an application on some clusters; returns where none is left, and what was wrong elsewhere."""
+    async def remove_from(
+        self, places: Iterable[ResourceRef], app: Application, *, keep: Container[Identity] = ()
+    ) -> tuple[Sequence[ResourceRef], Reason | None]:
+        """Delete all objects of an application on some clusters; returns where none is left, and what was wrong elsewhere.
+
+        :param keep: what is not deleted.
+        """
         gone: list[ResourceRef] = []
         problem: Reason | None = None
         for place in places:
-            left, reason = await self._remove_from(place, app)
+            left, reason = await self._remove_from(place, app, keep)
             problem = problem or reason
             if not left:
                 gone.append(place)
         return gone, problem
 
-    async def _remove_from(self, place: ResourceRef, app: Application) -> tuple[bool, Reason | None]:
+    async def _remove_from(self, place: ResourceRef, app: Application, keep: Container[Identity]) -> tuple[bool, Reason | None]:
+        unwanted = [each for each in lifecycle.recorded_of(app) if each not in keep]
         try:
             with self._workplace.at(place, app.key) as site:
                 async with asyncio.timeout(WORK_LIMIT):
-                    identities, problems = await remove(site, lifecycle.recorded_of(app), app.metadata.uid)
+                    identities, problems = await remove(site, unwanted, app.metadata.uid)
                     left = bool(identities) or (bool(app.status.volumes) and not await clean(app, site, place))
                 if not left:
                     site.forget(app.metadata.uid)
