@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import signal
 import socket
 import sys
@@ -52,14 +53,33 @@ def how_it_ended(status: int) -> str:
         return f"was ended by signal {-status}"
 
 
+_PORTS = range(20_000, 30_000)
+"""Below the ports of outgoing connections, and those of nodes of Kubernetes."""
+_given: set[int] = set()
+
+
 def free_port(wanted: int = 0) -> int:
-    """A port of the loopback interface that nobody listens on at this moment: the one wanted, or any.
+    """A port of the loopback interface that nobody listens on at this moment: the one wanted, or any, but none given before.
+
+    Where any will do, it is not one of those that systems use for outgoing connections: the next connection of a part that has
+    started already could take it, before the part that it is meant for listens there.
 
     Raises OSError if the port wanted is taken.
     """
+    if wanted:
+        return _probe(wanted)
+    for port in random.sample(_PORTS, 100):
+        if port not in _given:
+            with contextlib.suppress(OSError):
+                _given.add(_probe(port))
+                return port
+    return _probe(0)
+
+
+def _probe(port: int) -> int:
     with socket.socket() as probe:
         # A server that has just ended leaves its port in a state that only this option overlooks.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", wanted))
-        port: int = probe.getsockname()[1]
-        return port
+        probe.bind(("127.0.0.1", port))
+        found: int = probe.getsockname()[1]
+        return found
