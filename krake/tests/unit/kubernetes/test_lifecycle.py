@@ -194,6 +194,16 @@ def test_what_fails_is_tried_again_as_often_as_its_user_wants() -> None:
     assert found.status.state is State.FAILED
 
 
+def test_what_may_be_over_at_any_moment_does_not_wait_long() -> None:
+    found, now, waits = backed_off(-1), NOW, []
+    for failures in range(4):
+        found = attempt(found, replace(REJECTED, passing=True), failures=failures, now=now)
+        assert found.status.scheduled_retry is not None
+        waits.append((found.status.scheduled_retry - now).total_seconds())
+        now = found.status.scheduled_retry
+    assert waits == [10, 15, 15, 15]
+
+
 def test_attempts_that_others_lead_to_do_not_count() -> None:
     found = attempt(backed_off(5))
     assert attempt(found, failures=1, now=NOW + timedelta(seconds=3)).status.scheduled_retry == found.status.scheduled_retry

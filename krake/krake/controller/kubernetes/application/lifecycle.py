@@ -23,6 +23,8 @@ START_LIMIT = timedelta(seconds=60)
 
 LONGEST_RETRY = timedelta(seconds=60)
 """Between two attempts at what a cluster refuses."""
+LONGEST_WAIT = timedelta(seconds=15)
+"""Between two attempts at what a cluster only fails to do, which may be over at any moment."""
 
 State = ApplicationState
 
@@ -196,7 +198,8 @@ def plan_attempt(
     early = before.scheduled_retry is not None and before.scheduled_retry > now
     if not begins and (early or exhausted):
         return replace(status, retries=before.retries, scheduled_retry=before.scheduled_retry)
-    retry = plan_retry(app.spec, before.retries, now, failures=0 if begins else max(failures, 1), longest=LONGEST_RETRY)
+    longest = LONGEST_WAIT if outcome.passing else LONGEST_RETRY
+    retry = plan_retry(app.spec, before.retries, now, failures=0 if begins else max(failures, 1), longest=longest)
     return replace(status, retries=retry.retries, scheduled_retry=retry.due)
 
 
