@@ -53,14 +53,12 @@ class Regarding(ResourceRef):
 
 
 @rule({"pattern": f"^{_REASON.pattern}$"})
-@rule({"pattern": f"^{_REASON.pattern}$"})
 def check_reason(text: str) -> None:
     """Refuse what is not one word, such as ``FailedScheduling``."""
     if not _REASON.fullmatch(text):
         raise ValidationError("Must be one word of letters and digits, in CamelCase, such as FailedScheduling.")
 
 
-@rule({"maxLength": LONGEST_MESSAGE})
 @rule({"maxLength": LONGEST_MESSAGE})
 def check_message(text: str) -> None:
     """Refuse what is too long to be read."""
