@@ -128,7 +128,9 @@ def _judge(
         return Verdict(candidate.ref, refusal)
     avoided = 0 if is_there(app, candidate) else len(minds(app, candidate, "PreferNoSchedule"))
     avoided += candidate.ref == in_vain
-    return Verdict(candidate.ref, score(candidate, current=candidate.ref == home, stickiness=stickiness, avoided=avoided))
+    return Verdict(
+        candidate.ref, score(candidate.measurement, current=candidate.ref == home, stickiness=stickiness, avoided=avoided)
+    )
 
 
 def _scores(verdicts: Iterable[Verdict]) -> Iterator[tuple[ResourceRef, Score]]:

@@ -13,7 +13,7 @@ are preferred that have the fewest taints to be avoided (``PreferNoSchedule``); 
 import math
 from dataclasses import dataclass
 
-from krake.controller.scheduler.snapshot import Candidate
+from krake.controller.scheduler.snapshot import Measurement
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,13 @@ class Score:
 STICKINESS = "stickiness"
 
 
-def score(candidate: Candidate, *, current: bool, stickiness: float, avoided: int = 0) -> Score:
-    """Return the score of a cluster by the formulas above; metrics whose weights have no usable sum do not count."""
-    measurement = candidate.measurement
+def score(measurement: Measurement, *, current: bool, stickiness: float, avoided: int = 0) -> Score:
+    """Return the score of a candidate by the formulas above; metrics whose weights have no usable sum do not count."""
     sticky = (Part(STICKINESS, 1.0, stickiness),) if current else ()
     parts = tuple(Part(each.name, each.value, each.weight) for each in measurement.readings) + sticky
     if measurement.complete and (mean := _weighted_mean(parts)) is not None:
         return Score(mean, True, parts, avoided=avoided)
-    return Score(stickiness if current else 0.0, False, sticky, _note(candidate), avoided)
+    return Score(stickiness if current else 0.0, False, sticky, _note(measurement), avoided)
 
 
 def _weighted_mean(parts: tuple[Part, ...]) -> float | None:
@@ -70,8 +69,8 @@ def _weighted_mean(parts: tuple[Part, ...]) -> float | None:
     return total / weight if weight > 0 else None
 
 
-def _note(candidate: Candidate) -> str | None:
-    failures = candidate.measurement.failures
+def _note(measurement: Measurement) -> str | None:
+    failures = measurement.failures
     if not failures:
         return None
     listed = "; ".join(f"{name}: {reason.message}" for name, reason in sorted(failures.items()))

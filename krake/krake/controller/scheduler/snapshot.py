@@ -1,11 +1,17 @@
-"""What a decision is made from: an immutable view of the clusters and their metrics at one moment."""
+"""What a decision is made from: an immutable view of the clusters, their metrics and their tenants at one moment."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
 
+from krake.controller.scheduler.ledger import Ledger
 from krake.data import Reason, ResourceRef
 from krake.data.kubernetes import Cluster
+
+if TYPE_CHECKING:
+    from krake.controller.scheduler.fleet import Fleet
 
 
 @dataclass(frozen=True)
@@ -15,20 +21,32 @@ class Reading:
     :param raw: the value as its provider gives it; constraints compare this one.
     :param value: *raw*, normalised to 0..1 by the range of the metric; scores use this one.
     :param weight: how much the cluster lets the metric count.
+    :param age: seconds since the provider gave it.
+    :param note: what the reader should know besides, for example that it is the last good one, or out of the range.
+    :param low: the raw value that is normalised to 0.
+    :param high: the raw value that is normalised to 1.
     """
 
     name: str
     raw: float
     value: float
     weight: float
+    age: float = 0.0
+    note: str | None = None
+    low: float = 0.0
+    high: float = 1.0
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """All metrics of a cluster: those that could be read, and by name what is wrong with the others."""
+    """All metrics of a cluster: those that could be read, and by name what is wrong with the others.
+
+    :param excluded: whether one of the failing metrics puts the cluster out of the question.
+    """
 
     readings: tuple[Reading, ...] = ()
     failures: Mapping[str, Reason] = field(default_factory=dict)
+    excluded: bool = False
 
     @property
     def complete(self) -> bool:
@@ -38,12 +56,19 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A cluster that an application may be placed on."""
+    """A cluster that an application may be placed on.
+
+    :param cluster: as it counts: with the labels and the metrics that it inherits.
+    :param awaited: whether those that are there wait for it, though it does not answer at the moment.
+    :param steady_from: since when, or from when on, it counts as steady: before, nobody moves there who has a good place.
+    """
 
     cluster: Cluster
     measurement: Measurement = Measurement()
+    awaited: bool = False
+    steady_from: datetime | None = None
 
-    @property
+    @cached_property
     def ref(self) -> ResourceRef:
         """The reference to the cluster."""
         return self.cluster.ref
@@ -51,20 +76,53 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Settings:
-    """How much staying counts.
+    """How decisions are made.
 
     :param stickiness: weight of the term by which the score of the present cluster is raised.
     :param reschedule_after: how long a placement stands, as long as the cluster fits.
+    :param weighted_constraints: whether constraints compare ``value * weight`` of a metric, as the original Krake did, instead
+        of its raw value.
     """
 
     stickiness: float = 0.1
     reschedule_after: timedelta = timedelta(seconds=60)
+    weighted_constraints: bool = False
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that a decision depends on besides the application."""
+    """Everything that a decision depends on besides the application.
+
+    :param ledger: who is where; it belongs to the shell, and is only read by decisions.
+    """
 
     now: datetime
     candidates: tuple[Candidate, ...]
     settings: Settings = Settings()
+    ledger: Ledger = field(default_factory=Ledger, compare=False)
+
+    @cached_property
+    def fleet(self) -> "Fleet[Candidate]":
+        """The candidates, prepared for many decisions."""
+        from krake.controller.scheduler.fleet import Fleet
+
+        return Fleet(self.candidates)
+
+    def at(self, now: datetime) -> "Snapshot":
+        """Return the same at another time; what was prepared is kept."""
+        return self._keeping_fleet(replace(self, now=now))
+
+    def fork(self) -> "Snapshot":
+        """Return the same with a ledger of its own, to try out what is not to happen."""
+        return self._keeping_fleet(replace(self, ledger=self.ledger.fork()))
+
+    def changed(self, candidates: Iterable[Candidate], gone: Iterable[ResourceRef] = ()) -> "Snapshot":
+        """Return a snapshot in which some candidates are new or others than before, and some are gone."""
+        fleet = self.fleet.changed(candidates, gone)
+        snapshot = replace(self, candidates=fleet.candidates)
+        snapshot.__dict__["fleet"] = fleet
+        return snapshot
+
+    def _keeping_fleet(self, snapshot: "Snapshot") -> "Snapshot":
+        snapshot.__dict__["fleet"] = self.fleet
+        return snapshot
