@@ -47,6 +47,7 @@ class Controller(Generic[K]):
         announced to them by `Informer.expect`.
     :param debounce: seconds that a key is held back after it was enqueued, so that what follows it closely is handled with it.
     :param time_limit: seconds after which *reconcile* is cancelled.
+    :param rank: how soon a key is worked on compared with others that wait; the least first.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Controller(Generic[K]):
         debounce: float = 0.0,
         time_limit: float = 300.0,
         backoff: Backoff = BACKOFF,
+        rank: Callable[[K], Any] | None = None,
     ) -> None:
         self.name = name
         self._reconcile = reconcile
@@ -66,7 +68,7 @@ class Controller(Generic[K]):
         self._reads = reads
         self._debounce = debounce
         self._time_limit = time_limit
-        self._queue: Queue[K] = Queue(backoff)
+        self._queue: Queue[K] = Queue(backoff, rank)
         self._last_error: dict[K, str] = {}
         self._silent_until: dict[str, float] = {}
         backlog = self._queue.backlog

@@ -6,7 +6,9 @@ INFORMER_OBJECTS = Gauge("krake_informer_objects", "Objects that are held in mem
 INFORMER_CONNECTED = Gauge("krake_informer_connected", "Whether the watch of a kind delivers.", ["api", "plural"])
 INFORMER_AGE = Gauge("krake_informer_age_seconds", "Time since the API told of a kind, if only a bookmark.", ["api", "plural"])
 QUEUE_DEPTH = Gauge("krake_queue_depth", "Keys that wait for a worker.", ["controller"])
-QUEUE_OLDEST = Gauge("krake_queue_oldest_seconds", "How long the first of these keys has waited.", ["controller"])
+QUEUE_OLDEST = Gauge(
+    "krake_queue_oldest_seconds", "How long the one of these keys has waited that has waited longest.", ["controller"]
+)
 QUEUE_DELAYED = Gauge("krake_queue_delayed", "Keys that wait for their time.", ["controller"])
 QUEUE_WAIT = Histogram("krake_queue_wait_seconds", "How long keys waited for a worker.", ["controller"])
 RECONCILE_SECONDS = Histogram(

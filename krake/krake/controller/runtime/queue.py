@@ -3,9 +3,8 @@
 import asyncio
 import heapq
 import random
-from collections import deque
-from collections.abc import Hashable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, TypeVar
 
 from krake.lib.backoff import Backoff
 
@@ -21,11 +20,18 @@ class Backlog(Generic[K]):
     """The state of a queue. Pure: the time, in seconds of any clock, is an argument of each call.
 
     A key that is added while it waits is not added again; one that is added while a worker has it comes back when the worker
-    is done with it. Ready keys are handed out first in, first out. So its size is bounded by the number of distinct keys.
+    is done with it. Ready keys are handed out by their rank, and those of the same rank first in, first out. So its size is
+    bounded by the number of distinct keys.
+
+    :param rank: says of a key how soon it is to be handed out compared with others; the least first. It is asked whenever the
+        key is added, so that one that has become more urgent while it waits is moved up.
     """
 
-    def __init__(self) -> None:
-        self._ready: deque[K] = deque()
+    def __init__(self, rank: Callable[[K], Any] | None = None) -> None:
+        self._rank = rank
+        self._ready: list[tuple[Any, int, K]] = []
+        """A heap of ranks; an entry counts only while it agrees with `_places`."""
+        self._places: dict[K, tuple[Any, int]] = {}
         self._waiting: dict[K, float] = {}
         """The ready keys, and since when."""
         self._due: dict[K, float] = {}
@@ -39,11 +45,11 @@ class Backlog(Generic[K]):
     @property
     def ready(self) -> int:
         """How many keys a worker could take now."""
-        return len(self._ready)
+        return len(self._waiting)
 
     def oldest(self, now: float) -> float:
-        """How many seconds the key that is handed out next has waited; 0 if there is none."""
-        return now - self._waiting[self._ready[0]] if self._ready else 0.0
+        """How many seconds the key has waited that has waited longest; 0 if there is none."""
+        return now - next(iter(self._waiting.values()), now)
 
     @property
     def delayed(self) -> int:
@@ -57,7 +63,11 @@ class Backlog(Generic[K]):
 
     def add(self, key: K, now: float, after: float = 0.0) -> None:
         """Hand out a key, from *after* seconds on. The earliest wish counts, and one for now replaces those for later."""
-        if key in self._waiting or key in self._again:
+        if key in self._waiting:
+            if self._rank is not None and after <= 0:
+                self._place(key)
+            return
+        if key in self._again:
             return
         if after > 0:
             due = now + after
@@ -74,11 +84,13 @@ class Backlog(Generic[K]):
     def take(self, now: float) -> tuple[K, float] | None:
         """Hand out the next key, and how many seconds it has waited; ``None`` if none is ready."""
         self._promote(now)
-        if not self._ready:
-            return None
-        key = self._ready.popleft()
-        self._active.add(key)
-        return key, now - self._waiting.pop(key)
+        while self._ready:
+            rank, number, key = heapq.heappop(self._ready)
+            if self._places.get(key) == (rank, number):
+                del self._places[key]
+                self._active.add(key)
+                return key, now - self._waiting.pop(key)
+        return None
 
     def done(self, key: K, now: float) -> None:
         """Take back a key that was handed out."""
@@ -104,7 +116,17 @@ class Backlog(Generic[K]):
 
     def _enqueue(self, key: K, now: float) -> None:
         self._waiting[key] = now
-        self._ready.append(key)
+        self._place(key)
+
+    def _place(self, key: K) -> None:
+        """Put a key into the row; if it is there already, only further to the front."""
+        rank = 0 if self._rank is None else self._rank(key)
+        known = self._places.get(key)
+        if known is not None and not rank < known[0]:
+            return
+        self._counter += 1
+        self._places[key] = rank, self._counter
+        heapq.heappush(self._ready, (rank, self._counter, key))
 
     def _promote(self, now: float) -> None:
         while (due := self.next_due()) is not None and due <= now:
@@ -127,8 +149,8 @@ class Closed(Exception):
 class Queue(Generic[K]):
     """A `Backlog` on the clock of the running event loop, with workers waiting for it."""
 
-    def __init__(self, backoff: Backoff = BACKOFF) -> None:
-        self.backlog: Backlog[K] = Backlog()
+    def __init__(self, backoff: Backoff = BACKOFF, rank: Callable[[K], Any] | None = None) -> None:
+        self.backlog: Backlog[K] = Backlog(rank)
         self.closed = False
         self._backoff = backoff
         self._changed = asyncio.Event()

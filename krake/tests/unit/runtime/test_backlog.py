@@ -151,3 +151,29 @@ class BacklogMachine(RuleBasedStateMachine):
 
 TestBacklog = BacklogMachine.TestCase
 TestBacklog.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+def test_keys_are_handed_out_by_rank_and_move_up_when_it_changes() -> None:
+    ranks = {"low": 3, "mid": 2, "other": 2, "high": 1}
+    backlog: Backlog[str] = Backlog(rank=ranks.__getitem__)
+    for now, key in enumerate(ranks):
+        backlog.add(key, now)
+    ranks["low"] = 0
+    backlog.add("low", 5)
+    ranks["high"] = 9
+    backlog.add("high", 5)  # nobody is moved back: it would wait for ever while others come
+    assert (backlog.ready, backlog.oldest(10)) == (4, 10)
+    assert [backlog.take(10) for _ in range(5)] == [("low", 10), ("high", 7), ("mid", 9), ("other", 8), None]
+    assert (backlog.ready, backlog.oldest(10)) == (0, 0)
+
+
+def test_who_comes_back_from_a_worker_is_ranked_anew() -> None:
+    ranks = {"a": 0, "b": 1}
+    backlog: Backlog[str] = Backlog(rank=ranks.__getitem__)
+    backlog.add("a", 0)
+    backlog.take(0)
+    backlog.add("b", 0)
+    backlog.add("a", 0)
+    ranks["a"] = 2
+    backlog.done("a", 1)
+    assert [backlog.take(2), backlog.take(2)] == [("b", 2), ("a", 1)]
