@@ -1,15 +1,20 @@
-"""The languages of constraints: on labels (``location is DE``) and on metrics (``load < 0.5``).
+"""The languages of constraints: on labels (``location is DE``) and on metrics (``load < 0.5 or load not exists``).
 
-A constraint keeps the text it was written in and compares by meaning. A missing label or metric satisfies no constraint.
+A constraint is one term, or several of which one must hold. It keeps the text it was written in and compares by meaning. A
+missing label or metric satisfies ``not exists``, and nothing else.
 """
 
+import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from functools import cached_property
+from typing import ClassVar, Generic, Self, TypeVar
 
-from krake.data.names import label_key_problem, label_value_problem
+from krake.data.names import is_name, label_key_problem, label_value_problem
+
+V = TypeVar("V", str, float)
 
 # Repetitions are possessive (`++`): no operand is cut short to make a keyword of its rest, and no text takes long to refuse.
 _SPACE = r"[ \t]*+"
@@ -21,47 +26,157 @@ _TO = rf"(?:{_SPACE}to)?"
 _THAN = rf"{_SPACE}than"
 _OR_EQUAL = rf"{_THAN}{_SPACE}or{_SPACE}equal{_TO}"
 _LESS = r"(?:lesser|less)"
+_END = rf"{_SPACE}(?:\Z|(?<=[ \t)])or(?=[ \t]))"
+"""What a term ends with: the end of the text, or the word that the next term follows."""
 
-_LABEL_FORMS = {
-    "is_not": rf"(?:!=|is{_SPACE}not[ \t]){_SPACE}{_OPERAND}",
-    "is_": rf"(?:==|=|is){_SPACE}{_OPERAND}",
-    "in_": rf"in{_SPACE}{_LISTED}",
-    "not_in": rf"not{_SPACE}in{_SPACE}{_LISTED}",
-}
-_METRIC_FORMS = {
-    "is_not": rf"(?:!=|{_IS}not{_SPACE}equal{_TO}|is{_SPACE}not[ \t]){_SPACE}{_COMPARED}",
-    "is_": rf"(?:==|=|{_IS}equal{_SPACE}to|equals|is){_SPACE}{_COMPARED}",
-    "greater_or_equal": rf"(?:>=|=>|gte|{_IS}greater{_OR_EQUAL}){_SPACE}{_COMPARED}",
-    "greater": rf"(?:>|gt|{_IS}greater{_THAN}){_SPACE}{_COMPARED}",
-    "lesser_or_equal": rf"(?:<=|=<|lte|{_IS}{_LESS}{_OR_EQUAL}){_SPACE}{_COMPARED}",
-    "lesser": rf"(?:<|lt|{_IS}{_LESS}{_THAN}){_SPACE}{_COMPARED}",
-}
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_Forms = tuple[tuple[str, str], ...]
+_EXISTS, _NOT_EXISTS = "exists", "not exists"
+_PRESENCE: _Forms = (
+    (_EXISTS, r"exists()"),
+    (_NOT_EXISTS, rf"(?:not{_SPACE}exists?|does{_SPACE}not{_SPACE}exist)()"),
+)
+_LABEL_FORMS: _Forms = (
+    ("not in", rf"(?:!=|is{_SPACE}not[ \t]){_SPACE}{_OPERAND}"),
+    ("in", rf"(?:==|=|is){_SPACE}{_OPERAND}"),
+    ("in", rf"in{_SPACE}{_LISTED}"),
+    ("not in", rf"not{_SPACE}in{_SPACE}{_LISTED}"),
+    *_PRESENCE,
+)
+_METRIC_FORMS: _Forms = (
+    ("!=", rf"(?:!=|{_IS}not{_SPACE}equal{_TO}|is{_SPACE}not[ \t]){_SPACE}{_COMPARED}"),
+    ("==", rf"(?:==|=|{_IS}equal{_TO}|equals|is){_SPACE}{_COMPARED}"),
+    (">=", rf"(?:>=|=>|gte|{_IS}greater{_OR_EQUAL}){_SPACE}{_COMPARED}"),
+    (">", rf"(?:>|gt|{_IS}greater{_THAN}){_SPACE}{_COMPARED}"),
+    ("<=", rf"(?:<=|=<|lte|{_IS}{_LESS}{_OR_EQUAL}){_SPACE}{_COMPARED}"),
+    ("<", rf"(?:<|lt|{_IS}{_LESS}{_THAN}){_SPACE}{_COMPARED}"),
+    *_PRESENCE,
+)
+_Language = tuple[tuple[str, re.Pattern[str]], ...]
+"""The forms with the operations they stand for, in the order in which they are tried."""
 
 
-def _compile(operand: str, forms: Mapping[str, str]) -> dict[str, re.Pattern[str]]:
-    return {name: re.compile(f"{_SPACE}{operand}{_SPACE}{form}{_SPACE}") for name, form in forms.items()}
+def _compile(operand: str, forms: _Forms) -> _Language:
+    return tuple((operation, re.compile(f"{_SPACE}{operand}{_SPACE}{form}{_END}")) for operation, form in forms)
 
 
 _LABEL_LANGUAGE = _compile(_OPERAND, _LABEL_FORMS)
 _METRIC_LANGUAGE = _compile(_COMPARED, _METRIC_FORMS)
-"""The forms by operation, in the order in which they are tried."""
 
-_NEVER = "unreadable"
-"""Operation of a stored constraint that is not of its language any more; it is never satisfied."""
+_DIGITS = r"\d++(?:_\d++)*+"
+_NUMBER = re.compile(rf"[+-]?(?:(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?|inf(?:inity)?)", re.ASCII)
+_LONGEST_NUMBER = 63
+
+
+def _read(language: _Language, text: str, problem: str) -> Iterator[tuple[str, str, str]]:
+    """Yield key, operation and operands of each term, as they are written.
+
+    :raises ValueError: *text* is not of the language; the message is *problem*.
+    """
+    position, length = 0, len(text)
+    while position < length:
+        found = ((operation, match) for operation, form in language if (match := form.match(text, position)))
+        operation, match = next(found, ("", None))
+        if match is None:
+            raise ValueError(problem)
+        yield match[1], operation, match[2]
+        position = match.end()
+    if position == 0:
+        raise ValueError(problem)
+
+
+def _check(problems: Iterable[str | None]) -> None:
+    for problem in problems:
+        if problem is not None:
+            raise ValueError(problem)
 
 
 @dataclass(frozen=True)
-class Constraint:
-    """A parsed constraint: ``key operation values``. *text* is as written and does not take part in comparison."""
+class Term(Generic[V]):
+    """What a constraint says about one label or metric."""
 
     key: str
     operation: str
-    values: tuple[str, ...]
-    text: str = field(compare=False)
+
+    def holds(self, value: V | None) -> bool:
+        """Whether the value of *key* satisfies the term; ``None`` if it has none."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class LabelTerm(Term[str]):
+    """A term on a label: its operation is ``in`` or ``not in`` some values, ``exists``, or ``not exists``."""
+
+    values: frozenset[str] = frozenset()
+
+    def holds(self, value: str | None) -> bool:
+        """Whether the value of the label satisfies the term; ``None`` if there is no such label."""
+        if value is None or self.operation == _NOT_EXISTS:
+            return value is None and self.operation == _NOT_EXISTS
+        return self.operation == _EXISTS or (value in self.values) == (self.operation == "in")
+
+
+_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+
+
+@dataclass(frozen=True)
+class MetricTerm(Term[float]):
+    """A term on a metric: it is compared with *bound*, unless the operation is ``exists`` or ``not exists``."""
+
+    bound: float = 0.0
+
+    def holds(self, value: float | None) -> bool:
+        """Whether the value of the metric satisfies the term; ``None`` and NaN are no value."""
+        if value is None or math.isnan(value):
+            return self.operation == _NOT_EXISTS
+        compare = _COMPARISONS.get(self.operation)
+        return self.operation == _EXISTS if compare is None else compare(value, self.bound)
+
+
+@dataclass(frozen=True, eq=False)
+class Constraint(Generic[V]):
+    """A parsed constraint: one of its alternatives must hold. Without any, it is never satisfied."""
+
+    text: str
+    alternatives: tuple[Term[V], ...] = field(repr=False)
+
+    _missing: ClassVar[str]
+    """What to say of a key without a value."""
+
+    @cached_property
+    def _meaning(self) -> frozenset[Term[V]]:
+        # Of a set, the hash is kept: constraints are keys of dictionaries that are asked in every decision.
+        return frozenset(self.alternatives)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other._meaning == self._meaning
+
+    def __hash__(self) -> int:
+        return hash(self._meaning)
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The names of the labels or metrics that it depends on, in the order of the text."""
+        return tuple(dict.fromkeys(term.key for term in self.alternatives))
+
+    def match(self, values: Mapping[str, V | None]) -> bool:
+        """Whether *values*, which are the labels or the values of the metrics by name, satisfy the constraint."""
+        return any(term.holds(values.get(term.key)) for term in self.alternatives)
+
+    def observe(self, values: Mapping[str, V | None]) -> str:
+        """Return in words what *values* have to set against the constraint, for who asks why it does not hold."""
+        found = [(key, values.get(key)) for key in self.keys]
+        said = [self._missing.format(key) if value is None else f"{key} is {_show(value)}" for key, value in found]
+        return ", ".join(said) or "it can not be read"
 
     @classmethod
     def restore(cls, text: str) -> Self:
@@ -69,7 +184,7 @@ class Constraint:
         try:
             return cls.parse(text)
         except ValueError:
-            return cls(key="", operation=_NEVER, values=(), text=text)
+            return cls(text, ())
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -77,86 +192,44 @@ class Constraint:
 
         :raises ValueError: *text* is not of the language; the message is for the author of the text.
         """
+        return cls(text, tuple(cls._parse_terms(text)))
+
+    @classmethod
+    def _parse_terms(cls, text: str) -> Iterator[Term[V]]:
         raise NotImplementedError
 
 
-def _parse(
-    language: Mapping[str, re.Pattern[str]], check: Callable[[str], str | None], text: str, problem: str
-) -> tuple[str, str, tuple[str, ...]]:
-    found = ((operation, match) for operation, form in language.items() if (match := form.fullmatch(text)))
-    operation, match = next(found, ("", None))
-    if match is None:
-        raise ValueError(problem)
-    key, listed = match.groups()
-    values = tuple(value.strip(" \t") for value in listed.split(","))
-    for message in [label_key_problem(key), *map(check, values)]:
-        if message is not None:
-            raise ValueError(message)
-    return key, operation, values
+def _show(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+class LabelConstraint(Constraint[str]):
+    """A constraint on labels, for example ``zone in (north, south)``."""
+
+    _missing = "there is no label {}"
+
+    @classmethod
+    def _parse_terms(cls, text: str) -> Iterator[LabelTerm]:
+        for key, operation, listed in _read(_LABEL_LANGUAGE, text, "Invalid label constraint"):
+            values = [value.strip(" \t") for value in listed.split(",")] if listed else []
+            _check([label_key_problem(key), *map(label_value_problem, values)])
+            yield LabelTerm(key, operation, frozenset(values))
+
+
+class MetricConstraint(Constraint[float]):
+    """A constraint on metrics, for example ``load lesser than 0.5``."""
+
+    _missing = "{} has no value"
+
+    @classmethod
+    def _parse_terms(cls, text: str) -> Iterator[MetricTerm]:
+        for key, operation, bound in _read(_METRIC_LANGUAGE, text, "Invalid metric constraint"):
+            # Metrics are named like resources, in which there may be colons.
+            _check([None if is_name(key) else label_key_problem(key), _number_problem(bound) if bound else None])
+            yield MetricTerm(key, operation, float(bound or 0))
 
 
 def _number_problem(text: str) -> str | None:
+    if len(text) > _LONGEST_NUMBER:
+        return f"Invalid metric constraint: a number has at most {_LONGEST_NUMBER} characters"
     return None if _NUMBER.fullmatch(text) else f"Invalid metric constraint: {text!r} is not a number"
-
-
-class LabelConstraint(Constraint):
-    """A constraint on labels, for example ``zone in (north, south)``."""
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Return the constraint that *text* says.
-
-        :raises ValueError: *text* is not of the language; the message is for the author of the text.
-        """
-        key, operation, values = _parse(_LABEL_LANGUAGE, label_value_problem, text, "Invalid label constraint")
-        return cls(key=key, operation=operation, values=values, text=text)
-
-    def match(self, labels: Mapping[str, str]) -> bool:
-        """Whether *labels* satisfy the constraint; an absent label satisfies none."""
-        value = labels.get(self.key)
-        if value is None:
-            return False
-        if self.operation in ("is_", "in_"):
-            return value in self.values
-        return self.operation in ("is_not", "not_in") and value not in self.values
-
-    def describe(self) -> str:
-        """Return the canonical form."""
-        listed = ", ".join(self.values)
-        forms = {"is_": f"is {listed}", "is_not": f"is not {listed}", "in_": f"in ({listed})"}
-        return f"{self.key} {forms.get(self.operation, f'not in ({listed})')}"
-
-
-_COMPARISONS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
-    "is_": ("is", operator.eq),
-    "is_not": ("is not", operator.ne),
-    "greater": ("greater than", operator.gt),
-    "greater_or_equal": ("greater than or equal", operator.ge),
-    "lesser": ("lesser than", operator.lt),
-    "lesser_or_equal": ("lesser than or equal", operator.le),
-}
-
-
-class MetricConstraint(Constraint):
-    """A constraint on metrics, for example ``load lesser than 0.5``."""
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Return the constraint that *text* says.
-
-        :raises ValueError: *text* is not of the language; the message is for the author of the text.
-        """
-        key, operation, values = _parse(_METRIC_LANGUAGE, _number_problem, text, "Invalid metric constraint")
-        return cls(key=key, operation=operation, values=values, text=text)
-
-    def match(self, metrics: Mapping[str, float]) -> bool:
-        """Whether *metrics* (value by name) satisfy the constraint; an absent one satisfies none."""
-        value = metrics.get(self.key)
-        if value is None or self.operation not in _COMPARISONS:
-            return False
-        return _COMPARISONS[self.operation][1](value, float(self.values[0]))
-
-    def describe(self) -> str:
-        """Return the canonical form."""
-        words = _COMPARISONS[self.operation][0] if self.operation in _COMPARISONS else self.operation
-        return f"{self.key} {words} {self.values[0] if self.values else ''}"

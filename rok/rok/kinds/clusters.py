@@ -337,10 +337,10 @@ def with_inherited(stored: Object, cloud: Object) -> Object:
     labels = dict(dig(cloud, "metadata.labels") or {})
     metrics = dig(cloud, f"spec.{dig(cloud, 'spec.type')}.metrics") or []
     if not metadata.get("inherit_labels"):
-        named = {LabelConstraint.restore(text).key for text in dig(spec, "constraints.cloud.labels") or []}
+        named = {key for text in dig(spec, "constraints.cloud.labels") or [] for key in LabelConstraint.restore(text).keys}
         labels = {key: value for key, value in labels.items() if key in named}
     if not spec.get("inherit_metrics"):
-        named = {MetricConstraint.restore(text).key for text in dig(spec, "constraints.cloud.metrics") or []}
+        named = {key for text in dig(spec, "constraints.cloud.metrics") or [] for key in MetricConstraint.restore(text).keys}
         metrics = [each for each in metrics if each["name"] in named]
     inherited = {key: f"{value} (inherited)" for key, value in labels.items()}
     return {
