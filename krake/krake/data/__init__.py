@@ -3,7 +3,7 @@
 Importing the package fills the registry :data:`krake.data.kinds.KINDS`.
 """
 
-from krake.data import core, events, infrastructure, kubernetes, openstack
+from krake.data import core, events, infrastructure, kubernetes, openstack, placements
 from krake.data.kinds import KINDS, Kind, Listing, Resource
 from krake.data.metadata import Key, Metadata, Reason, ReasonCode, ResourceRef
 
@@ -22,4 +22,5 @@ __all__ = [
     "infrastructure",
     "kubernetes",
     "openstack",
+    "placements",
 ]
