@@ -5,7 +5,7 @@ as such a set, so that a decision combines a few integers instead of looking at 
 change, only their bits are worked out anew. Clusters, clouds and projects are all ranked by this.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
@@ -29,6 +29,9 @@ class Ranked(Protocol):
         """What is known of its metrics."""
 
 
+FEW = 64
+"""So many candidates are put in order quicker than they are found among all that are in order already."""
+
 C = TypeVar("C", bound=Ranked)
 
 
@@ -37,7 +40,6 @@ class Fleet(Generic[C]):
 
     def __init__(self, candidates: Iterable[C]) -> None:
         self.candidates: tuple[C, ...] = tuple(sorted(candidates, key=lambda each: _order(each.ref)))
-        self._scores: dict[ResourceRef, tuple[Measurement, Score]] = {}
         self._sets: dict[Hashable, tuple[Callable[[C], bool], int]] = {}
 
     @cached_property
@@ -68,47 +70,67 @@ class Fleet(Generic[C]):
             self._sets[key] = remembered = condition, found
         return remembered[1]
 
+    def rank(self, chosen: int) -> Iterator[tuple[Score, int]]:
+        """Yield the scores of the members of a set, as newcomers see them: the best first, each with those that have it."""
+        if chosen.bit_count() <= FEW:
+            numbers = sorted({self._tier_numbers[position] for position in _positions(chosen)})
+            tiers: Iterable[tuple[Score, int]] = (self._tiers[number] for number in numbers)
+        else:
+            tiers = self._tiers
+        for found, those in tiers:
+            if tied := those & chosen:
+                yield found, tied
+
     @cached_property
-    def tiers(self) -> tuple[tuple[Score, int], ...]:
-        """The scores of newcomers, the best first, each with the set of those that have it."""
+    def _tiers(self) -> tuple[tuple[Score, int], ...]:
+        """All scores of newcomers, the best first, each with the set of those that have it."""
         tiers: dict[tuple[int, bool, float], tuple[Score, int]] = {}
-        for position, each in enumerate(self.candidates):
-            found = self._score(each)
-            tiers[found.rank] = found, tiers.get(found.rank, (found, 0))[1] | 1 << position
+        for position, each in enumerate(self._scores):
+            tiers[each.rank] = each, tiers.get(each.rank, (each, 0))[1] | 1 << position
         return tuple(tiers[rank] for rank in sorted(tiers, reverse=True))
 
-    def _score(self, candidate: C) -> Score:
-        known = self._scores.get(candidate.ref)
-        if known is None or known[0] is not candidate.measurement:
-            found = score(candidate.measurement, current=False, stickiness=0.0)
-            self._scores[candidate.ref] = known = candidate.measurement, found
-        return known[1]
+    @cached_property
+    def _tier_numbers(self) -> list[int]:
+        """The place among the tiers, by position."""
+        numbers = {found.rank: number for number, (found, _) in enumerate(self._tiers)}
+        return [numbers[each.rank] for each in self._scores]
+
+    @cached_property
+    def _scores(self) -> list[Score]:
+        """The scores of newcomers, by position."""
+        return [score(each.measurement) for each in self.candidates]
 
     def members(self, chosen: int) -> Iterator[C]:
         """Yield the candidates of a set, by namespace and name."""
-        while chosen:
-            lowest = chosen & -chosen
-            yield self.candidates[lowest.bit_length() - 1]
-            chosen ^= lowest
+        return (self.candidates[position] for position in _positions(chosen))
 
     def changed(self, candidates: Iterable[C], gone: Iterable[ResourceRef] = ()) -> "Fleet[C]":
         """Return a fleet in which some candidates are new or others than before, and some are gone."""
-        current = {each.ref: each for each in self.candidates}
         news = {each.ref: each for each in candidates}
-        for ref in gone:
-            current.pop(ref, None)
-        fleet = Fleet((current | news).values())
-        fleet._scores = self._scores
-        if len(fleet.candidates) == len(self.candidates) and news.keys() <= self.positions.keys():
-            fleet.__dict__["positions"] = self.positions
-            fleet._sets = {key: self._refreshed(*known, news.values()) for key, known in self._sets.items()}
+        if set(gone) & self.positions.keys() or not news.keys() <= self.positions.keys():
+            current = {each.ref: each for each in self.candidates} | news
+            return Fleet(each for ref, each in current.items() if ref not in set(gone))
+        return self._exchanged({self.positions[ref]: each for ref, each in news.items()})
+
+    def _exchanged(self, news: Mapping[int, C]) -> "Fleet[C]":
+        """Return a fleet in which the candidates at some positions are others: what is known of the rest is kept."""
+        fleet = Fleet[C](())
+        candidates, scores = list(self.candidates), list(self._scores)
+        for position, each in news.items():
+            candidates[position] = each
+            scores[position] = score(each.measurement)
+        fleet.candidates = tuple(candidates)
+        fleet.__dict__ |= {"positions": self.positions, "_scores": scores}
+        for key, (condition, found) in self._sets.items():
+            for position, each in news.items():
+                bit = 1 << position
+                found = found | bit if condition(each) else found & ~bit
+            fleet._sets[key] = condition, found
         return fleet
 
-    def _refreshed(self, condition: Callable[[C], bool], found: int, news: Iterable[C]) -> tuple[Callable[[C], bool], int]:
-        for each in news:
-            bit = 1 << self.positions[each.ref]
-            found = found | bit if condition(each) else found & ~bit
-        return condition, found
+
+def _positions(chosen: int) -> list[int]:
+    return [position for position, digit in enumerate(reversed(f"{chosen:b}")) if digit == "1"]
 
 
 def _order(ref: ResourceRef) -> tuple[str, str]:

@@ -50,13 +50,16 @@ class Score:
 STICKINESS = "stickiness"
 
 
-def score(measurement: Measurement, *, current: bool, stickiness: float, avoided: int = 0) -> Score:
-    """Return the score of a candidate by the formulas above; metrics whose weights have no usable sum do not count."""
-    sticky = (Part(STICKINESS, 1.0, stickiness),) if current else ()
+def score(measurement: Measurement, *, stickiness: float | None = None, avoided: int = 0) -> Score:
+    """Return the score of a candidate by the formulas above; metrics whose weights have no usable sum do not count.
+
+    :param stickiness: that of the present place; ``None`` for any other.
+    """
+    sticky = () if stickiness is None else (Part(STICKINESS, 1.0, stickiness),)
     parts = tuple(Part(each.name, each.value, each.weight) for each in measurement.readings) + sticky
-    if measurement.complete and (mean := _weighted_mean(parts)) is not None:
-        return Score(mean, True, parts, avoided=avoided)
-    return Score(stickiness if current else 0.0, False, sticky, _note(measurement), avoided)
+    if measurement.readings and (mean := _weighted_mean(parts)) is not None:
+        return Score(mean, True, parts, _note(measurement), avoided)
+    return Score(stickiness or 0.0, False, sticky, _note(measurement), avoided)
 
 
 def _weighted_mean(parts: tuple[Part, ...]) -> float | None:
@@ -74,4 +77,5 @@ def _note(measurement: Measurement) -> str | None:
     if not failures:
         return None
     listed = "; ".join(f"{name}: {reason.message}" for name, reason in sorted(failures.items()))
-    return f"Ranked without metrics, because some could not be read: {listed}"
+    without = "the others" if measurement.readings else "metrics"
+    return f"Ranked {'by' if measurement.readings else 'without'} {without}, because some could not be read: {listed}"

@@ -48,10 +48,17 @@ class Measurement:
     failures: Mapping[str, Reason] = field(default_factory=dict)
     excluded: bool = False
 
-    @property
-    def complete(self) -> bool:
-        """Whether the cluster can be ranked by metrics: it has some, and all of them could be read."""
-        return bool(self.readings) and not self.failures
+    def compared(self, *, weighted: bool) -> Mapping[str, float]:
+        """Return what constraints compare, by name: raw values, or ``value * weight`` as the original Krake did."""
+        return self._products if weighted else self._raws
+
+    @cached_property
+    def _raws(self) -> Mapping[str, float]:
+        return {each.name: each.raw for each in self.readings}
+
+    @cached_property
+    def _products(self) -> Mapping[str, float]:
+        return {each.name: each.value * each.weight for each in self.readings}
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,11 @@ class Candidate:
     def ref(self) -> ResourceRef:
         """The reference to the cluster."""
         return self.cluster.ref
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What constraints on labels are about."""
+        return self.cluster.metadata.labels
 
 
 @dataclass(frozen=True)

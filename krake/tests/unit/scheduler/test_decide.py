@@ -44,7 +44,7 @@ def test_each_candidate_gets_one_verdict(app: Application, snapshot: Snapshot) -
 @given(apps(), snapshots())
 def test_there_is_a_choice_if_and_only_if_a_cluster_fits_or_it_may_not_move(app: Application, snapshot: Snapshot) -> None:
     decision = decide(app, snapshot)
-    held = decision.ground in (Ground.PINNED, Ground.COOLING, Ground.HOME)
+    held = decision.ground in (Ground.PINNED, Ground.COOLING, Ground.HOME, Ground.AWAITED)
     assert (decision.choice is not None) == (bool(fitting(decision)) or held)
     if held:
         assert decision.choice in (app.status.scheduled_to, app.status.running_on)
@@ -56,7 +56,8 @@ def test_there_is_a_choice_if_and_only_if_a_cluster_fits_or_it_may_not_move(app:
 def test_the_order_of_the_candidates_does_not_matter(app: Application, snapshot: Snapshot, random: Random) -> None:
     shuffled = list(snapshot.candidates)
     random.shuffle(shuffled)
-    assert decide(app, dataclasses.replace(snapshot, candidates=tuple(shuffled))) == decide(app, snapshot)
+    one, other = decide(app, dataclasses.replace(snapshot, candidates=tuple(shuffled))), decide(app, snapshot)
+    assert (one, one.verdicts) == (other, other.verdicts)
 
 
 @given(apps(), snapshots())
@@ -160,14 +161,15 @@ def test_a_cordon_is_nothing_to_those_who_are_there(app: Application, snapshot: 
         dataclasses.replace(snapshot, candidates=tuple(cordon(each, closed) for each in snapshot.candidates))
         for closed in (True, False)
     )
-    assert decide(app, closed) == decide(app, opened)
+    one, other = decide(app, closed), decide(app, opened)
+    assert (one, one.verdicts) == (other, other.verdicts)
 
 
 @given(apps(), snapshots())
 def test_whoever_may_move_leaves_a_drained_cluster_if_another_one_fits(app: Application, snapshot: Snapshot) -> None:
     decision = decide(app, snapshot)
     spec = lasting(snapshot).get(app.status.scheduled_to) if app.status.scheduled_to else None
-    if spec is None or not spec.drain or decision.ground is Ground.COOLING or app.status.state is ApplicationState.MIGRATING:
+    if spec is None or not spec.drain or decision.ground in (Ground.COOLING, Ground.AWAITED) or app.status.state is ApplicationState.MIGRATING:
         return
     if not app.spec.constraints.migration:
         assert decision.ground is Ground.PINNED
@@ -343,7 +345,7 @@ def test_any_metric_beats_none() -> None:
         ("offline", {}, {"state": ClusterState.OFFLINE}, "state", "OFFLINE"),
         ("not yet there", {}, {"state": ClusterState.PENDING}, "state", "PENDING"),
         ("another label", {"labels": ["zone is a"]}, {"labels": {"zone": "b"}}, "label", "zone is a; zone is b"),
-        ("no label", {"labels": ["zone is not a"]}, {}, "label", "no such label"),
+        ("no label", {"labels": ["zone is not a"]}, {}, "label", "no label zone"),
         (
             "no resource",
             {"custom_resources": ["a.b"]},
@@ -352,7 +354,7 @@ def test_any_metric_beats_none() -> None:
             "a.b; the cluster has c.d",
         ),
         ("too much load", {"metrics": ["load < 0.5"]}, {"readings": {"load": (0.7, 9.0)}}, "metric", "load < 0.5; load is 0.7"),
-        ("no metric", {"metrics": ["load < 0.5"]}, {}, "metric", "no value of it"),
+        ("no metric", {"metrics": ["load < 0.5"]}, {}, "metric", "load has no value"),
         ("not equal", {"metrics": ["load is 0.8"]}, {"readings": {"load": (0.7, 9.0)}}, "metric", "load is 0.8; load is 0.7"),
         ("the first rule counts", {"labels": ["zone is a"]}, {"state": ClusterState.FAILED}, "state", "FAILED"),
     ],
@@ -405,14 +407,47 @@ def test_stickiness_outweighs_a_small_advantage() -> None:
     assert (chosen(decide(app, near)), chosen(decide(app, far))) == ("east", "west")
 
 
-def test_one_failing_metric_only_costs_the_ranking() -> None:
-    failing = make_candidate("east", {"load": (1.0, 1)}, failures=NO_COST, state=ClusterState.FAILING_METRICS)
-    alone = decide(make_app(metrics=["load > 0.5"]), snapshot_of(failing))
+def test_a_failing_metric_leaves_the_ranking_to_the_others() -> None:
+    failing = make_candidate("east", {"load": (0.5, 1)}, failures=NO_COST, state=ClusterState.FAILING_METRICS)
+    alone = decide(make_app(metrics=["load > 0.4"]), snapshot_of(failing))
     assert chosen(alone) == "east"
     found = findings(alone)["east"]
     assert isinstance(found, Score)
-    assert "cost: no value" in (found.note or "")
-    assert chosen(decide(make_app(), snapshot_of(failing, make_candidate("west", {"load": (0.1, 1)})))) == "west"
+    assert (found.measured, found.note) == (True, "Ranked by the others, because some could not be read: cost: no value")
+    assert chosen(decide(make_app(), snapshot_of(failing, make_candidate("west", {"load": (0.6, 1)})))) == "west"
+    assert chosen(decide(make_app(), snapshot_of(failing, make_candidate("west", {"load": (0.4, 1)})))) == "east"
+    blind = make_candidate("south", failures=NO_COST, state=ClusterState.FAILING_METRICS)
+    assert chosen(decide(make_app(), snapshot_of(blind, make_candidate("west", {"load": (0.1, 1)})))) == "west"
+
+
+def test_a_cluster_that_lacks_a_vital_metric_takes_nobody_and_is_left_if_another_fits() -> None:
+    blind, west = make_candidate("east", failures=NO_COST, excluded=True), make_candidate("west")
+    assert chosen(decide(make_app(), snapshot_of(blind, west))) == "west"
+    assert chosen(decide(make_app(current="east", age=1), snapshot_of(blind, west))) == "west"
+    stays = decide(make_app(current="east", age=1), snapshot_of(blind))
+    assert (stays.choice, stays.ground) == (None, Ground.NOTHING)
+    assert stays.concern == "A metric that it must have could not be read: cost: no value"
+
+
+def test_who_can_stay_does_not_move_to_a_cluster_that_came_back_a_short_while_ago() -> None:
+    def candidates(**more: object) -> tuple[Candidate, ...]:
+        west = make_candidate("west", {"load": (0.9, 1)}, steady_from=NOW + timedelta(seconds=5))
+        return make_candidate("east", {"load": (0.1, 1)}, **more), west
+
+    settled = make_app(current="east", age=1000)
+    assert chosen(decide(settled, snapshot_of(*candidates()))) == "east"
+    assert isinstance(findings(decide(settled, snapshot_of(*candidates())))["west"], Refusal)
+    assert chosen(decide(settled, snapshot_of(*candidates()).at(NOW + timedelta(seconds=5)))) == "west"
+    assert chosen(decide(settled, snapshot_of(*candidates(drain=True)))) == "west"
+    assert chosen(decide(make_app(), snapshot_of(*candidates()))) == "west"
+
+
+def test_an_application_waits_for_a_cluster_that_may_come_back() -> None:
+    silent, west = make_candidate("east", state=ClusterState.OFFLINE, awaited=True), make_candidate("west")
+    waiting = decide(make_app(current="east", age=1000), snapshot_of(silent, west))
+    assert (chosen(waiting), waiting.ground) == ("east", Ground.AWAITED)
+    assert chosen(decide(make_app(), snapshot_of(silent, west))) == "west"
+    assert chosen(decide(make_app(), snapshot_of(silent))) is None
 
 
 def test_a_degraded_cluster_keeps_who_is_there_and_takes_nobody() -> None:

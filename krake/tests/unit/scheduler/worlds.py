@@ -58,7 +58,8 @@ def read_taint(text: str) -> Taint:
 def make_candidate(name: str, readings: dict[str, tuple[float, float]] | None = None, **more: Any) -> Candidate:
     """A cluster with readings of 0..1, each as value and weight."""
     measured = tuple(Reading(metric, value, value, weight) for metric, (value, weight) in (readings or {}).items())
-    return Candidate(make_cluster(name, **more), Measurement(measured, more.get("failures", {})))
+    measurement = Measurement(measured, more.get("failures", {}), more.get("excluded", False))
+    return Candidate(make_cluster(name, **more), measurement, more.get("awaited", False), more.get("steady_from"))
 
 
 def make_app(*, current: str | None = None, age: float | None = None, **more: Any) -> Application:
@@ -119,6 +120,9 @@ def candidates(draw: st.DrawFn, name: str) -> Candidate:
         unschedulable=draw(st.sampled_from([False, False, True])),
         drain=draw(st.sampled_from([False, False, True])),
         taints=draw(st.lists(st.sampled_from(TAINTS), max_size=2)),
+        excluded=draw(st.sampled_from([False, False, False, True])),
+        steady_from=draw(st.sampled_from([None, None, NOW, NOW + timedelta(seconds=9)])),
+        awaited=draw(st.sampled_from([False, False, False, True])),
     )
 
 

@@ -1,0 +1,158 @@
+"""The case of an application: which clusters it may go to, and which of them suits it best. Pure."""
+
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+from krake.controller.scheduler import crowding
+from krake.controller.scheduler.filters import RULES, Refusal, fitting, minds, refuse, tolerations_of
+from krake.controller.scheduler.scores import Score, score
+from krake.controller.scheduler.snapshot import Candidate, Snapshot
+from krake.data import ResourceRef
+from krake.data.kubernetes import Application, ApplicationState, Toleration
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found about one cluster: why it is out of the question, or its score."""
+
+    cluster: ResourceRef
+    finding: Refusal | Score
+
+
+class Case:
+    """An application, a snapshot, and what is found about them.
+
+    The clusters that the application has come to already, two at most, are judged one by one, because much is different there:
+    stickiness, cordons, room. All others are the same to it as to every newcomer who asks for the same, so that they are taken
+    from the fleet, and only the best of them are looked at.
+
+    :ivar home: where the application can stay.
+    :ivar in_vain: the target at which it was not ready in time, if it can not go back either: any other cluster is better.
+    :ivar here: what is found about the clusters that it has come to.
+    """
+
+    def __init__(self, app: Application, snapshot: Snapshot) -> None:
+        self.app, self.snapshot = app, snapshot
+        self.current = app.status.scheduled_to
+        self._reached: dict[ResourceRef, Candidate] = {}
+        for ref in (app.status.scheduled_to, app.status.running_on):
+            if (candidate := snapshot.fleet.find(ref)) is not None:
+                self._reached[candidate.ref] = candidate
+        self.home = self._find_home()
+        self.in_vain = self._find_target_in_vain()
+        self.here = {ref: self._judge_here(each) for ref, each in self._reached.items()}
+
+    def judge_all(self) -> tuple[Verdict, ...]:
+        """Return a verdict on each cluster, by namespace and name."""
+        return tuple(Verdict(each.ref, self.judge(each)) for each in self.snapshot.fleet.candidates)
+
+    def judge(self, candidate: Candidate) -> Refusal | Score:
+        """Return what is to be said about a cluster."""
+        if (known := self.here.get(candidate.ref)) is not None:
+            return known
+        if (refusal := self._refuse(candidate, there=False)) is not None:
+            return refusal
+        if self._has_good_place and (until := candidate.steady_from) is not None and until > self.snapshot.now:
+            message = f"The cluster came back a short while ago; until {until:%H:%M:%S} UTC nobody moves there who can stay."
+            return Refusal("recovery", message)
+        return score(candidate.measurement, avoided=len(minds(tolerations_of(self.app), candidate, "PreferNoSchedule")))
+
+    def find_best(self) -> Candidate | None:
+        """Return the cluster of those that fit that suits best; home, if none is better.
+
+        Of others that suit equally well it is the one that is loaded the least, and then the first by name.
+        """
+        reached = [(found.rank, self._reached[ref]) for ref, found in self.here.items() if isinstance(found, Score)]
+        highest = max((rank for rank, _ in reached), default=None)
+        best_reached = [each for rank, each in reached if rank == highest]
+        stays = any(each is self.home for each in best_reached)
+        for rank, tied in self._rank_newcomers():
+            if highest is not None and (rank < highest or (stays and rank == highest)):
+                break
+            members = [*self.snapshot.fleet.members(tied), *(best_reached if rank == highest else ())]
+            if (chosen := self._choose_among(members)) is not None:
+                return chosen
+        return self.home if stays else self._choose_among(best_reached)
+
+    def _find_home(self) -> Candidate | None:
+        """Return where the application can stay: on the cluster it is bound to, or else where it still runs, unless that goes.
+
+        One that is bound to none has no home: where it still runs, it is being cleared away.
+        """
+        if self.current is None:
+            return None
+        return next((each for each in self._reached.values() if each.cluster.metadata.deleted is None), None)
+
+    def _find_target_in_vain(self) -> ResourceRef | None:
+        status = self.app.status
+        if status.state is not ApplicationState.MIGRATING or status.migration_timeout > self.snapshot.now.timestamp():
+            return None
+        if status.scheduled is not None and status.scheduled.timestamp() >= status.migration_timeout:
+            return None  # the limit was that of another target; for this one it is yet to be set
+        origin = self._reached.get(status.running_on) if status.running_on else None
+        return status.scheduled_to if origin is None or origin.cluster.metadata.deleted is not None else None
+
+    def _judge_here(self, candidate: Candidate) -> Refusal | Score:
+        if (refusal := self._refuse(candidate, there=True)) is not None:
+            return refusal
+        sticky = self.snapshot.settings.stickiness if candidate is self.home else None
+        return score(candidate.measurement, stickiness=sticky, avoided=int(candidate.ref == self.in_vain))
+
+    def _refuse(self, candidate: Candidate, *, there: bool) -> Refusal | None:
+        refusal = refuse(RULES, self.app, candidate, self.snapshot.settings, there=there)
+        return refusal or self._refuse_crowded(candidate)
+
+    def _refuse_crowded(self, candidate: Candidate) -> Refusal | None:
+        for name, check in crowding.RULES:
+            if (message := check(self.app, candidate, self.snapshot)) is not None:
+                return Refusal(name, message)
+        return None
+
+    @cached_property
+    def _has_good_place(self) -> bool:
+        return self.home is not None and isinstance(self.here[self.home.ref], Score)
+
+    def _rank_newcomers(self) -> Iterator[tuple[tuple[int, bool, float], int]]:
+        """Yield ranks, the highest first, each with the set of those who have it and are refused at most for crowding."""
+        fleet = self.snapshot.fleet
+        found = fitting(RULES, self.app, fleet, self.snapshot.settings)
+        for ref in self._reached:
+            found &= ~(1 << fleet.positions[ref])
+        if self._has_good_place:
+            found &= ~self._find_unsteady()
+        for avoided, level in self._split_by_taints(found):
+            for reached, tied in fleet.rank(level):
+                yield replace(reached, avoided=avoided).rank, tied
+
+    def _find_unsteady(self) -> int:
+        """Return the set of the clusters that nobody moves to who can stay."""
+        fleet = self.snapshot.fleet
+        watched = fleet.satisfying("steady from", lambda each: each.steady_from is not None)
+        unsteady = [each for each in fleet.members(watched) if each.steady_from and each.steady_from > self.snapshot.now]
+        return sum(1 << fleet.positions[each.ref] for each in unsteady)
+
+    def _split_by_taints(self, found: int) -> Iterator[tuple[int, int]]:
+        """Yield how many taints are to be avoided, the fewest first, each with those of a set that have as many."""
+        fleet, tolerations, avoided = self.snapshot.fleet, tolerations_of(self.app), 0
+        while found:
+            level = found & fleet.satisfying(("avoided", tolerations, avoided), partial(_avoided, tolerations, avoided))
+            if level:
+                yield avoided, level
+            found &= ~level
+            avoided += 1
+
+    def _choose_among(self, candidates: Iterable[Candidate]) -> Candidate | None:
+        """Return the least loaded of some clusters that suit equally well; none, if there is room on none."""
+        loads = [(crowding.load_of(each, self.snapshot), str(each.ref.key), each) for each in candidates]
+        heapq.heapify(loads)
+        while loads:
+            candidate = heapq.heappop(loads)[2]
+            if candidate.ref in self.here or self._refuse_crowded(candidate) is None:
+                return candidate
+        return None
+
+
+def _avoided(tolerations: tuple[Toleration, ...], number: int, candidate: Candidate) -> bool:
+    return len(minds(tolerations, candidate, "PreferNoSchedule")) == number
