@@ -53,7 +53,7 @@ class MetricRecord(Record):
     raw: float | None = None
     value: float | None = None
     weight: float = 0.0
-    age: float = field(default=0.0, validate=at_least(0))
+    age: float = 0.0
     note: str | None = field(default=None, validate=no_longer_than(LONGEST_TEXT))
 
 

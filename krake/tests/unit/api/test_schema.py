@@ -27,8 +27,12 @@ def migrated(key: str, wire: dict[str, Any], version: int = 0) -> dict[str, Any]
     return kind.restore(migrate(kind, kind.definition.key_of(key), wire, version)).serialize()
 
 
+NEW = {"Placement"}
+"""Kinds that the original does not know."""
+
+
 def test_the_fixtures_cover_all_lasting_kinds() -> None:
-    lasting = {kind.kind for kind in KINDS.values() if not kind.definition.transient}
+    lasting = {kind.kind for kind in KINDS.values() if not kind.definition.transient} - NEW
     for version in stored.VERSIONS:
         assert {wire["kind"] for wire in stored.load(version).values()} == lasting
 

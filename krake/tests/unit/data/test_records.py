@@ -32,6 +32,7 @@ def test_all_kinds_are_declared() -> None:
         ("core", "globalmetricsproviders", False),
         ("core", "metricsproviders", True),
         ("core", "events", True),
+        ("core", "placements", True),
         ("kubernetes", "applications", True),
         ("kubernetes", "clusters", True),
         ("infrastructure", "globalinfrastructureproviders", False),
