@@ -1,19 +1,24 @@
-"""What is special to a kind when its objects are deleted: one pure function for each such kind."""
+"""What is special to a kind when its objects are deleted or change their status: one pure function for each such kind."""
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 from krake.api.actions import wait_for_cleaning
 from krake.api.lifecycle import with_status
 from krake.data.kinds import Resource
-from krake.data.kubernetes import Application, ApplicationState, Cluster
+from krake.data.kubernetes import Application, ApplicationState, Cluster, ClusterState
 
 Prepare = Callable[[Any], Resource]
 P = TypeVar("P", bound=Prepare)
 
+Note = Callable[[Any, Any, datetime], Resource]
+N = TypeVar("N", bound=Note)
+
 _BEFORE_DELETION: dict[type[Resource], Prepare] = {}
 _CASCADES: dict[type[Resource], Prepare] = {}
+_NOTES: dict[type[Resource], Note] = {}
 
 
 def before_deletion(kind: type[Resource]) -> Callable[[P], P]:
@@ -56,6 +61,22 @@ def prepare_cascade(record: Resource) -> Resource:
     return record if prepare is None else prepare(record)
 
 
+def on_status(kind: type[Resource]) -> Callable[[N], N]:
+    """Register what the API notes by itself when the status of objects of *kind* is written: *(stored, changed, now)*."""
+
+    def register(note: N) -> N:
+        _NOTES[kind] = note
+        return note
+
+    return register
+
+
+def note_status(stored: Resource, changed: Resource, now: datetime) -> Resource:
+    """Return *changed*, whose status is about to be written, with what the API notes by itself."""
+    note = _NOTES.get(type(stored))
+    return changed if note is None else note(stored, changed, now)
+
+
 @before_deletion(Application)
 def wait_for_shutdown(app: Application) -> Application:
     """An application with a shutdown hook is asked to stop before it is taken away, unless it just was for another reason."""
@@ -69,3 +90,27 @@ def wait_for_shutdown(app: Application) -> Application:
 def give_up_applications(cluster: Cluster) -> Cluster:
     """The applications of a cluster that is deleted go elsewhere, unless they are to go as well."""
     return cluster if cluster.status.cascade else with_status(cluster, replace(cluster.status, cascade=True))
+
+
+_USABLE = frozenset({ClusterState.ONLINE, ClusterState.FAILING_METRICS})
+_OUT_OF_USE = frozenset(
+    {
+        ClusterState.CONNECTING,
+        ClusterState.OFFLINE,
+        ClusterState.UNHEALTHY,
+        ClusterState.NOTREADY,
+        ClusterState.DEGRADED,
+        ClusterState.FAILED,
+    }
+)
+
+
+@on_status(Cluster)
+def note_state(stored: Cluster, changed: Cluster, now: datetime) -> Cluster:
+    """Note since when a cluster is in its state, and when it was last of use again: by one clock, whoever says so."""
+    before, after = stored.status.state, changed.status.state
+    if before is after:
+        return changed
+    back = before in _OUT_OF_USE and after in _USABLE
+    recovered = now if back else changed.status.recovered
+    return with_status(changed, replace(changed.status, state_changed=now, recovered=recovered))

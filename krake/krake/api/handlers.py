@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from functools import partial
@@ -14,6 +14,7 @@ from aiohttp import web
 
 from krake.api import lifecycle
 from krake.api.actions import Action, Situation
+from krake.api.admission import note_status
 from krake.api.authorization import Authorizer, Escalation, Permission, check_finalizers
 from krake.api.body import check_patch_type, merge_patch, read_object
 from krake.api.cache import Cache
@@ -122,7 +123,7 @@ class Handlers:
     async def update_status(self, request: web.Request, key: Key) -> web.Response:
         """``PUT`` of the status."""
         body = await read_object(request)
-        return await self._change(request, key, body, lambda item: lifecycle.update_status(item.record, item.decode, body))
+        return await self._change(request, key, body, lambda item: self._update_status(item, body))
 
     async def patch_status(self, request: web.Request, key: Key) -> web.Response:
         """``PATCH`` of the status, by a merge patch on the whole object."""
@@ -130,7 +131,7 @@ class Handlers:
         patch = await read_object(request)
 
         def decide(item: Item) -> Outcome:
-            return lifecycle.update_status(item.record, item.decode, merge_patch(item.decode(), patch))
+            return self._update_status(item, merge_patch(item.decode(), patch))
 
         return await self._change(request, key, patch, decide)
 
@@ -167,6 +168,10 @@ class Handlers:
         self._services.escalation.check(request[USER], item.record, outcome.record)
         check_finalizers(self._services.authorizer, request[USER], item.record, outcome.record)
         return outcome
+
+    def _update_status(self, item: Item, body: dict[str, Any]) -> Outcome:
+        outcome = lifecycle.update_status(item.record, item.decode, body)
+        return replace(outcome, record=note_status(item.record, outcome.record, self._services.now()))
 
     async def _change(
         self, request: web.Request, key: Key, body: dict[str, Any], decide: Callable[[Item], Outcome]

@@ -404,6 +404,8 @@ class ClusterStatus(Status):
     :param requested: what the Pods on the cluster have asked for.
     :param scheduled_retry: when a cluster in trouble is tried next.
     :param cascade: of a cluster that is being deleted: whether its applications go as well, instead of elsewhere.
+    :param state_changed: since when the cluster is in its state; null if it has never changed. The API sets it.
+    :param recovered: when the cluster was last of use again after it had not been; null if it has always been. The API sets it.
     """
 
     kube_controller_triggered: datetime | None = None
@@ -423,6 +425,8 @@ class ClusterStatus(Status):
     requested: dict[str, str] = field(factory=dict)
     scheduled_retry: datetime | None = None
     cascade: bool = False
+    state_changed: datetime | None = field(default=None, readonly=True)
+    recovered: datetime | None = field(default=None, readonly=True)
 
 
 @resource(api="kubernetes", plural="clusters", namespaced=True, actions={"binding": CloudBinding})
