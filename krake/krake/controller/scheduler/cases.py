@@ -1,7 +1,6 @@
 """The case of an application: which clusters it may go to, and which of them suits it best. Pure."""
 
-import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -71,8 +70,8 @@ class Case:
         for rank, tied in self._rank_newcomers():
             if highest is not None and (rank < highest or (stays and rank == highest)):
                 break
-            members = [*self.snapshot.fleet.members(tied), *(best_reached if rank == highest else ())]
-            if (chosen := self._choose_among(members)) is not None:
+            contenders = tied + best_reached if rank == highest else tied
+            if (chosen := self._choose_among(contenders)) is not None:
                 return chosen
         return self.home if stays else self._choose_among(best_reached)
 
@@ -114,8 +113,8 @@ class Case:
     def _has_good_place(self) -> bool:
         return self.home is not None and isinstance(self.here[self.home.ref], Score)
 
-    def _rank_newcomers(self) -> Iterator[tuple[tuple[int, bool, float], int]]:
-        """Yield ranks, the highest first, each with the set of those who have it and are refused at most for crowding."""
+    def _rank_newcomers(self) -> Iterator[tuple[tuple[int, bool, float], list[Candidate]]]:
+        """Yield ranks, the highest first, each with those who have it; they are refused at most for crowding."""
         fleet = self.snapshot.fleet
         found = fitting(RULES, self.app, fleet, self.snapshot.settings)
         for ref in self._reached:
@@ -143,14 +142,13 @@ class Case:
             found &= ~level
             avoided += 1
 
-    def _choose_among(self, candidates: Iterable[Candidate]) -> Candidate | None:
+    def _choose_among(self, contenders: list[Candidate]) -> Candidate | None:
         """Return the least loaded of some clusters that suit equally well; none, if there is room on none."""
-        loads = [(crowding.load_of(each, self.snapshot), str(each.ref.key), each) for each in candidates]
-        heapq.heapify(loads)
-        while loads:
-            candidate = heapq.heappop(loads)[2]
-            if candidate.ref in self.here or self._refuse_crowded(candidate) is None:
-                return candidate
+        if len(contenders) > 1:
+            contenders = sorted(contenders, key=lambda each: (crowding.load_of(each, self.snapshot), each.ref.name))
+        for each in contenders:
+            if each.ref in self.here or self._refuse_crowded(each) is None:
+                return each
         return None
 
 

@@ -7,6 +7,7 @@ change, only their bits are worked out anew. Clusters, clouds and projects are a
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import groupby
 from typing import Generic, Protocol, TypeVar
 
 from krake.controller.scheduler.scores import Score, score
@@ -70,30 +71,36 @@ class Fleet(Generic[C]):
             self._sets[key] = remembered = condition, found
         return remembered[1]
 
-    def rank(self, chosen: int) -> Iterator[tuple[Score, int]]:
+    def rank(self, chosen: int) -> Iterator[tuple[Score, list[C]]]:
         """Yield the scores of the members of a set, as newcomers see them: the best first, each with those that have it."""
         if chosen.bit_count() <= FEW:
-            numbers = sorted({self._tier_numbers[position] for position in _positions(chosen)})
-            tiers: Iterable[tuple[Score, int]] = (self._tiers[number] for number in numbers)
-        else:
-            tiers = self._tiers
-        for found, those in tiers:
-            if tied := those & chosen:
-                yield found, tied
+            ordered = sorted(_positions(chosen), key=self._tiers.__getitem__)
+            for _, tied in groupby(ordered, key=self._tiers.__getitem__):
+                yield self._members(list(tied))
+            return
+        digits = chosen.to_bytes(len(self.candidates) // 8 + 1, "little")
+        for positions in self._ranking:
+            if tied := [each for each in positions if digits[each >> 3] >> (each & 7) & 1]:
+                yield self._members(tied)
+
+    def _members(self, positions: list[int]) -> tuple[Score, list[C]]:
+        return self._scores[positions[0]], [self.candidates[each] for each in positions]
 
     @cached_property
-    def _tiers(self) -> tuple[tuple[Score, int], ...]:
-        """All scores of newcomers, the best first, each with the set of those that have it."""
-        tiers: dict[tuple[int, bool, float], tuple[Score, int]] = {}
-        for position, each in enumerate(self._scores):
-            tiers[each.rank] = each, tiers.get(each.rank, (each, 0))[1] | 1 << position
-        return tuple(tiers[rank] for rank in sorted(tiers, reverse=True))
+    def _ranking(self) -> list[list[int]]:
+        """The positions of those that have the same score, the best first."""
+        ranks = [each.rank for each in self._scores]
+        ordered = sorted(range(len(ranks)), key=ranks.__getitem__, reverse=True)
+        return [sorted(tied) for _, tied in groupby(ordered, key=ranks.__getitem__)]
 
     @cached_property
-    def _tier_numbers(self) -> list[int]:
-        """The place among the tiers, by position."""
-        numbers = {found.rank: number for number, (found, _) in enumerate(self._tiers)}
-        return [numbers[each.rank] for each in self._scores]
+    def _tiers(self) -> list[int]:
+        """The place of each candidate in the ranking, by position."""
+        tiers = [0] * len(self.candidates)
+        for number, positions in enumerate(self._ranking):
+            for position in positions:
+                tiers[position] = number
+        return tiers
 
     @cached_property
     def _scores(self) -> list[Score]:
