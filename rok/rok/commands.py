@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 from rok import __version__, authorization, flags, verbs
+from rok.cells import Object
 from rok.flags import Flags
-from rok.kinds import applications, clusters, events, maintenance, rendering
+from rok.kinds import applications, clusters, events, maintenance, metrics, providers, rendering
 from rok.output import Result, View
 from rok.verbs import Call
 
@@ -57,6 +58,31 @@ class Group:
 
 LIST: Flags = (flags.ALL, *flags.COMMON)
 ONE: Flags = (flags.NAME, *flags.COMMON)
+NewObject = Callable[[str, argparse.Namespace], Object]
+"""Makes the body of a request from the name of a kind and the words of a command."""
+
+
+def _written(
+    names: tuple[str, ...], summary: str, view: View, create: Flags, update: Flags, new: NewObject, change: verbs.Change
+) -> Resource:
+    """Return the commands for a kind that is only written down: nothing of it is waited for."""
+    what, (name, *aliases) = summary.split(":")[0], names
+    common = flags.COMMON if view.route.namespaced else flags.EVERYWHERE
+    one, several = (flags.NAME, *common), LIST if view.route.namespaced else common
+    operations = (
+        Operation("list", f"list {what}s", several, verbs.list_objects),
+        Operation(
+            "create",
+            f"create a {what}",
+            (*create, *common),
+            partial(verbs.create_object, body=partial(new, view.kind), goals={}),
+        ),
+        Operation("get", f"show a {what}", one, verbs.get_object),
+        Operation("update", f"change a {what}", (*update, *common), partial(verbs.update_object, change=change, goals={})),
+        Operation("delete", f"delete a {what}", one, partial(verbs.delete_object, goals={})),
+    )
+    return Resource(name, tuple(aliases), summary, view, operations)
+
 
 TABLE: tuple[Group | Single, ...] = (
     Single(events.VIEW, Operation("events", "show what happened, the latest last", events.FLAGS, events.list_events)),
@@ -141,6 +167,49 @@ TABLE: tuple[Group | Single, ...] = (
                         maintenance.taint_cluster,
                     ),
                 ),
+            ),
+        ),
+    ),
+    Group(
+        "core",
+        (),
+        "metrics, and where their values come from",
+        (
+            _written(
+                ("metricsprovider", "mp"),
+                "metrics provider: where the values of metrics come from",
+                providers.VIEW,
+                providers.CREATE_FLAGS,
+                providers.UPDATE_FLAGS,
+                providers.new_provider,
+                providers.changed_provider,
+            ),
+            _written(
+                ("globalmetricsprovider", "gmp"),
+                "global metrics provider: one for all namespaces",
+                providers.GLOBAL_VIEW,
+                providers.CREATE_FLAGS,
+                providers.UPDATE_FLAGS,
+                providers.new_provider,
+                providers.changed_provider,
+            ),
+            _written(
+                ("metric",),
+                "metric: what clusters are ranked by",
+                metrics.VIEW,
+                metrics.CREATE_FLAGS,
+                metrics.UPDATE_FLAGS,
+                metrics.new_metric,
+                metrics.changed_metric,
+            ),
+            _written(
+                ("globalmetric", "gm"),
+                "global metric: one for all namespaces",
+                metrics.GLOBAL_VIEW,
+                metrics.GLOBAL_CREATE_FLAGS,
+                metrics.GLOBAL_UPDATE_FLAGS,
+                metrics.new_metric,
+                metrics.changed_metric,
             ),
         ),
     ),

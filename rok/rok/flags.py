@@ -182,6 +182,8 @@ ALL = switch("-a", "--all", help="list the objects of all namespaces")
 OUTPUT = flag("-o", "--output", choices=FORMATS, default="table", help="format of the output (default: table)")
 CONFIG = flag("--config", metavar="FILE", help="configuration file (default: rok.yaml here, in ~/.config or in /etc/rok)")
 COMMON: Flags = (NAMESPACE, OUTPUT, CONFIG)
+EVERYWHERE: Flags = (OUTPUT, CONFIG)
+"""What is common to the commands for kinds without namespaces."""
 
 LABEL = flag(
     "-l",

@@ -32,6 +32,7 @@ class View:
     :param rows: of the table of one object.
     :param details: rows of the table that ``get`` shows; ``None`` for the same.
     :param remarks: columns that the table of several objects has only if one of them has something to say there.
+    :param facts: rows that the table of one object has only if there is something to say.
     """
 
     route: Route
@@ -40,6 +41,7 @@ class View:
     rows: tuple[Cell, ...]
     details: tuple[Cell, ...] | None = None
     remarks: tuple[Cell, ...] = ()
+    facts: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ def render(result: Result, view: View, form: str, screen: Screen) -> str:
         objects = [content] if isinstance(content, dict) else content
         return "\n".join(f"{view.kind.lower()}/{item['metadata']['name']}" for item in objects)
     if isinstance(content, dict):
-        return _single(content, (view.details if result.detailed else None) or view.rows, screen)
+        rows = (view.details if result.detailed else None) or view.rows
+        return _single(content, (*rows, *(cell for cell in view.facts if cell.get(content) is not None)), screen)
     remarks = [cell for cell in view.remarks if any(cell.get(item) for item in content)]
     return _several(content, (*view.columns, *remarks), screen)
 
