@@ -41,7 +41,13 @@ class AddValue(argparse.Action):
 
 def _setting(name: str) -> Cell:
     """Return the cell of a setting, whatever the type of the provider is."""
-    return Cell(name, lambda item: dig(item, f"spec.{dig(item, 'spec.type')}.{name}"), cells.plain)
+    write = _hide if name in ("token", "password") else cells.plain
+    return Cell(name, lambda item: dig(item, f"spec.{dig(item, 'spec.type')}.{name}"), write)
+
+
+def _hide(_: Any) -> str:
+    """Write that there is a secret; a table is looked at by others, too."""
+    return "********"
 
 
 def _view(kind: str, route: Route) -> View:

@@ -98,6 +98,32 @@ def test_a_command_has_its_options(group: str, command: str) -> None:
     assert options(f"{group} {command}") == EXPECTED[command]
 
 
+EVERYWHERE = COMMON - {"-n", "--namespace"}
+PROVIDER = {
+    *("--url", "-m", "--metric", "--table", "--comparison-column", "--value-column", "--org", "--bucket"),
+    *("--token", "--username", "--password", "--ca"),
+}
+METRIC = {"--min", "--max", "--metric-name", "--allowed-values", "--out-of-range", "--on-failure", "--max-age"}
+CORE = {
+    ("metricsprovider", "mp"): ({*PROVIDER, "--type"}, PROVIDER),
+    ("globalmetricsprovider", "gmp"): ({*PROVIDER, "--type"}, PROVIDER),
+    ("metric",): ({*METRIC, "--mp-name"}, {*METRIC, "--mp-name"}),
+    ("globalmetric", "gm"): ({*METRIC, "--gmp-name"}, {*METRIC, "--gmp-name"}),
+}
+
+
+@pytest.mark.parametrize("names", CORE)
+def test_metrics_and_their_providers_have_their_options(names: tuple[str, ...]) -> None:
+    create, update = CORE[names]
+    common = EVERYWHERE if names[0].startswith("global") else COMMON
+    for name in names:
+        assert options(f"core {name} list") == (common if common is EVERYWHERE else {*common, "-a", "--all"})
+        assert options(f"core {name} create") == create | common
+        assert options(f"core {name} update") == update | common
+        for operation in ("get", "delete"):
+            assert options(f"core {name} {operation}") == common
+
+
 def test_aliases_are_the_same_commands() -> None:
     assert options("kubernetes application create") == options("kube app create")
 
@@ -130,7 +156,8 @@ def test_events_of_what_does_not_exist_are_refused() -> None:
 
 def test_no_command_is_left_out_of_this_test() -> None:
     about_kinds = {" ".join(words[1:]) for words in map(str.split, COMMANDS) if len(words) == 3}
-    assert {command.replace("application", "app") for command in about_kinds} == set(EXPECTED)
+    core = {f"{name} {verb}" for names in CORE for name in names for verb in ("list", "create", "get", "update", "delete")}
+    assert {command.replace("application", "app") for command in about_kinds} == set(EXPECTED) | core
     assert {command for command in COMMANDS if len(command.split()) < 3} == {"events", "auth whoami", "auth can-i"}
 
 

@@ -1,0 +1,105 @@
+"""``rok core``: metrics and their providers, against a real API."""
+
+import pytest
+from command import Rok
+from krake.client import Client
+
+STATIC = "core gmp create static_provider --type static -m electricity_cost_1 0.9 --metric green_energy_ratio_1 0.1"
+
+
+async def test_providers_are_created_shown_changed_and_deleted(rok: Rok, client: Client) -> None:
+    created = await rok(STATIC)
+    assert created.status == 0, created.err
+    rows = created.rows
+    assert list(rows)[6:] == ["type", "metrics"]
+    assert (rows["name"], rows["namespace"], rows["type"]) == ("static_provider", "None", "static")
+    assert rows["metrics"] == "electricity_cost_1: 0.9/green_energy_ratio_1: 0.1"
+
+    changed = await rok("core globalmetricsprovider update static_provider --metric electricity_cost_1 0.1")
+    assert changed.rows["metrics"] == "electricity_cost_1: 0.1"
+    listed = await rok("core gmp list")
+    header = listed.out.splitlines()[1]
+    assert [part.strip() for part in header.strip("|").split("|")][-1] == "mp_type"
+    assert [(line[0], line[-1]) for line in listed.lines] == [("static_provider", "static")]
+
+    assert (await rok("core gmp delete static_provider")).status == 0
+    assert (await rok("core gmp list -o json")).json == []
+
+
+PROVIDERS = {
+    "prometheus": ({"url": "http://prometheus.example:9090"}, "--url http://prometheus.example:9090"),
+    "static": ({"metrics": "load: 0.5"}, "-m load 0.5"),
+    "kafka": (
+        {"url": "http://ksql.example:8088", "comparison_column": "name", "value_column": "value", "table": "metrics"},
+        "--url http://ksql.example:8088 --comparison-column name --value-column value --table metrics",
+    ),
+    "influx": (
+        {"url": "http://influx.example:8086", "token": "********", "org": "acme", "bucket": "edge"},
+        "--url http://influx.example:8086 --token s3cret --org acme --bucket edge",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", PROVIDERS)
+async def test_each_type_shows_its_own_rows(rok: Rok, client: Client, kind: str) -> None:
+    shown, words = PROVIDERS[kind]
+    done = await rok(f"core mp create -n red --type {kind} {words} p")
+    assert done.status == 0, done.err
+    rows = (await rok("core metricsprovider get p -n red")).rows
+    assert (rows.pop("namespace"), rows.pop("type")) == ("red", kind)
+    settings = dict(list(rows.items())[5:])
+    assert settings == shown
+    assert [line[0] for line in (await rok("core mp list -a")).lines] == ["p"]
+    assert (await rok("core mp list")).lines == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("gmp create p --type prometheus", "a metrics provider of the type prometheus needs --url"),
+        ("gmp create p --type static", "of the type static needs --metric"),
+        ("mp create p --type kafka --url http://a.b --table t", "of the type kafka needs --comparison-column, --value-column"),
+        ("mp create p --type influx --url http://a.b --token x", "of the type influx needs --org, --bucket"),
+        ("gmp create p --type static -m a 1 --url http://a.b", "of the type static has no --url"),
+        ("gmp update static_provider", "nothing is to be changed"),
+        ("gmp update static_provider --url http://a.b", "of the type static has no --url"),
+        ("gmp update nobody -m a 1", "nobody"),
+        ("gm update heat", "nothing is to be changed"),
+    ],
+)
+async def test_what_does_not_fit_is_said_in_a_line(rok: Rok, client: Client, words: str, said: str) -> None:
+    await rok(STATIC)
+    await rok("core gm create heat --gmp-name static_provider --min 0 --max 1")
+    done = await rok(f"core {words}")
+    assert done.status == 1
+    assert said in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", ["gmp create p --type ldap", "gmp create p --type static -m a high", "gm create m --min low"])
+async def test_what_can_not_be_read_is_said_with_the_usage(rok: Rok, words: str) -> None:
+    done = await rok(f"core {words}")
+    assert done.status == 2
+    assert "usage: rok core" in done.err
+
+
+@pytest.mark.parametrize(("words", "provider"), [("gm", "--gmp-name"), ("metric", "--mp-name")])
+async def test_metrics_are_created_shown_changed_and_deleted(rok: Rok, client: Client, words: str, provider: str) -> None:
+    created = await rok(f"core {words} create heat {provider} prom --min 0 --max 5 --allowed-values 0 1.5 -o json")
+    assert created.status == 0, created.err
+    spec = created.json["spec"]
+    assert (spec["min"], spec["max"], spec["allowed_values"]) == (0.0, 5.0, [0, 1.5])
+    assert spec["provider"] == {"name": "prom", "metric": "heat"}
+
+    line = (await rok(f"core {words} list")).lines[0]
+    assert line[-4:] == ["prom", "0.0", "5.0", "[0, 1.5]"]
+    changed = await rok(f"core {words} update heat --max 10 --metric-name heat_demand --allowed-values -o json")
+    spec = changed.json["spec"]
+    assert (spec["max"], spec["allowed_values"], spec["provider"]) == (10.0, [], {"name": "prom", "metric": "heat_demand"})
+
+    changed = await rok(f"core {words} update heat --on-failure exclude --max-age 60 --out-of-range reject {provider} other")
+    rows = (await rok(f"core {words} get heat")).rows
+    assert (rows["on_failure"], rows["max_age"], rows["out_of_range"]) == ("exclude", "60", "reject")
+    assert (rows["provider"], rows["metric"]) == ("other", "heat_demand")
+    assert (await rok(f"core {words} delete heat")).status == 0
+    assert (await rok(f"core {words} list -o json")).json == []
