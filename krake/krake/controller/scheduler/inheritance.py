@@ -13,9 +13,11 @@ from krake.data.kubernetes import Cluster
 from krake.data.openstack import MagnumCluster, Project
 
 
-def metrics_of(cloud: Cloud | GlobalCloud) -> list[MetricRef]:
-    """Return the metrics of a cloud; not every type of cloud has some."""
-    spec = cloud.spec.value
+def metrics_of(host: Cloud | GlobalCloud | Project) -> list[MetricRef]:
+    """Return the metrics of a cloud or project; not every type of cloud has some."""
+    if isinstance(host, Project):
+        return host.spec.metrics
+    spec = host.spec.value
     return spec.metrics if isinstance(spec, OpenstackSpec) else []
 
 
