@@ -12,13 +12,14 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import burst, fleet, processes, reads, roles, watches, writes
+from benchmarks import burst, decisions, fleet, processes, reads, roles, watches, writes
 
 MEASUREMENTS = {
     "reads": reads.measure,
     "writes": writes.measure,
     "processes": processes.measure,
     "roles": roles.measure,
+    "decisions": decisions.measure,
     "watches": watches.measure,
     "fleet": fleet.measure,
     "burst": burst.measure,

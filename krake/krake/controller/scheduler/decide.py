@@ -103,7 +103,7 @@ def _choose(case: Case) -> _Outcome:
     best = case.find_best()
     if best is not None:
         return best.ref, Ground.BEST, case.snapshot.settings.reschedule_after
-    home = case.home and case.home.ref
+    home = None if case.home is None else case.home.ref
     if home == case.current:
         return None, Ground.NOTHING, None
     return home, Ground.LOST if home is None else Ground.HOME, None

@@ -75,8 +75,8 @@ class Fleet(Generic[C]):
         """Yield the scores of the members of a set, as newcomers see them: the best first, each with those that have it."""
         if chosen.bit_count() <= FEW:
             ordered = sorted(_positions(chosen), key=self._tiers.__getitem__)
-            for _, tied in groupby(ordered, key=self._tiers.__getitem__):
-                yield self._members(list(tied))
+            for _, equal in groupby(ordered, key=self._tiers.__getitem__):
+                yield self._members(list(equal))
             return
         digits = chosen.to_bytes(len(self.candidates) // 8 + 1, "little")
         for positions in self._ranking:

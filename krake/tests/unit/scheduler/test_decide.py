@@ -169,7 +169,8 @@ def test_a_cordon_is_nothing_to_those_who_are_there(app: Application, snapshot: 
 def test_whoever_may_move_leaves_a_drained_cluster_if_another_one_fits(app: Application, snapshot: Snapshot) -> None:
     decision = decide(app, snapshot)
     spec = lasting(snapshot).get(app.status.scheduled_to) if app.status.scheduled_to else None
-    if spec is None or not spec.drain or decision.ground in (Ground.COOLING, Ground.AWAITED) or app.status.state is ApplicationState.MIGRATING:
+    held = decision.ground in (Ground.COOLING, Ground.AWAITED)
+    if spec is None or not spec.drain or held or app.status.state is ApplicationState.MIGRATING:
         return
     if not app.spec.constraints.migration:
         assert decision.ground is Ground.PINNED

@@ -1,0 +1,184 @@
+"""What would have to be otherwise for another cluster to be chosen. Pure.
+
+The score of a cluster is linear in the value of a metric, so that it can be solved for where another one becomes the best. All
+clusters that have a metric see the same value of it, but each has its own weight. What is found is tried out before it is
+told: with it, the decision really is another one.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from krake.controller.scheduler.decide import Decision, Ground, decide
+from krake.controller.scheduler.scores import Score
+from krake.controller.scheduler.snapshot import Candidate, Reading, Snapshot
+from krake.data import ResourceRef
+from krake.data.kubernetes import Application
+
+DIGITS = (2, 3, 4, 6, 9)
+"""Significant digits by which a bound is told: as few as possible, so that it still holds."""
+
+
+ATTEMPTS = 2
+"""So many of the easiest solutions are tried out: a constraint may stand against them."""
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """With this, *cluster* would have been chosen.
+
+    :param subject: ``value``: the raw value of the metric, for all clusters; ``weight``: its weight for this cluster.
+    :param bound: the value or weight that would do; *at_least* this, or else at most.
+    :param present: what it is.
+    """
+
+    cluster: ResourceRef
+    metric: str
+    subject: str
+    bound: float
+    at_least: bool
+    present: float
+
+    def __str__(self) -> str:
+        what = self.metric if self.subject == "value" else f"the weight of {self.metric}"
+        return f"{self.cluster.name} would win if {what} were {'≥' if self.at_least else '≤'} {self.bound:g}"
+
+
+def find_counterfactuals(
+    app: Application, snapshot: Snapshot, decision: Decision, *, rivals: int = 3
+) -> tuple[Counterfactual, ...]:
+    """Return what would have let each of the best that were not chosen win; nothing, where scores did not decide.
+
+    :param decision: that on *app* by *snapshot*.
+    :param rivals: the number of clusters that are asked about, the best first.
+    """
+    if decision.ground is not Ground.BEST or decision.choice is None:
+        return ()
+    contest = _Contest(app, snapshot, decision)
+    return tuple(found for rival in contest.list_rivals()[:rivals] for found in contest.find_for(rival))
+
+
+_Solution = tuple[float, Counterfactual]
+"""What would have to change, after how much."""
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The score of a cluster, by the value *x* of one metric: ``(rest + weight * x) / weights``."""
+
+    rest: float
+    weight: float
+    weights: float
+
+    @property
+    def slope(self) -> float:
+        return self.weight / self.weights
+
+    @property
+    def offset(self) -> float:
+        return self.rest / self.weights
+
+
+class _Contest:
+    """The clusters among which the scores have decided."""
+
+    def __init__(self, app: Application, snapshot: Snapshot, decision: Decision) -> None:
+        self._app, self._snapshot, self._choice = app, snapshot, decision.choice
+        found = {each.cluster: each.finding for each in decision.verdicts if isinstance(each.finding, Score)}
+        assert decision.choice is not None
+        winner = found[decision.choice]
+        # Taints to be avoided count more than any metric, and so does having metrics at all.
+        self._scores = {ref: each for ref, each in found.items() if each.rank[:2] == winner.rank[:2]} if winner.measured else {}
+
+    def list_rivals(self) -> list[ResourceRef]:
+        """Return who was not chosen, the best first."""
+        losers = [(ref, each) for ref, each in self._scores.items() if ref != self._choice]
+        return [ref for ref, each in sorted(losers, key=lambda pair: (-pair[1].total, pair[0].name))]
+
+    def find_for(self, rival: ResourceRef) -> Iterator[Counterfactual]:
+        """Yield what would let a cluster win: the value and the weight that would have to change the least."""
+        candidate = self._snapshot.fleet.find(rival)
+        assert candidate is not None
+        for solve in (self._solve_value, self._solve_weight):
+            solved = [found for reading in candidate.measurement.readings if (found := solve(rival, reading)) is not None]
+            easiest = [found for _, found in sorted(solved, key=lambda each: each[0])[:ATTEMPTS]]
+            yield from islice((each for each in easiest if self._would_win(each)), 1)
+
+    def _would_win(self, found: Counterfactual) -> bool:
+        return decide(self._app, apply(found, self._snapshot)).choice == found.cluster
+
+    def _solve_value(self, rival: ResourceRef, reading: Reading) -> _Solution | None:
+        own, lower, upper = self._line(rival, reading.name), 0.0, 1.0
+        for other in self._scores.keys() - {rival}:
+            line = self._line(other, reading.name)
+            slope, lag = own.slope - line.slope, line.offset - own.offset
+            if slope > 0:
+                lower = max(lower, lag / slope)
+            elif slope < 0:
+                upper = min(upper, lag / slope)
+            elif lag >= 0:
+                return None
+        # Where it would win already, the clusters do not see the same value, so that it is another metric.
+        if lower > upper or lower < reading.value < upper:
+            return None
+        at_least = reading.value <= lower
+        near, far = (lower, upper) if at_least else (upper, lower)
+        bound = _round_within(*(reading.low + each * (reading.high - reading.low) for each in (near, far)))
+        if bound is None:
+            return None
+        return abs(near - reading.value), Counterfactual(rival, reading.name, "value", bound, at_least, reading.raw)
+
+    def _solve_weight(self, rival: ResourceRef, reading: Reading) -> _Solution | None:
+        own = self._line(rival, reading.name)
+        best = max(each.total for ref, each in self._scores.items() if ref != rival)
+        gain, lag = reading.value - best, best * (own.weights - own.weight) - own.rest
+        near = lag / gain if gain else math.inf
+        if not 0 <= near < math.inf or (bound := _round_within(near, math.inf if gain > 0 else 0.0)) is None:
+            return None
+        effort = abs(near - reading.weight) / (1 + abs(reading.weight))
+        return effort, Counterfactual(rival, reading.name, "weight", bound, gain > 0, reading.weight)
+
+    def _line(self, ref: ResourceRef, metric: str) -> _Line:
+        parts = self._scores[ref].parts
+        weight = math.fsum(each.weight for each in parts if each.name == metric)
+        rest = math.fsum(each.value * each.weight for each in parts if each.name != metric)
+        return _Line(rest, weight, math.fsum(each.weight for each in parts))
+
+
+def apply(found: Counterfactual, snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot in which a counterfactual has come true."""
+    others = (_changed(each, found) for each in snapshot.candidates if found.subject == "value" or each.ref == found.cluster)
+    return snapshot.changed(each for each in others if each is not None)
+
+
+def _changed(candidate: Candidate, found: Counterfactual) -> Candidate | None:
+    readings = candidate.measurement.readings
+    if all(each.name != found.metric for each in readings):
+        return None
+    measurement = replace(candidate.measurement, readings=tuple(_changed_readings(readings, found)))
+    return replace(candidate, measurement=measurement)
+
+
+def _changed_readings(readings: Iterable[Reading], found: Counterfactual) -> Iterator[Reading]:
+    for each in readings:
+        if each.name != found.metric:
+            yield each
+        elif found.subject == "weight":
+            yield replace(each, weight=found.bound)
+        else:
+            span = each.high - each.low
+            value = min(max((found.bound - each.low) / span, 0.0), 1.0) if span > 0 else each.value
+            yield replace(each, raw=found.bound, value=value)
+
+
+def _round_within(bound: float, limit: float) -> float | None:
+    """Return the number with the fewest digits that lies beyond *bound*, next to it, but not beyond *limit*."""
+    upwards = limit > bound
+    for digits in DIGITS:
+        quantum = 10.0 ** ((math.floor(math.log10(abs(bound))) if bound else -2) + 1 - digits)
+        steps = math.floor(bound / quantum) + 1 if upwards else math.ceil(bound / quantum) - 1
+        number = float(f"{steps * quantum:.{digits}g}")
+        if bound < number <= limit if upwards else limit <= number < bound:
+            return number
+    return None
