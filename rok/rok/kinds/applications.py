@@ -116,7 +116,7 @@ _DECLARATION: Flags = (
         "--cluster-label-constraint",
         dest="label_constraints",
         metavar="CONSTRAINT",
-        help="what the labels of the cluster must be, for example 'location is DE'",
+        help="what the labels of the cluster must be, for example 'location is DE or location is SK'",
     ),
     repeated(
         "-R",
@@ -130,7 +130,7 @@ _DECLARATION: Flags = (
         "--cluster-metric-constraint",
         dest="metric_constraints",
         metavar="CONSTRAINT",
-        help="what the metrics of the cluster must be, for example 'load < 0.5'",
+        help="what the metrics of the cluster must be, for example 'load < 0.5 or load not exists'",
     ),
     flag(
         "--toleration",
