@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from krake.controller.scheduler.fleet import C, Fleet
+from krake.controller.scheduler.fleet import C, Fleet, Ranked
 from krake.controller.scheduler.snapshot import Candidate, Settings
 from krake.data.constraints import LabelConstraint, MetricConstraint
 from krake.data.kubernetes import Application, ClusterState, Taint, Toleration
@@ -157,7 +157,7 @@ def _refuse_state(ask: None, candidate: Candidate, there: bool) -> str | None:
     return None if state in USABLE_STATES else f"The cluster is {state.name}, not ONLINE."
 
 
-def refuse_excluded(ask: None, candidate: Candidate, there: bool) -> str | None:
+def refuse_excluded(ask: None, candidate: Ranked, there: bool) -> str | None:
     """Refuse who lacks a metric that it can not be judged without."""
     if not candidate.measurement.excluded:
         return None
