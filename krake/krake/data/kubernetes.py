@@ -406,6 +406,7 @@ class ClusterStatus(Status):
     :param cascade: of a cluster that is being deleted: whether its applications go as well, instead of elsewhere.
     :param state_changed: since when the cluster is in its state; null if it has never changed. The API sets it.
     :param recovered: when the cluster was last of use again after it had not been; null if it has always been. The API sets it.
+    :param idle_since: of a cluster that was created for applications: since when none uses it, or waits for it.
     """
 
     kube_controller_triggered: datetime | None = None
@@ -427,6 +428,7 @@ class ClusterStatus(Status):
     cascade: bool = False
     state_changed: datetime | None = field(default=None, readonly=True)
     recovered: datetime | None = field(default=None, readonly=True)
+    idle_since: datetime | None = None
 
 
 @resource(api="kubernetes", plural="clusters", namespaced=True, actions={"binding": CloudBinding})
