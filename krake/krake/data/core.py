@@ -7,7 +7,7 @@ from marshmallow import ValidationError
 from krake.data.credentials import rewrite_url
 from krake.data.kinds import Resource, resource
 from krake.data.metadata import Metadata, Verb
-from krake.data.names import check_url
+from krake.data.names import at_least, check_url, one_of
 from krake.data.polymorphic import Polymorphic
 from krake.data.record import Record, field
 from krake.data.rules import rule
@@ -52,12 +52,21 @@ class MetricSpec(Record):
     """The range of a metric. A value is normalised to ``(value - min) / (max - min)``.
 
     ``allowed_values`` lists the only values that are valid; an empty list allows the whole range.
+
+    :param out_of_range: what becomes of a value outside of the range: it is normalised to the nearest end of it (``clamp``), or
+        it is not valid (``reject``).
+    :param on_failure: what counts while there is no valid value: the last one (``last_value``), nothing (``ignore``), or
+        nothing, and what has the metric takes no newcomers (``exclude``).
+    :param max_age: seconds for which the last value counts; after that the metric is ignored.
     """
 
     allowed_values: list[int | float] = field(factory=list)
     min: float = field(example=0.0)
     max: float = field(example=1.0)
     provider: MetricSpecProvider
+    out_of_range: str = field(default="clamp", validate=one_of("clamp", "reject"))
+    on_failure: str = field(default="last_value", validate=one_of("last_value", "ignore", "exclude"))
+    max_age: int = field(default=300, validate=at_least(0))
 
     def problem(self) -> str | None:
         """Refuse an empty range."""
@@ -80,12 +89,49 @@ class Metric(Resource):
     spec: MetricSpec
 
 
+@rule({"pattern": "-----BEGIN CERTIFICATE-----"})
+def check_authorities(text: str | None) -> None:
+    """Refuse what are no certificates in PEM."""
+    if text is not None and "-----BEGIN CERTIFICATE-----" not in text:
+        raise ValidationError("Must be one or more certificates in PEM, beginning with -----BEGIN CERTIFICATE-----.")
+
+
+@rule({"pattern": r"^[\x21-\x7e]+$"})
+def check_token(token: str | None) -> None:
+    """Refuse what can not be sent as a token."""
+    if token is not None and not (token and token.isascii() and token.isprintable() and " " not in token):
+        raise ValidationError("A token consists of letters, digits and signs, without spaces and line breaks.")
+
+
+class Login(Record):
+    """How to show who asks a server, and how to know that it is the right one.
+
+    :param token: bearer token.
+    :param ca: the authorities that have issued the certificate of the server, in PEM; otherwise those of the system.
+    """
+
+    token: str | None = field(default=None, secret=True, validate=check_token)
+    username: str | None = None
+    password: str | None = field(default=None, secret=True)
+    ca: str | None = field(default=None, destination=True, validate=check_authorities)
+
+    def problem(self) -> str | None:
+        """Refuse half a login, and two of them."""
+        if (self.username is None) != (self.password is None):
+            return "A username and a password belong together."
+        if self.username is not None and self.token is not None:
+            return "Log in by a token, or by username and password, but not by both."
+        if self.username is not None and ":" in self.username:
+            return "A username must not contain a colon."
+        return None
+
+
 class MetricsProviderSpec(Polymorphic):
     """How to ask a source of metrics."""
 
 
 @MetricsProviderSpec.variant("prometheus")
-class PrometheusSpec(Record):
+class PrometheusSpec(Login):
     """A Prometheus server."""
 
     url: str = field(secret=rewrite_url, destination=True, validate=check_url, example="https://prometheus.example:9090")
@@ -99,10 +145,11 @@ class InfluxSpec(Record):
     token: str = field(secret=True)
     org: str
     bucket: str
+    ca: str | None = field(default=None, destination=True, validate=check_authorities)
 
 
 @MetricsProviderSpec.variant("kafka")
-class KafkaSpec(Record):
+class KafkaSpec(Login):
     """A table of a ksqlDB server: the value stands where *comparison_column* holds the name of the metric."""
 
     comparison_column: str

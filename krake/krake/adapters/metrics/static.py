@@ -1,9 +1,9 @@
 """Metrics that are written into their provider's declaration."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from krake.data.core import StaticSpec
-from krake.ports.metrics import MetricError
+from krake.ports.metrics import Answers, Sample
 
 
 class StaticMetrics:
@@ -12,6 +12,6 @@ class StaticMetrics:
     def __init__(self, spec: StaticSpec) -> None:
         self._values = spec.metrics
 
-    async def fetch(self, names: Collection[str]) -> Mapping[str, float | MetricError]:
+    async def fetch(self, names: Collection[str]) -> Answers:
         """Return the declared values of *names*."""
-        return {name: self._values[name] for name in names if name in self._values}
+        return {name: Sample(self._values[name]) for name in names if name in self._values}

@@ -5,18 +5,18 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
+from krake.adapters.metrics import Sources
 from krake.client import Client, NotFound
 from krake.controller.runtime import Controller, Informer, Parts, Recorder, Result, patch_status
 from krake.controller.runtime.retries import plan_retry
 from krake.controller.scheduler.decide import Decision, Ground, decide
 from krake.controller.scheduler.explanation import explain_stay, list_refusals, reason_to_stay, reason_to_wait
-from krake.controller.scheduler.meter import Connect, Meter, Sight, connect
+from krake.controller.scheduler.meter import Connect, Meter, Sight
+from krake.controller.scheduler.reporting import Reporter
 from krake.controller.scheduler.settings import SchedulerConfig
 from krake.controller.scheduler.snapshot import Candidate, Measurement, Settings, Snapshot
 from krake.data import Key, ReasonCode, ResourceRef
-from krake.data.core import GlobalMetric, GlobalMetricsProvider, Metric, MetricsProvider
 from krake.data.events import normal, warning
 from krake.data.kubernetes import Application, ApplicationState, ApplicationStatus, Cluster, ClusterBinding
 
@@ -231,37 +231,24 @@ def _was_unbound(status: ApplicationStatus) -> bool:
     return status.state is ApplicationState.PENDING and status.kube_controller_triggered is not None
 
 
-def build(config: SchedulerConfig, client: Client, *, connect: Connect = connect) -> Parts:
+def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = None) -> Parts:
     """Return the parts of the scheduler.
 
-    :param connect: makes the source of metrics that a provider declares.
+    :param connect: makes the source of metrics that a provider declares, instead of the usual one.
     """
     apps, clusters = Informer(client, Application), Informer(client, Cluster)
-    sight = Sight(
-        clusters=clusters,
-        metrics=Informer(client, Metric),
-        providers=Informer(client, MetricsProvider),
-        global_metrics=Informer(client, GlobalMetric),
-        global_providers=Informer(client, GlobalMetricsProvider),
-    )
+    recorder = Recorder(client, "scheduler")
+    meter = Meter(Sight.of(client), connect or Sources().connect, recorder, config.metrics)
+    reporter = Reporter(client, clusters, meter, recorder, lambda cluster: cluster.spec.metrics)
 
     async def place(key: Key) -> Result | None:
         return await scheduler.reconcile(key)
 
-    async def measure(key: Key) -> Result | None:
-        return await meter.reconcile(key)
+    def follow_metrics(changed: frozenset[Key]) -> None:
+        for cluster in reporter.users(changed):
+            scheduler.enqueue_applications(cluster)
 
     placing = Controller("scheduler", place, config.worker_count, reads=[apps], debounce=config.debounce)
-    measuring = Controller("meter", measure, config.worker_count, reads=[clusters])
-    meter = Meter(
-        client,
-        sight,
-        enqueue=measuring.enqueue,
-        measured=lambda key: scheduler.enqueue_applications(key),
-        interval=max(config.reschedule_after, SHORTEST_WAIT),
-        connect=connect,
-    )
-    recorder = Recorder(client, "scheduler")
     scheduler = Scheduler(
         client,
         recorder,
@@ -271,5 +258,9 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect = connect
         measurement=meter.measurement,
         settings=Settings(config.stickiness, timedelta(seconds=config.reschedule_after)),
     )
-    metrics: list[Informer[Any]] = [sight.metrics, sight.providers, sight.global_metrics, sight.global_providers]
-    return Parts(informers=[apps, clusters, *metrics], controllers=[measuring, placing], resources=[recorder])
+    meter.on_change(follow_metrics)
+    return Parts(
+        informers=[apps, clusters, *meter.informers],
+        controllers=[*meter.controllers, reporter.controller, placing],
+        resources=[recorder],
+    )

@@ -1,57 +1,83 @@
-"""Measures clusters: asks the metrics providers, keeps what they said, and tells who fails."""
+"""Asks the metrics providers, and keeps what they said, for all who want to know.
+
+Each provider is asked for all of its metrics at once, again and again, apart from all others: how many resources use a metric
+makes no difference, and a provider that hangs costs nobody else anything. What nobody has wanted to know for a while is not
+asked for any more.
+"""
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+import random
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
 
-from krake.adapters.static import StaticMetrics
 from krake.client import Client
-from krake.controller.runtime import Informer, Result, patch_status
-from krake.controller.scheduler.filters import USABLE_STATES
-from krake.controller.scheduler.measuring import Answer, Catalog, Query, find_query, measure, report
+from krake.controller.runtime import Controller, Informer, Recorder, Result
+from krake.controller.scheduler.measuring import (
+    AnyMetric,
+    Catalog,
+    Provider,
+    Track,
+    advance,
+    expiry_of,
+    find,
+    measure,
+    metric_key,
+    provider_key,
+    source_of,
+)
+from krake.controller.scheduler.settings import MetricsConfig
 from krake.controller.scheduler.snapshot import Measurement
 from krake.data import Key
-from krake.data.core import (
-    GlobalMetric,
-    GlobalMetricsProvider,
-    Metric,
-    MetricRef,
-    MetricsProvider,
-    MetricsProviderSpec,
-    StaticSpec,
-)
+from krake.data.core import GlobalMetric, GlobalMetricsProvider, Metric, MetricRef, MetricsProvider
+from krake.data.events import normal, warning
 from krake.data.kubernetes import Cluster
-from krake.ports.metrics import MetricsSource, ProviderError
+from krake.lib.backoff import Backoff
+from krake.ports.metrics import Answers, MetricsSource, ProviderError
 
 log = logging.getLogger(__name__)
 
-TIME_LIMIT = 20.0
-"""Seconds that a provider has to answer."""
+KEPT = 300.0
+"""Seconds for which a metric is asked for after somebody has wanted to know it."""
 
-Connect = Callable[[MetricsProviderSpec], MetricsSource]
+LONGEST_SILENCE = 60.0
+"""Seconds after which a provider that fails is asked again, unless the interval is longer."""
 
+HEALTHY, AILING = 24, 24
+"""How many providers are asked at once: of those that answered the last time, and of the others, which may take long."""
 
-def connect(spec: MetricsProviderSpec) -> MetricsSource:
-    """Return the source that a provider declares.
+PROVIDER = "provider"
+"""Index of the metrics."""
 
-    :raises ProviderError: there is no adapter for it.
-    """
-    match spec.value:
-        case StaticSpec() as static:
-            return StaticMetrics(static)
-    raise ProviderError(f"Metrics providers of the type '{spec.type}' are not supported yet.")
+Connect = Callable[[Provider], MetricsSource]
 
 
 @dataclass(frozen=True)
 class Sight:
     """The informers by which the meter sees the world."""
 
-    clusters: Informer[Cluster]
     metrics: Informer[Metric]
     providers: Informer[MetricsProvider]
     global_metrics: Informer[GlobalMetric]
     global_providers: Informer[GlobalMetricsProvider]
+
+    @classmethod
+    def of(cls, client: Client) -> Self:
+        """Return the sight that a client has."""
+        return cls(
+            Informer(client, Metric),
+            Informer(client, MetricsProvider),
+            Informer(client, GlobalMetric),
+            Informer(client, GlobalMetricsProvider),
+        )
+
+    @property
+    def informers(self) -> list[Informer[Any]]:
+        """All of them."""
+        return [self.metrics, self.providers, self.global_metrics, self.global_providers]
 
     @property
     def catalog(self) -> Catalog:
@@ -59,134 +85,227 @@ class Sight:
         return Catalog(self.metrics.objects, self.providers.objects, self.global_metrics.objects, self.global_providers.objects)
 
 
+@dataclass
+class _Health:
+    """How the last attempts to ask a provider went."""
+
+    source: MetricsSource | None = None
+    failures: int = 0
+
+
+@dataclass
+class _Known:
+    """What is known of a metric; *gist* is what was told of it last."""
+
+    wanted: float
+    gist: object = None
+
+
 class Meter:
-    """Keeps a measurement of each cluster that can be used and has metrics.
+    """Keeps what is known of all metrics that somebody wants to know.
 
-    Measuring is apart from placing, so that a provider that hangs holds up neither the applications nor other clusters.
-
-    :param enqueue: has a cluster measured.
-    :param measured: is told which cluster is measured to another result than before.
-    :param interval: seconds after which a cluster is measured anew; what Krake itself knows of is measured at once.
+    :param connect: makes the source of a provider.
+    :param now: seconds of a clock that only goes forward.
     """
 
     def __init__(
         self,
-        client: Client,
         sight: Sight,
+        connect: Connect,
+        recorder: Recorder,
+        settings: MetricsConfig,
         *,
-        enqueue: Callable[[Key], None],
-        measured: Callable[[Key], None],
-        interval: float,
-        connect: Connect = connect,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = client
         self._sight = sight
-        self._enqueue = enqueue
-        self._measured = measured
-        self._interval = interval
         self._connect = connect
-        self._measurements: dict[Key, tuple[Measurand, Measurement]] = {}
-        sight.clusters.on_change(self._follow_cluster)
+        self._recorder = recorder
+        self._settings = settings
+        self._now = now
+        self._backoff = Backoff(settings.interval, max(settings.interval, LONGEST_SILENCE))
+        self._tracks: dict[Key, Track] = {}
+        self._known: dict[Key, _Known] = {}
+        self._health: dict[Key, _Health] = {}
+        self._handlers: list[Callable[[frozenset[Key]], None]] = []
+        self._healthy: Controller[Key] = Controller("meter", partial(self._poll, ailing=False), HEALTHY)
+        self._ailing: Controller[Key] = Controller("meter-ailing", partial(self._poll, ailing=True), AILING)
         for metrics in (sight.metrics, sight.global_metrics):
+            metrics.index(PROVIDER, lambda metric: [provider_key(metric)])
             metrics.on_change(self._follow_metric)
         for providers in (sight.providers, sight.global_providers):
             providers.on_change(self._follow_provider)
 
+    @property
+    def controllers(self) -> Sequence[Controller[Key]]:
+        """What works for the meter."""
+        return self._healthy, self._ailing
+
+    @property
+    def informers(self) -> Sequence[Informer[Any]]:
+        """What the meter sees the world by."""
+        return self._sight.informers
+
+    def measure(self, namespace: str | None, refs: Collection[MetricRef]) -> Measurement | None:
+        """Return what counts for a resource of *namespace* with some metrics, and keep it up to date from now on.
+
+        ``None`` while one of them has never been asked for; whoever waits for it is told by `on_change`.
+        """
+        now = self._now()
+        for ref in refs:
+            self._want(metric_key(namespace, ref), now)
+        return measure(namespace, refs, self._sight.catalog, self._tracks, now)
+
     def measurement(self, cluster: Cluster) -> Measurement | None:
-        """Return what is known of the metrics of a cluster; ``None`` if it has yet to be measured."""
-        if not _measurable(cluster):
-            return Measurement()
-        measurand, measurement = self._measurements.get(cluster.key, (None, None))
-        return measurement if measurand == _measurand(cluster) else None
+        """Return what counts for a cluster; see `measure`."""
+        return self.measure(cluster.metadata.namespace, cluster.spec.metrics)
 
-    async def reconcile(self, key: Key) -> Result | None:
-        """Measure a cluster."""
-        cluster = self._sight.clusters.get(key)
-        if cluster is None or not _measurable(cluster):
-            self._measurements.pop(key, None)
-            if cluster is not None and cluster.metadata.deleted is None and not cluster.spec.metrics:
-                await self._tell(cluster, Measurement())
+    def on_change(self, handler: Callable[[frozenset[Key]], None]) -> None:
+        """Have *handler* told, from now on, of the metrics of which `measure` says something else than before but for the age.
+
+        They are named by their keys, those of global ones without a namespace: see `metric_key`.
+        """
+        self._handlers.append(handler)
+
+    def _want(self, key: Key, now: float) -> None:
+        known = self._known.get(key)
+        if known is not None:
+            known.wanted = now
+            return
+        self._known[key] = _Known(now)
+        if (metric := self._sight.catalog.metric(key)) is not None:
+            self._enqueue(provider_key(metric))
+
+    def _enqueue(self, provider: Key) -> None:
+        health = self._health.get(provider)
+        (self._ailing if health and health.failures else self._healthy).enqueue(provider)
+
+    async def _poll(self, key: Key, *, ailing: bool) -> Result | None:
+        """Ask a provider for all of its metrics that are wanted."""
+        provider, metrics = self._sight.catalog.provider(key), self._forget_unwanted(self._metrics_of(key))
+        if provider is None or not metrics:
+            self._health.pop(key, None)
+            return self._tell_until(metrics)
+        health = self._health.setdefault(key, _Health())
+        if bool(health.failures) != ailing:
+            self._enqueue(key)
             return None
-        queries = {ref: find_query(key.namespace, ref, self._sight.catalog) for ref in cluster.spec.metrics}
-        measurement = measure(queries, await self._ask([each for each in queries.values() if isinstance(each, Query)]))
-        before = self._measurements.get(key)
-        self._measurements[key] = after = (_measurand(cluster), measurement)
-        if before != after:
-            self._measured(key)
-        await self._tell(cluster, measurement)
-        return Result(requeue_after=self._interval)
+        answers = await self._ask(provider, health, {metric.spec.provider.metric for metric in metrics.values()})
+        if self._health.get(key) is not health:
+            return None  # the provider was changed meanwhile, and is enqueued for that
+        self._note_health(provider, health, answers)
+        self._take_in(provider, answers, asked=metrics)
+        if bool(health.failures) != ailing:
+            (self._healthy if ailing else self._ailing).enqueue(key, self._delay(health))
+            return self._tell_until(metrics)
+        wait = self._tell_until(metrics).requeue_after
+        delay = self._delay(health)
+        return Result(delay if wait is None else min(delay, wait))
 
-    async def _tell(self, cluster: Cluster, measurement: Measurement) -> None:
-        status = report(cluster.status, measurement.failures)
-        await patch_status(self._client, cluster, status, informer=self._sight.clusters)
+    def _metrics_of(self, provider: Key) -> dict[Key, AnyMetric]:
+        informer: Informer[Any] = self._sight.global_metrics if provider.namespace is None else self._sight.metrics
+        return {metric.key: metric for metric in informer.lookup(PROVIDER, provider) if metric.key in self._known}
 
-    async def _ask(self, queries: Iterable[Query]) -> dict[str, Answer]:
-        names: dict[str, set[str]] = {}
-        providers: dict[str, MetricsProvider | GlobalMetricsProvider] = {}
-        for query in queries:
-            providers[query.provider.metadata.uid] = query.provider
-            names.setdefault(query.provider.metadata.uid, set()).add(query.metric.provider.metric)
-        answers = await asyncio.gather(*(self._ask_one(providers[uid], asked) for uid, asked in names.items()))
-        return dict(zip(names, answers, strict=True))
+    def _forget_unwanted(self, metrics: dict[Key, AnyMetric]) -> dict[Key, AnyMetric]:
+        limit = self._now() - max(KEPT, 3 * self._settings.interval)
+        for key in [key for key in metrics if self._known[key].wanted < limit]:
+            del metrics[key], self._known[key]
+            self._tracks.pop(key, None)
+        return metrics
 
-    async def _ask_one(self, provider: MetricsProvider | GlobalMetricsProvider, names: set[str]) -> Answer:
+    async def _ask(self, provider: Provider, health: _Health, names: set[str]) -> Answers | ProviderError:
+        name, limit = provider.metadata.name, self._settings.timeout
         try:
-            async with asyncio.timeout(TIME_LIMIT):
-                return await self._connect(provider.spec).fetch(names)
+            # The source keeps to the limit itself, and says what it knows until then.
+            async with asyncio.timeout(limit * 1.5):
+                if health.source is None:
+                    health.source = self._connect(provider)
+                return await health.source.fetch(names)
         except ProviderError as error:
             return error
         except TimeoutError:
-            name = provider.metadata.name
-            return ProviderError(f"The metrics provider '{name}' did not answer within {TIME_LIMIT:g} s.")
+            return ProviderError(f"The metrics provider '{name}' did not answer within {limit:g} s.")
         except Exception:
-            # A cluster must not stay unmeasured for ever because of an answer that nobody has thought of.
+            # Nothing must stay unmeasured for ever because of an answer that nobody has thought of.
             log.exception("Asking %s failed.", provider.ref)
-            return ProviderError(f"The metrics provider '{provider.metadata.name}' answered something that can not be read.")
+            return ProviderError(f"The metrics provider '{name}' answered something that can not be read.")
 
-    def _follow_cluster(self, old: Cluster | None, new: Cluster | None) -> None:
+    def _note_health(self, provider: Provider, health: _Health, answers: Answers | ProviderError) -> None:
+        failed = isinstance(answers, ProviderError)
+        if failed and not health.failures:
+            log.warning("%s fails: %s", provider.ref, answers)
+            self._recorder.record(provider, warning("ProviderFailing", str(answers)))
+        elif health.failures and not failed:
+            log.info("%s answers again.", provider.ref)
+            self._recorder.record(provider, normal("ProviderRecovered", "It answers again."))
+        health.failures = health.failures + 1 if failed else 0
+
+    def _take_in(self, provider: Provider, answers: Answers | ProviderError, asked: Iterable[Key]) -> None:
+        now, catalog = self._now(), self._sight.catalog
+        for key in asked:
+            metric = catalog.metric(key)
+            if metric is None or provider_key(metric) != provider.key or key not in self._known:
+                continue
+            # What has got another name at its provider meanwhile is asked for anew.
+            name = metric.spec.provider.metric
+            answer = answers if isinstance(answers, ProviderError) else answers.get(name)
+            self._tracks[key] = advance(self._tracks.get(key), metric, provider, answer, now)
+
+    def _delay(self, health: _Health) -> float:
+        """How long to wait before a provider is asked again; spread, so that not all are asked at once."""
+        wait = self._backoff.limit(health.failures) if health.failures else self._settings.interval
+        return wait * random.uniform(0.9, 1.1)
+
+    def _tell_until(self, metrics: Iterable[Key]) -> Result:
+        """Tell what is to be said of metrics now, and return when there is something else to say by the lapse of time alone."""
+        self._tell(metrics)
+        now, catalog = self._now(), self._sight.catalog
+        times = [
+            expiry
+            for key in metrics
+            if (metric := catalog.metric(key)) is not None
+            and (track := self._tracks.get(key)) is not None
+            and (expiry := expiry_of(metric.spec, track)) is not None
+            and expiry > now
+        ]
+        return Result(min(times) - now if times else None)
+
+    def _tell(self, metrics: Iterable[Key]) -> None:
+        now, catalog = self._now(), self._sight.catalog
+        changed = set()
+        for key in metrics:
+            known = self._known.get(key)
+            if known is None:
+                continue
+            finding = find(key, catalog, self._tracks, now)
+            gist = finding and finding.gist
+            if gist != known.gist:
+                known.gist = gist
+                changed.add(key)
+        for handler in self._handlers if changed else ():
+            handler(frozenset(changed))
+
+    def _follow_metric(self, old: AnyMetric | None, new: AnyMetric | None) -> None:
         obj = new or old
         assert obj is not None
-        if old is None or new is None or _measurand(old) != _measurand(new) or _measurable(old) != _measurable(new):
-            self._enqueue(obj.key)
+        if obj.key not in self._known or (old is not None and new is not None and old.spec == new.spec):
+            return
+        track = self._tracks.get(obj.key)
+        if track is not None and (new is None or track.source != self._source(new)):
+            del self._tracks[obj.key]
+        if new is not None:
+            self._enqueue(provider_key(new))
+        self._tell([obj.key])
 
-    def _follow_metric(self, old: Metric | GlobalMetric | None, new: Metric | GlobalMetric | None) -> None:
-        obj = new or old
-        assert obj is not None
-        if old is None or new is None or old.spec != new.spec:
-            self._enqueue_users({obj.key})
+    def _source(self, metric: AnyMetric) -> tuple[str, str] | None:
+        provider = self._sight.catalog.provider(provider_key(metric))
+        return source_of(metric, provider) if provider else None
 
-    def _follow_provider(
-        self, old: MetricsProvider | GlobalMetricsProvider | None, new: MetricsProvider | GlobalMetricsProvider | None
-    ) -> None:
+    def _follow_provider(self, old: Provider | None, new: Provider | None) -> None:
         obj = new or old
         assert obj is not None
         if old is not None and new is not None and old.spec == new.spec:
             return
-        metrics: Informer[Metric] | Informer[GlobalMetric]
-        metrics = self._sight.metrics if isinstance(obj, MetricsProvider) else self._sight.global_metrics
-        named = Key(obj.metadata.namespace, obj.metadata.name)
-        self._enqueue_users(
-            {each.key for each in metrics.objects.values() if Key(each.key.namespace, each.spec.provider.name) == named}
-        )
-
-    def _enqueue_users(self, metrics: set[Key]) -> None:
-        for key, cluster in self._sight.clusters.objects.items():
-            if any(_metric_key(key.namespace, ref) in metrics for ref in cluster.spec.metrics):
-                self._enqueue(key)
-
-
-Measurand = tuple[str, tuple[MetricRef, ...]]
-"""What is measured: the uid of a cluster and its metrics."""
-
-
-def _measurand(cluster: Cluster) -> Measurand:
-    return cluster.metadata.uid, tuple(cluster.spec.metrics)
-
-
-def _measurable(cluster: Cluster) -> bool:
-    usable = cluster.metadata.deleted is None and cluster.status.state in USABLE_STATES
-    return usable and bool(cluster.spec.metrics)
-
-
-def _metric_key(namespace: str | None, ref: MetricRef) -> Key:
-    return Key(namespace if ref.namespaced else None, ref.name)
+        # Whatever failed before, the new declaration deserves an attempt of its own.
+        self._health.pop(obj.key, None)
+        self._enqueue(obj.key)
+        self._tell(self._metrics_of(obj.key))

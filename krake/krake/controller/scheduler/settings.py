@@ -1,6 +1,7 @@
 """The configuration of the scheduler."""
 
 from krake.controller.runtime import ControllerConfig
+from krake.data.destinations import DENIED, Destinations, check_destinations
 from krake.data.names import at_least
 from krake.data.record import Record, field
 
@@ -16,6 +17,26 @@ class ClusterCreationConfig(Record):
     deletion_retention: int = field(default=600, validate=at_least(0))
 
 
+class MetricsConfig(Record):
+    """How metrics providers are asked.
+
+    :param interval: seconds after which a provider is asked again.
+    :param timeout: seconds that it may take to answer.
+    :param allow: networks, addresses and names of hosts that providers of namespaces may lead to though they are denied.
+    :param deny: likewise, that they must not lead to. Global providers, which administrators declare, may lead anywhere.
+    """
+
+    interval: float = field(default=10.0, validate=at_least(0.05))
+    timeout: float = field(default=10.0, validate=at_least(0.1))
+    allow: list[str] = field(factory=list, validate=check_destinations)
+    deny: list[str] = field(factory=lambda: list(DENIED), validate=check_destinations)
+
+    @property
+    def destinations(self) -> Destinations:
+        """Where providers of namespaces may lead."""
+        return Destinations(self.allow, self.deny)
+
+
 class SchedulerConfig(ControllerConfig):
     """All keys of ``scheduler.yaml``.
 
@@ -26,3 +47,4 @@ class SchedulerConfig(ControllerConfig):
     reschedule_after: float = field(default=60.0, validate=at_least(0))
     stickiness: float = field(default=0.1, validate=at_least(0))
     automatic_cluster_creation: ClusterCreationConfig = field(factory=ClusterCreationConfig)
+    metrics: MetricsConfig = field(factory=MetricsConfig)

@@ -1,7 +1,7 @@
 """The scheduler against a real API: what users see come of their applications."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from component.controllers.world import (
 
 from krake.client import Client
 from krake.controller.scheduler.controller import build
-from krake.controller.scheduler.settings import SchedulerConfig
+from krake.controller.scheduler.settings import MetricsConfig, SchedulerConfig
 from krake.data import Key, Metadata, Reason, ReasonCode
 from krake.data.core import (
     GlobalMetric,
@@ -30,7 +30,7 @@ from krake.data.core import (
     StaticSpec,
 )
 from krake.data.kubernetes import Application, ApplicationState, Cluster, ClusterState
-from krake.ports.metrics import MetricError, MetricsSource
+from krake.ports.metrics import Answers, MetricsSource
 
 APP = Key("red", "app")
 SERVED = 30.0
@@ -269,7 +269,7 @@ async def test_a_failing_metric_shows_and_costs_only_the_ranking(client: Client)
 class Hanging:
     """A source that never answers."""
 
-    async def fetch(self, names: Collection[str]) -> Mapping[str, float | MetricError]:
+    async def fetch(self, names: Collection[str]) -> Answers:
         await asyncio.Event().wait()
         return {}
 
@@ -277,7 +277,7 @@ class Hanging:
 class Broken:
     """A source with a mistake in it."""
 
-    async def fetch(self, names: Collection[str]) -> Mapping[str, float | MetricError]:
+    async def fetch(self, names: Collection[str]) -> Answers:
         raise KeyError("result")
 
 
@@ -288,13 +288,11 @@ class Broken:
         (Broken(), "The metrics provider 'static' answered something that can not be read."),
     ],
 )
-async def test_a_bad_provider_holds_nothing_up(
-    client: Client, api: str, monkeypatch: pytest.MonkeyPatch, source: MetricsSource, words: str
-) -> None:
-    monkeypatch.setattr("krake.controller.scheduler.meter.TIME_LIMIT", 0.5)
+async def test_a_bad_provider_holds_nothing_up(client: Client, api: str, source: MetricsSource, words: str) -> None:
+    config = SchedulerConfig(metrics=MetricsConfig(timeout=0.5))
     await add_metric(client, {}, {"load": "n"})
     await add_cluster(client, "north", metrics=["load"])
-    async with running(partial(build, SchedulerConfig(), connect=lambda spec: source), api):
+    async with running(partial(build, config, connect=lambda provider: source), api):
         await add_app(client)
         await see_placed(client, "north")
         north = await eventually(
