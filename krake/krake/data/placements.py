@@ -107,8 +107,9 @@ class DecisionRecord(Record):
 
     :param since: when it was first decided so.
     :param time: when it was last decided so; the numbers are those of that time.
-    :param choice: where the object goes; null if no candidate fits.
+    :param choice: where the object goes; null if no candidate fits: then it stays where it is, as far as it can.
     :param former: where it was when that was first decided.
+    :param cause: why it left *former*.
     :param ground: why the choice is what it is, for machines.
     :param message: the same, for people.
     :param concern: why it had better not be where it stays.
@@ -124,6 +125,7 @@ class DecisionRecord(Record):
     former: ResourceRef | None = None
     ground: str = ""
     message: str = field(default="", validate=no_longer_than(LONGEST_TEXT))
+    cause: str | None = field(default=None, validate=no_longer_than(LONGEST_TEXT))
     concern: str | None = field(default=None, validate=no_longer_than(LONGEST_TEXT))
     considered: int = field(default=0, validate=at_least(0))
     refused: dict[str, int] = field(factory=dict)

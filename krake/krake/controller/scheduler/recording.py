@@ -1,0 +1,195 @@
+"""Makes records of decisions, and a history of records. Pure.
+
+A record tells of a limited number of candidates: the choice, where the object was, the best of those that fit, and some of
+those that each rule refused. A history begins a new entry whenever the outcome is another one; as long as it stays the same,
+only the numbers of the latest entry are renewed.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from krake.controller.scheduler.decide import Decision, Ground, Verdict
+from krake.controller.scheduler.filters import Refusal
+from krake.controller.scheduler.scores import Score
+from krake.controller.scheduler.snapshot import Measurement, Reading, Snapshot
+from krake.data import ResourceRef
+from krake.data.kubernetes import Application
+from krake.data.placements import (
+    LONGEST_TEXT,
+    MOST_CANDIDATES,
+    MOST_DECISIONS,
+    MOST_METRICS,
+    CandidateRecord,
+    DecisionRecord,
+    MetricRecord,
+)
+
+RENEWAL = timedelta(seconds=60)
+"""Numbers alone are renewed no more often than this."""
+REFUSED_AT_MOST = 0.4
+"""Share of the candidates told that is kept for refused ones, where many fit."""
+BRIEF = 3
+"""Candidates of which all but the latest entry of a history tell."""
+
+_ALIKE = {Ground.RECENT.name: Ground.BEST.name}
+"""Grounds that take turns as time goes by, without anything being decided anew."""
+
+
+def record(app: Application, decision: Decision, snapshot: Snapshot, *, limit: int = MOST_CANDIDATES) -> DecisionRecord:
+    """Return the record of a decision about an application.
+
+    :param snapshot: that it was made from.
+    :param limit: how many candidates it tells of at most.
+    """
+    former, choice, verdicts = app.status.scheduled_to, decision.choice, decision.verdicts
+    found: dict[ResourceRef | None, Refusal | Score] = {each.cluster: each.finding for each in verdicts}
+    leaves = former is not None and former != choice and (choice is not None or decision.ground is Ground.LOST)
+    told = select(verdicts, (choice, former), limit)
+    return DecisionRecord(
+        since=snapshot.now,
+        time=snapshot.now,
+        choice=choice,
+        former=former,
+        ground=decision.ground.name,
+        message=decision.ground.value,
+        cause=explain_move(found.get(former), found.get(choice)) if leaves and former else None,
+        concern=_cut(decision.concern),
+        considered=len(verdicts),
+        refused=dict(Counter(each.finding.rule for each in verdicts if isinstance(each.finding, Refusal))),
+        candidates=[tell(each, _measurement(snapshot, each.cluster)) for each in told],
+    )
+
+
+def explain_move(here: Refusal | Score | None, there: Refusal | Score | None) -> str:
+    """Return why something leaves its place for another.
+
+    :param here: what was found about its place; ``None`` if that is no candidate any more.
+    :param there: what was found about the other one.
+    """
+    if here is None:
+        return "It is gone."
+    if isinstance(here, Refusal):
+        return _cut(here.message) or ""
+    if not isinstance(there, Score):
+        return "It can not stay there."
+    if here.avoided > there.avoided:
+        return "It is to be avoided, if there is another one that fits."
+    if here.measured != there.measured:
+        return "Its metrics could not be read."
+    return f"Its score was {here.total:.4g}, that of the choice {there.total:.4g}."
+
+
+def select(verdicts: Iterable[Verdict], named: Iterable[ResourceRef | None], limit: int) -> list[Verdict]:
+    """Return the verdicts to tell of: those on *named* first, then the best, then some that each rule refused."""
+    by_place = {each.cluster: each for each in verdicts}
+    first = [by_place.pop(place) for place in dict.fromkeys(named) if place in by_place]
+    ranked = sorted(
+        ((each.finding.rank, each) for each in by_place.values() if isinstance(each.finding, Score)),
+        key=lambda pair: pair[0],
+        reverse=True,
+    )
+    refused = list(_in_turns(by_place.values()))
+    room = max(limit - len(first), 0)
+    share = min(len(refused), max(int(room * REFUSED_AT_MOST), room - len(ranked)))
+    fitting = [each for _, each in ranked[: room - share]]
+    return [*sorted([*first, *fitting], key=lambda each: isinstance(each.finding, Refusal)), *refused[:share]][:limit]
+
+
+def _in_turns(verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
+    """Yield the refused ones: the first that each rule refused, then the second of each, and so on."""
+    by_rule: dict[str, list[Verdict]] = {}
+    for each in verdicts:
+        if isinstance(each.finding, Refusal):
+            by_rule.setdefault(each.finding.rule, []).append(each)
+    for turn in range(max(map(len, by_rule.values()), default=0)):
+        yield from (those[turn] for those in by_rule.values() if turn < len(those))
+
+
+def tell(verdict: Verdict, measurement: Measurement) -> CandidateRecord:
+    """Return the record of a candidate."""
+    found = verdict.finding
+    if isinstance(found, Refusal):
+        return CandidateRecord(place=verdict.cluster, rule=found.rule, message=_cut(found.message))
+    sticky = found.parts[len(measurement.readings) :] if found.measured else found.parts
+    return CandidateRecord(
+        place=verdict.cluster,
+        score=_finite(found.total),
+        measured=found.measured,
+        metrics=list(_tell_metrics(measurement))[:MOST_METRICS],
+        stickiness=sum(part.weight for part in sticky),
+        avoided=found.avoided,
+        note=_cut(found.note),
+    )
+
+
+def _tell_metrics(measurement: Measurement) -> Iterator[MetricRecord]:
+    for each in measurement.readings:
+        yield _tell_reading(each)
+    for name, reason in sorted(measurement.failures.items()):
+        yield MetricRecord(name=name, note=_cut(reason.message))
+
+
+def _tell_reading(reading: Reading) -> MetricRecord:
+    return MetricRecord(
+        name=reading.name,
+        raw=_finite(reading.raw),
+        value=_finite(reading.value),
+        weight=_finite(reading.weight) or 0.0,
+        age=round(max(reading.age, 0.0), 1),
+        note=_cut(reading.note),
+    )
+
+
+def fold(decisions: Sequence[DecisionRecord], latest: DecisionRecord) -> list[DecisionRecord]:
+    """Return a history with one more decision."""
+    if not decisions:
+        return [latest]
+    if not _same_outcome(decisions[0], latest):
+        return [latest, *map(_shorten, decisions)][:MOST_DECISIONS]
+    begun = decisions[0]
+    return [replace(latest, since=begun.since, former=begun.former, cause=begun.cause), *decisions[1:]]
+
+
+def is_news(known: DecisionRecord | None, latest: DecisionRecord) -> bool:
+    """Whether a history should be written because of a decision.
+
+    :param known: the latest one written.
+    """
+    if known is None or not _same_outcome(known, latest):
+        return True
+    if known.refused != latest.refused:
+        return True
+    return latest.time - known.time >= RENEWAL and _timeless(known) != _timeless(latest)
+
+
+def _same_outcome(one: DecisionRecord, other: DecisionRecord) -> bool:
+    return (one.choice, _ALIKE.get(one.ground, one.ground)) == (other.choice, _ALIKE.get(other.ground, other.ground))
+
+
+def _shorten(decision: DecisionRecord) -> DecisionRecord:
+    return replace(decision, candidates=decision.candidates[:BRIEF], counterfactuals=[])
+
+
+_NEVER = datetime.min
+
+
+def _timeless(decision: DecisionRecord) -> DecisionRecord:
+    """Return what of a decision does not change by time alone."""
+    candidates = [replace(each, metrics=[replace(metric, age=0.0) for metric in each.metrics]) for each in decision.candidates]
+    return replace(decision, since=_NEVER, time=_NEVER, former=None, cause=None, candidates=candidates)
+
+
+def _measurement(snapshot: Snapshot, place: ResourceRef) -> Measurement:
+    candidate = snapshot.fleet.find(place)
+    return Measurement() if candidate is None else candidate.measurement
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+def _cut(text: str | None) -> str | None:
+    return text if text is None or len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"

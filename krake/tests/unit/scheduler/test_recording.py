@@ -1,0 +1,145 @@
+"""Records of decisions, and what becomes of a history of them."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from unit.scheduler.worlds import NOW, apps, make_app, make_candidate, snapshots
+
+from krake.controller.scheduler.decide import decide
+from krake.controller.scheduler.filters import Refusal
+from krake.controller.scheduler.recording import RENEWAL, fold, is_news, record
+from krake.controller.scheduler.scores import Score
+from krake.controller.scheduler.snapshot import Candidate, Measurement, Reading, Snapshot
+from krake.data import Reason, ReasonCode, ResourceRef
+from krake.data.kubernetes import Application
+from krake.data.placements import MOST_DECISIONS, DecisionRecord
+
+
+def made(app: Application, *candidates: Candidate, limit: int = 50) -> DecisionRecord:
+    snapshot = Snapshot(NOW, candidates)
+    return record(app, decide(app, snapshot), snapshot, limit=limit)
+
+
+def names(decision: DecisionRecord) -> list[str]:
+    return [each.place.name for each in decision.candidates]
+
+
+def cluster(name: str) -> ResourceRef:
+    return ResourceRef(api="kubernetes", kind="Cluster", namespace="red", name=name)
+
+
+def test_a_record_tells_of_each_candidate_what_was_found() -> None:
+    app = make_app(current="north", age=3600, labels=["zone is a"])
+    north = make_candidate("north", {"load": (0.25, 2.0)}, labels={"zone": "a"})
+    south = make_candidate("south", {"load": (0.5, 1.0)}, labels={"zone": "a"})
+    decision = made(app, make_candidate("west", labels={"zone": "b"}), north, south)
+    assert (decision.choice, decision.former, decision.ground) == (cluster("south"), cluster("north"), "BEST")
+    assert decision.cause is not None
+    assert "0.2857" in decision.cause
+    assert "0.5" in decision.cause
+    assert names(decision) == ["south", "north", "west"]
+    there, here, refused = decision.candidates
+    assert (there.score, there.stickiness, there.rule) == (0.5, 0.0, None)
+    assert [(each.name, each.raw, each.value, each.weight) for each in there.metrics] == [("load", 0.5, 0.5, 1.0)]
+    assert here.stickiness == 0.1
+    assert (refused.rule, refused.score) == ("label", None)
+    assert refused.message is not None
+    assert "zone is b" in refused.message
+    assert (decision.considered, decision.refused) == (3, {"label": 1})
+
+
+def test_what_could_not_be_read_is_told_with_the_reason() -> None:
+    failed = {"load": Reason(code=ReasonCode.UNREACHABLE_METRICS_PROVIDER, message="It does not answer.")}
+    measurement = Measurement((Reading("cost", 3.0, 0.3, 1.0, age=12.34, note="It is old."),), failed)
+    told = made(make_app(), replace(make_candidate("north"), measurement=measurement)).candidates[0]
+    cost, load = told.metrics
+    assert (cost.raw, cost.value, cost.age, cost.note) == (3.0, 0.3, 12.3, "It is old.")
+    assert (load.raw, load.value, load.note) == (None, None, "It does not answer.")
+
+
+def test_an_application_that_left_a_lost_cluster_tells_so() -> None:
+    app = make_app(current="gone", age=3600)
+    assert made(app, make_candidate("north")).cause == "It is gone."
+
+
+def test_of_many_candidates_the_best_and_some_of_each_rule_are_told() -> None:
+    fitting = [
+        make_candidate(f"good-{number:03}", {"load": (number / 200, 1.0)}, labels={"zone": "a"}) for number in range(100)
+    ]
+    tainted = [make_candidate(f"taint-{number:03}", taints=["a=b:NoSchedule"], labels={"zone": "a"}) for number in range(80)]
+    elsewhere = [make_candidate(f"zone-{number:03}") for number in range(3)]
+    decision = made(make_app(labels=["zone is a"]), *fitting, *tainted, *elsewhere, limit=20)
+    assert len(decision.candidates) == 20
+    assert names(decision)[:3] == ["good-099", "good-098", "good-097"]
+    told = [each.rule for each in decision.candidates if each.rule]
+    assert told.count("label") == 3
+    assert told.count("taint") == 4
+    assert (decision.considered, decision.refused) == (183, {"taint": 80, "label": 3})
+
+
+@settings(max_examples=300, deadline=None)
+@given(app=apps(), snapshot=snapshots(), limit=st.integers(2, 6))
+def test_any_record_is_true_bounded_and_valid(app: Application, snapshot: Snapshot, limit: int) -> None:
+    decision = decide(app, snapshot)
+    told = record(app, decision, snapshot, limit=limit)
+    assert DecisionRecord.deserialize(told.serialize()) == told
+    assert len(told.candidates) == min(limit, len(snapshot.candidates))
+    found = {each.cluster: each.finding for each in decision.verdicts}
+    for each in told.candidates:
+        finding = found[each.place]
+        if isinstance(finding, Refusal):
+            assert (each.rule, each.message) == (finding.rule, finding.message)
+        else:
+            assert isinstance(finding, Score)
+            assert (each.score, each.measured, each.avoided) == (finding.total, finding.measured, finding.avoided)
+    if decision.choice is not None and decision.choice in found:
+        assert decision.choice in [each.place for each in told.candidates]
+    assert sum(told.refused.values()) == sum(isinstance(each, Refusal) for each in found.values())
+
+
+def later(decision: DecisionRecord, seconds: float, **changes: object) -> DecisionRecord:
+    time = decision.time + timedelta(seconds=seconds)
+    return replace(decision, since=time, time=time, **changes)  # type: ignore[arg-type]
+
+
+FIRST = made(make_app(), make_candidate("north", {"load": (0.5, 1.0)}), make_candidate("south", {"load": (0.4, 1.0)}))
+
+
+def test_another_outcome_begins_an_entry_and_shortens_the_older_ones() -> None:
+    busy = made(make_app(), *(make_candidate(f"c{number}") for number in range(9)))
+    moved = later(busy, 5, choice=cluster("south"), former=cluster("c0"), cause="It is better.")
+    latest, older = fold([busy], moved)
+    assert latest == moved
+    assert (older.choice, older.since, len(older.candidates)) == (busy.choice, busy.since, 3)
+    assert is_news(busy, moved)
+
+
+def test_the_same_outcome_renews_the_numbers_and_keeps_how_it_began() -> None:
+    again = later(FIRST, 90, ground="RECENT", former=FIRST.choice, candidates=FIRST.candidates[:1])
+    (only,) = fold([FIRST], again)
+    assert (only.since, only.time, only.former) == (FIRST.since, again.time, FIRST.former)
+    assert len(only.candidates) == 1
+
+
+def test_numbers_alone_are_news_once_in_a_while_and_age_alone_is_none() -> None:
+    aged = [
+        replace(each, metrics=[replace(metric, age=metric.age + 9) for metric in each.metrics]) for each in FIRST.candidates
+    ]
+    longer = RENEWAL.total_seconds()
+    assert not is_news(FIRST, later(FIRST, 3600, candidates=aged))
+    changed = [replace(each, score=0.7) for each in FIRST.candidates]
+    assert not is_news(FIRST, later(FIRST, longer - 1, candidates=changed))
+    assert is_news(FIRST, later(FIRST, longer, candidates=changed))
+    assert is_news(FIRST, later(FIRST, 1, refused={"drain": 1}))
+    assert is_news(None, FIRST)
+
+
+@given(st.lists(st.sampled_from(["north", "south", "west"]), min_size=1, max_size=40))
+def test_a_history_is_bounded_and_tells_the_latest_outcomes_in_order(choices: list[str]) -> None:
+    history: list[DecisionRecord] = []
+    for number, choice in enumerate(choices):
+        history = fold(history, later(FIRST, number, choice=cluster(choice)))
+    turns = [name for index, name in enumerate(choices) if index == 0 or choices[index - 1] != name]
+    assert [each.choice for each in history] == [cluster(name) for name in reversed(turns)][:MOST_DECISIONS]
