@@ -10,6 +10,7 @@ from krake.adapters.metrics import Sources
 from krake.client import Client, NotFound
 from krake.controller.runtime import Controller, Informer, Parts, Recorder, Result, patch_status
 from krake.controller.runtime.retries import plan_retry
+from krake.controller.scheduler.chronicle import Chronicle
 from krake.controller.scheduler.decide import Decision, Ground, decide
 from krake.controller.scheduler.explanation import explain_stay, list_refusals, reason_to_stay, reason_to_wait
 from krake.controller.scheduler.meter import Connect, Meter, Sight
@@ -43,6 +44,7 @@ class Scheduler:
         self,
         client: Client,
         recorder: Recorder,
+        chronicle: Chronicle,
         apps: Informer[Application],
         clusters: Informer[Cluster],
         *,
@@ -53,6 +55,7 @@ class Scheduler:
     ) -> None:
         self._client = client
         self._recorder = recorder
+        self._chronicle = chronicle
         self._apps = apps
         self._clusters = clusters
         self._enqueue = enqueue
@@ -64,6 +67,7 @@ class Scheduler:
         for informer in (apps, clusters):
             informer.index(NAMESPACE, lambda obj: [obj.key.namespace])
         apps.on_change(self._follow_app)
+        chronicle.follow(apps)
         clusters.on_change(self._follow_cluster)
 
     def enqueue_applications(self, cluster: Key) -> None:
@@ -101,6 +105,7 @@ class Scheduler:
             wait = await self._carry_out(app, decision, snapshot.now)
         except NotFound:
             return None
+        self._chronicle.note(app, decision, snapshot)
         return Result(None if wait is None else max(wait.total_seconds(), SHORTEST_WAIT))
 
     async def _lags_behind(self, app: Application) -> bool:
@@ -237,7 +242,7 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
     :param connect: makes the source of metrics that a provider declares, instead of the usual one.
     """
     apps, clusters = Informer(client, Application), Informer(client, Cluster)
-    recorder = Recorder(client, "scheduler")
+    recorder, chronicle = Recorder(client, "scheduler"), Chronicle(client)
     meter = Meter(Sight.of(client), connect or Sources().connect, recorder, config.metrics)
     reporter = Reporter(client, clusters, meter, recorder, lambda cluster: cluster.spec.metrics)
 
@@ -252,6 +257,7 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
     scheduler = Scheduler(
         client,
         recorder,
+        chronicle,
         apps,
         clusters,
         enqueue=placing.enqueue,
@@ -262,5 +268,5 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
     return Parts(
         informers=[apps, clusters, *meter.informers],
         controllers=[*meter.controllers, reporter.controller, placing],
-        resources=[recorder],
+        resources=[recorder, chronicle],
     )
