@@ -19,6 +19,8 @@ from krake.data.infrastructure import Cloud, CloudBinding, GlobalCloud
 from krake.data.kubernetes import Cluster, ClusterState, ClusterStatus
 
 PLURAL = "clouds"
+CREATED = "created"
+"""Index of the clusters that were created for applications, by namespace."""
 
 S = TypeVar("S")
 
@@ -35,7 +37,7 @@ class CloudHosting(Hosting[Cluster]):
         global_clouds: Informer[GlobalCloud],
         *,
         enqueue: Callable[[Key], None],
-        measurement: Measure,
+        measure: Measure,
         settings: Settings,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -44,7 +46,7 @@ class CloudHosting(Hosting[Cluster]):
         self._settings = settings
         self._failures: dict[Key, tuple[int, int]] = {}
         """Of clusters that fit nowhere: their generation, and how many attempts have failed since it."""
-        super().__init__(client, recorder, clusters, [clouds, global_clouds], enqueue=enqueue, measurement=measurement, now=now)
+        super().__init__(client, recorder, clusters, [clouds, global_clouds], enqueue=enqueue, measure=measure, now=now)
 
     def cloud_of(self, cluster: Cluster) -> Cloud | GlobalCloud | None:
         """Return the cloud that a cluster is on, or is to be created on, if there is one."""
@@ -57,17 +59,35 @@ class CloudHosting(Hosting[Cluster]):
         """Return a cluster with the labels and metrics that it inherits."""
         return inherit(cluster, self.cloud_of(cluster))
 
+    def foresee(self, cluster: Cluster) -> Cluster:
+        """Return a cluster with what it inherits, or will inherit once it is bound."""
+        cloud = self.cloud_of(cluster)
+        if cloud is None and self._is_waiting(cluster):
+            choice = self._choose(cluster)
+            found = choice.host.resource if choice and choice.host else None
+            cloud = found if isinstance(found, Cloud | GlobalCloud) else None
+        return inherit(cluster, cloud)
+
     def choose(self, rules: Iterable[Rule[S, Host]], guest: S, namespace: str | None) -> HostChoice | None:
         """Return the cloud for a cluster of a namespace; ``None`` if clouds have yet to be measured for it.
 
         :param guest: whom the rules are about: the cluster, or an application that a cluster may be created for.
         """
-        own = self._candidates(self._clouds, namespace)
-        others = self._candidates(self._global_clouds, None)
+        failed = self._find_failed(namespace)
+        own = self._candidates(self._clouds, namespace, failed)
+        others = self._candidates(self._global_clouds, None, failed)
         if own is None:
             return None
         choice = choose_host(rules, guest, self._settings, own, others or ())
         return None if choice.host is None and others is None else choice
+
+    def _find_failed(self, namespace: str | None) -> dict[ResourceRef, str]:
+        """Return the clouds where a cluster that was created for applications has failed, each with the name of one."""
+        return {
+            cluster.status.scheduled_to: cluster.metadata.name
+            for cluster in self._guests.lookup(CREATED, namespace)
+            if cluster.status.state is ClusterState.FAILED and cluster.status.scheduled_to is not None
+        }
 
     def _host_of(self, guest: Cluster) -> ResourceRef | None:
         return guest.status.scheduled_to

@@ -3,23 +3,26 @@
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from krake.client import Client, NotFound
 from krake.controller.runtime import Informer, Recorder, Result
 from krake.controller.scheduler.hosts import Host, HostChoice
+from krake.controller.scheduler.inheritance import metrics_of
 from krake.controller.scheduler.snapshot import Measurement
 from krake.data import Key, ResourceRef
+from krake.data.core import MetricRef
 from krake.data.infrastructure import Cloud, GlobalCloud
 from krake.data.kinds import Resource
 from krake.data.openstack import Project
 
 G = TypeVar("G", bound=Resource)
 AnyHost = Cloud | GlobalCloud | Project
-Measure = Callable[[AnyHost], Measurement | None]
-"""What is known of the metrics of a host; ``None`` if it has yet to be measured."""
+Measure = Callable[[str | None, Collection[MetricRef]], Measurement | None]
+"""What is known of metrics that are named in a namespace; ``None`` if one has yet to be measured."""
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ class Hosting(ABC, Generic[G]):
         hosts: Sequence[Informer[Any]],
         *,
         enqueue: Callable[[Key], None],
-        measurement: Measure,
+        measure: Measure,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._client = client
@@ -56,7 +59,7 @@ class Hosting(ABC, Generic[G]):
         self._guests = guests
         self._hosts = hosts
         self._enqueue = enqueue
-        self._measurement = measurement
+        self._measure = measure
         self._now = now
         self._assumed: dict[Key, ResourceRef] = {}
         """What guests are being bound to, until that is seen."""
@@ -85,6 +88,11 @@ class Hosting(ABC, Generic[G]):
     @abstractmethod
     async def _refuse(self, guest: G, choice: HostChoice) -> Result | None:
         """Say why a guest fits nowhere; returns when to look again even if no host changes."""
+
+    def follow_metrics(self, metrics: frozenset[Key]) -> None:
+        """Have the guests reconciled to which some metrics may matter."""
+        for namespace in {key.namespace for key in metrics}:
+            self.enqueue_waiting(namespace)
 
     def enqueue_waiting(self, namespace: str | None) -> None:
         """Have the guests reconciled that a host is a candidate for: those of its namespace, or all for a global one."""
@@ -119,18 +127,23 @@ class Hosting(ABC, Generic[G]):
         self._guests.expect(key, bound.metadata.resource_version)
         return None
 
-    def _candidates(self, informer: Informer[Any], namespace: str | None) -> list[Host] | None:
-        """Return the hosts of a namespace; ``None`` if one of them has yet to be measured."""
+    def _candidates(
+        self, informer: Informer[Any], namespace: str | None, failed: Mapping[ResourceRef, str] = MappingProxyType({})
+    ) -> list[Host] | None:
+        """Return the hosts of a namespace; ``None`` if one of them has yet to be measured.
+
+        :param failed: by host, the guest that could not be created there.
+        """
         hosts: list[Host] = []
         assumed = list(self._assumed.values())
         for resource in informer.objects.values():
             if resource.metadata.namespace != namespace:
                 continue
-            measurement = self._measurement(resource) if resource.metadata.deleted is None else Measurement()
+            measurement = self._measure(namespace, metrics_of(resource))
             if measurement is None:
                 return None
             guests = len(self._guests.lookup(HOST, resource.ref)) + assumed.count(resource.ref)
-            hosts.append(Host(resource, measurement, guests))
+            hosts.append(Host(resource, measurement, guests, failed.get(resource.ref)))
         return hosts
 
     def _follow_guest(self, old: G | None, new: G | None) -> None:
@@ -138,15 +151,16 @@ class Hosting(ABC, Generic[G]):
         assert obj is not None
         if new is None or not self._is_waiting(new):
             self._assumed.pop(obj.key, None)
-        elif old is None or _declared(old) != _declared(new) or not self._is_waiting(old):
+        elif old is None or declared(old) != declared(new) or not self._is_waiting(old):
             self._enqueue(obj.key)
 
     def _follow_host(self, old: AnyHost | None, new: AnyHost | None) -> None:
         obj = new or old
         assert obj is not None
-        if old is None or new is None or _declared(old) != _declared(new):
+        if old is None or new is None or declared(old) != declared(new):
             self.enqueue_waiting(obj.metadata.namespace)
 
 
-def _declared(obj: Resource) -> tuple[int, object, object]:
+def declared(obj: Resource) -> object:
+    """Return what of a resource choices depend on; its status is written often, and makes no difference."""
     return obj.metadata.generation, obj.metadata.labels, obj.metadata.deleted

@@ -29,11 +29,13 @@ class Host:
     """What clusters can be created on.
 
     :param guests: the number of clusters that are bound to it.
+    :param failed: the name of a cluster that was created for applications, and failed there.
     """
 
     resource: Cloud | GlobalCloud | Project
     measurement: Measurement = field(default_factory=Measurement)
     guests: int = 0
+    failed: str | None = None
 
     @cached_property
     def ref(self) -> ResourceRef:
@@ -107,6 +109,10 @@ def _always(guest: object, settings: Settings) -> tuple[None]:
     return (None,)
 
 
+def _refuse_failed(ask: None, host: Host, there: bool) -> str | None:
+    return None if host.failed is None else f"The cluster {host.failed} has failed there, and is not deleted yet."
+
+
 def _labels_of_project(guest: MagnumCluster) -> Sequence[LabelConstraint] | None:
     wanted = guest.spec.constraints.project if guest.spec.constraints else None
     return wanted.labels if wanted else None
@@ -119,6 +125,7 @@ _HEALTH: tuple[Rule[Any, Host], ...] = (
 
 CLOUD_RULES: tuple[Rule[Cluster, Host], ...] = (
     *_HEALTH,
+    Rule("failure", lambda cluster, settings: (None,) if cluster.spec.auto_generated else (), _refuse_failed),
     label_rule("The cluster", lambda cluster: cluster.spec.constraints.cloud.labels),
     metric_rule("The cluster", lambda cluster: cluster.spec.constraints.cloud.metrics),
 )
@@ -129,6 +136,7 @@ PROJECT_RULES: tuple[Rule[MagnumCluster, Host], ...] = (*_HEALTH, label_rule("Th
 
 CREATION_RULES: tuple[Rule[Application, Host], ...] = (
     *_HEALTH,
+    Rule("failure", _always, _refuse_failed),
     label_rule("The application", lambda app: app.spec.constraints.cluster.labels),
     metric_rule("The application", lambda app: app.spec.constraints.cluster.metrics),
 )

@@ -31,13 +31,13 @@ class ProjectHosting(Hosting[MagnumCluster]):
         projects: Informer[Project],
         *,
         enqueue: Callable[[Key], None],
-        measurement: Measure,
+        measure: Measure,
         settings: Settings,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._projects = projects
         self._settings = settings
-        super().__init__(client, recorder, clusters, [projects], enqueue=enqueue, measurement=measurement, now=now)
+        super().__init__(client, recorder, clusters, [projects], enqueue=enqueue, measure=measure, now=now)
 
     def _host_of(self, guest: MagnumCluster) -> ResourceRef | None:
         return guest.status.project

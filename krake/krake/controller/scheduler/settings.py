@@ -10,10 +10,12 @@ class ClusterCreationConfig(Record):
     """How clusters are created for applications that ask for it.
 
     :param tosca_file: template of a created cluster.
+    :param custom_resources: that clusters serve which are created by it.
     :param deletion_retention: seconds after which a created cluster that nothing runs on is deleted.
     """
 
     tosca_file: str = "examples/automation/cluster.yaml"
+    custom_resources: list[str] = field(factory=list)
     deletion_retention: int = field(default=600, validate=at_least(0))
 
 
