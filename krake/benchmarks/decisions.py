@@ -62,8 +62,8 @@ async def _measure_the_rest(snapshot: Snapshot) -> AsyncIterator[Row]:
     size = len(snapshot.candidates)
     for changes in (1, size):
         elapsed = _time_change(snapshot, changes)
-        who = "a metric of one" if changes == 1 else "all metrics"
-        yield Row(f"{who} of {size:,} clusters changes, and the next decision", f"{elapsed * 1000:.1f} ms")
+        who = "one" if changes == 1 else "all"
+        yield Row(f"the metrics of {who} of {size:,} clusters change, until the next decision", f"{elapsed * 1000:.1f} ms")
     app = make_app(0, size)
     decision = decide(app, snapshot)
     started = time.perf_counter()

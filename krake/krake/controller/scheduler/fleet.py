@@ -89,9 +89,9 @@ class Fleet(Generic[C]):
     @cached_property
     def _ranking(self) -> list[list[int]]:
         """The positions of those that have the same score, the best first."""
-        ranks = [each.rank for each in self._scores]
+        ranks = [(each.measured, each.total) for each in self._scores]
         ordered = sorted(range(len(ranks)), key=ranks.__getitem__, reverse=True)
-        return [sorted(tied) for _, tied in groupby(ordered, key=ranks.__getitem__)]
+        return [list(tied) for _, tied in groupby(ordered, key=ranks.__getitem__)]
 
     @cached_property
     def _tiers(self) -> list[int]:
@@ -122,12 +122,24 @@ class Fleet(Generic[C]):
     def _exchanged(self, news: Mapping[int, C]) -> "Fleet[C]":
         """Return a fleet in which the candidates at some positions are others: what is known of the rest is kept."""
         fleet = Fleet[C](())
-        candidates, scores = list(self.candidates), list(self._scores)
+        candidates, remeasured = list(self.candidates), []
         for position, each in news.items():
+            if each.measurement != candidates[position].measurement:
+                remeasured.append(position)
             candidates[position] = each
-            scores[position] = score(each.measurement)
         fleet.candidates = tuple(candidates)
-        fleet.__dict__ |= {"positions": self.positions, "_scores": scores}
+        fleet.__dict__ |= {
+            "positions": self.positions,
+            "_scores": self._scores,
+            "_ranking": self._ranking,
+            "_tiers": self._tiers,
+        }
+        if remeasured:
+            scores = list(self._scores)
+            for position in remeasured:
+                scores[position] = score(candidates[position].measurement)
+            fleet.__dict__["_scores"] = scores
+            del fleet.__dict__["_ranking"], fleet.__dict__["_tiers"]
         for key, (condition, found) in self._sets.items():
             for position, each in news.items():
                 bit = 1 << position
