@@ -107,10 +107,13 @@ _OUT_OF_USE = frozenset(
 
 @on_status(Cluster)
 def note_state(stored: Cluster, changed: Cluster, now: datetime) -> Cluster:
-    """Note since when a cluster is in its state, and when it was last of use again: by one clock, whoever says so."""
-    before, after = stored.status.state, changed.status.state
-    if before is after:
+    """Note since when a cluster is in its state, and how long it has been of no use: by one clock, whoever says so."""
+    before, status = stored.status, changed.status
+    if before.state is status.state:
         return changed
-    back = before in _OUT_OF_USE and after in _USABLE
-    recovered = now if back else changed.status.recovered
-    return with_status(changed, replace(changed.status, state_changed=now, recovered=recovered))
+    out_of_use, recovered = before.out_of_use, before.recovered
+    if status.state in _OUT_OF_USE:
+        out_of_use = out_of_use or now
+    elif status.state in _USABLE and out_of_use is not None:
+        out_of_use, recovered = None, now
+    return with_status(changed, replace(status, state_changed=now, out_of_use=out_of_use, recovered=recovered))

@@ -39,6 +39,33 @@ class MetricsConfig(Record):
         return Destinations(self.allow, self.deny)
 
 
+class MovesConfig(Record):
+    """How many applications are moved that run well where they are, and had better run elsewhere.
+
+    :param at_once: so many may be on their way at the same time; 0 for any number.
+    :param per_minute: so many may begin to move; 0 for any number.
+    """
+
+    at_once: int = field(default=10, validate=at_least(0))
+    per_minute: float = field(default=60.0, validate=at_least(0))
+
+
+class FailoverConfig(Record):
+    """What becomes of the applications of a cluster that is lost.
+
+    :param enabled: whether they go elsewhere; otherwise they wait for their cluster.
+    :param after: seconds for which a cluster has to be out of use before it counts as lost.
+    :param per_minute: so many applications may begin to move; 0 for any number.
+    :param fail_back_after: seconds for which a cluster that came back has to be of use before those who have a good place move
+        there.
+    """
+
+    enabled: bool = True
+    after: float = field(default=30.0, validate=at_least(0))
+    per_minute: float = field(default=120.0, validate=at_least(0))
+    fail_back_after: float = field(default=300.0, validate=at_least(0))
+
+
 class SchedulerConfig(ControllerConfig):
     """All keys of ``scheduler.yaml``.
 
@@ -50,3 +77,5 @@ class SchedulerConfig(ControllerConfig):
     stickiness: float = field(default=0.1, validate=at_least(0))
     automatic_cluster_creation: ClusterCreationConfig = field(factory=ClusterCreationConfig)
     metrics: MetricsConfig = field(factory=MetricsConfig)
+    moves: MovesConfig = field(factory=MovesConfig)
+    failover: FailoverConfig = field(factory=FailoverConfig)

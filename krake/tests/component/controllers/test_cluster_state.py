@@ -24,19 +24,20 @@ async def test_a_cluster_says_since_when_it_is_in_its_state(client: Client) -> N
     lost = await write(client, state="OFFLINE")
     assert lost.state_changed is not None
     assert lost.state_changed > online.state_changed
+    assert (online.out_of_use, lost.out_of_use) == (None, lost.state_changed)
     later = await write(client, retries=3)
     assert later.state_changed == lost.state_changed
     trying = await write(client, state="CONNECTING")
-    assert trying.recovered is None
+    assert (trying.recovered, trying.out_of_use) == (None, lost.out_of_use)
     back = await write(client, state="ONLINE")
-    assert back.recovered == back.state_changed
+    assert (back.recovered, back.out_of_use) == (back.state_changed, None)
     assert back.state_changed is not None
     failing = await write(client, state="FAILING_METRICS")
     assert failing.state_changed is not None
     assert (failing.recovered, failing.state_changed > back.state_changed) == (back.recovered, True)
 
 
-@pytest.mark.parametrize("field", ["state_changed", "recovered"])
+@pytest.mark.parametrize("field", ["state_changed", "out_of_use", "recovered"])
 async def test_what_the_api_notes_is_not_for_others_to_say(client: Client, field: str) -> None:
     await add_cluster(client, "north")
     before = await client.get(Cluster, NORTH)

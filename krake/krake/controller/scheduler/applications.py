@@ -1,0 +1,123 @@
+"""Places applications: looks, decides, waits for its turn where that moves something, and has it carried out."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from krake.client import Client, NotFound
+from krake.controller.runtime import Informer, Result
+from krake.controller.scheduler.decide import Decision, decide
+from krake.controller.scheduler.movement import Movement, move_of
+from krake.controller.scheduler.placing import Placing, is_ours
+from krake.controller.scheduler.snapshot import Snapshot
+from krake.controller.scheduler.world import World
+from krake.data import Key
+from krake.data.kubernetes import Application, ApplicationState, Cluster
+
+SHORTEST_WAIT = 0.1
+"""Seconds between two looks at an application that nothing has happened to."""
+UNMEASURED_WAIT = 5.0
+"""Seconds after which an application looks again whether the clusters are measured, should nobody tell."""
+
+Note = Callable[[Application, Decision, Snapshot], None]
+"""Is told of each decision."""
+
+
+class Applications:
+    """Reconciles applications: each gets its cluster, or a reason why not.
+
+    :param enqueue: has an application reconciled.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        apps: Informer[Application],
+        clusters: Informer[Cluster],
+        world: World,
+        movement: Movement,
+        placing: Placing,
+        *,
+        enqueue: Callable[[Key], None],
+        note: Note,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._client = client
+        self._apps = apps
+        self._clusters = clusters
+        self._world = world
+        self._movement = movement
+        self._placing = placing
+        self._enqueue = enqueue
+        self._note = note
+        self._now = now
+        apps.on_change(self._follow)
+
+    def _follow(self, old: Application | None, new: Application | None) -> None:
+        obj = new or old
+        assert obj is not None
+        if old is None or new is None or _concerns(old) != _concerns(new):
+            self._enqueue(obj.key)
+        if old is not None and (new is None or old.status.running_on != new.status.running_on):
+            self._movement.wake()
+
+    def rank(self, key: Key) -> Any:
+        """Return how soon an application is to be looked at; the least first."""
+        app = self._apps.get(key)
+        return (0, 0) if app is None else (_urgency(app), -app.spec.priority)
+
+    async def reconcile(self, key: Key) -> Result | None:
+        """Place an application, or say that it fits nowhere."""
+        # A thousand applications that are decided on in a row must leave the others their turn.
+        await asyncio.sleep(0)
+        app = self._apps.get(key)
+        if app is None or app.metadata.deleted is not None:
+            self._placing.forget(key)
+            self._movement.leave(key)
+            return None
+        if await self._lags_behind(app):
+            return Result(requeue_after=SHORTEST_WAIT)
+        snapshot = self._world.look(key.namespace)
+        if snapshot is None:
+            return Result(requeue_after=UNMEASURED_WAIT)
+        decision = decide(app, snapshot)
+        self._note(app, decision, snapshot)
+        if not self._movement.allows(key, move_of(app, decision, snapshot), -app.spec.priority):
+            return None  # called again when it is its turn
+        try:
+            wait = await self._placing.carry_out(app, decision, snapshot.now)
+        except NotFound:
+            return None
+        return Result(None if wait is None else max(wait.total_seconds(), SHORTEST_WAIT))
+
+    async def _lags_behind(self, app: Application) -> bool:
+        """Whether the application is bound to a cluster that is only not seen yet. One that is gone has to be left."""
+        bound = app.status.scheduled_to
+        if bound is None or bound.namespace != app.key.namespace or self._clusters.get(bound.key) is not None:
+            return False
+        try:
+            await self._client.get(Cluster, bound.key)
+        except NotFound:
+            return False
+        return self._clusters.get(bound.key) is None
+
+
+def _urgency(app: Application) -> int:
+    """Newcomers first, and what was changed by its user; then those who wait for a place, and those who have one."""
+    status = app.status
+    triggered = status.kube_controller_triggered
+    if triggered is not None and app.metadata.modified > triggered:
+        return 0
+    if status.scheduled_to is None:
+        return 1 if is_ours(status) else 0
+    return 2
+
+
+def _concerns(app: Application) -> object:
+    """What of an application a decision may depend on; the rest changes often and must not lead to a new one."""
+    status, metadata = app.status, app.metadata
+    placement = (status.scheduled_to, status.scheduled, status.running_on, not status.placed_on)
+    handed_over = (status.kube_controller_triggered, status.migration_timeout)
+    finished = status.state is ApplicationState.COMPLETED
+    return metadata.generation, metadata.modified, metadata.deleted, placement, handed_over, finished
