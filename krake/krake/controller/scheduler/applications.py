@@ -1,12 +1,13 @@
 """Places applications: looks, decides, waits for its turn where that moves something, and has it carried out."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from krake.client import Client, NotFound
 from krake.controller.runtime import Informer, Result
+from krake.controller.scheduler.creator import Outlook
 from krake.controller.scheduler.decide import Decision, decide
 from krake.controller.scheduler.movement import Movement, move_of
 from krake.controller.scheduler.placing import Placing, is_ours
@@ -22,6 +23,8 @@ UNMEASURED_WAIT = 5.0
 
 Note = Callable[[Application, Decision, Snapshot], None]
 """Is told of each decision."""
+Consider = Callable[[Application, Decision, Snapshot], Awaitable[Outlook]]
+"""Says whether an application had better wait for a cluster that is to be created."""
 
 
 class Applications:
@@ -40,6 +43,7 @@ class Applications:
         placing: Placing,
         *,
         enqueue: Callable[[Key], None],
+        consider: Consider,
         note: Note,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -50,6 +54,7 @@ class Applications:
         self._movement = movement
         self._placing = placing
         self._enqueue = enqueue
+        self._consider = consider
         self._note = note
         self._now = now
         apps.on_change(self._follow)
@@ -83,10 +88,13 @@ class Applications:
             return Result(requeue_after=UNMEASURED_WAIT)
         decision = decide(app, snapshot)
         self._note(app, decision, snapshot)
-        if not self._movement.allows(key, move_of(app, decision, snapshot), -app.spec.priority):
-            return None  # called again when it is its turn
         try:
-            wait = await self._placing.carry_out(app, decision, snapshot.now)
+            outlook = await self._consider(app, decision, snapshot)
+            if outlook.result is not None:
+                return outlook.result
+            if not self._movement.allows(key, move_of(app, decision, snapshot), -app.spec.priority):
+                return None  # called again when it is its turn
+            wait = await self._placing.carry_out(app, decision, snapshot.now, outlook.hindrance)
         except NotFound:
             return None
         return Result(None if wait is None else max(wait.total_seconds(), SHORTEST_WAIT))

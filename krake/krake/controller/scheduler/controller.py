@@ -38,7 +38,7 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
         apps,
         clusters,
         describe=_describe,
-        effective=lambda cluster: cluster,
+        effective=lambda cluster: provisioning.effective(cluster),
         measure=meter.measurement,
         settings=Settings(config.stickiness, timedelta(seconds=config.reschedule_after)),
         failover=_failover_of(config),
@@ -57,6 +57,22 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
         debounce=config.debounce,
         rank=lambda key: applications.rank(key),
     )
+
+    def follow_heir(cluster: Key) -> None:
+        reporter.controller.enqueue(cluster)
+        world.touch([cluster])
+
+    provisioning = Provisioning(
+        client,
+        recorder,
+        meter,
+        apps,
+        clusters,
+        config=config,
+        settings=world.settings,
+        enqueue=placing.enqueue,
+        changed=follow_heir,
+    )
     movement = Movement(
         placing.enqueue,
         at_once=config.moves.at_once,
@@ -72,16 +88,17 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
         movement,
         Placing(client, recorder, apps, world, world.settings.reschedule_after),
         enqueue=placing.enqueue,
+        consider=provisioning.consider,
         note=chronicle.note,
         now=now,
     )
     sweep = Sweep(apps, world.look, placing.enqueue)
     world.on_change(sweep.stir)
     return Parts(
-        informers=[apps, clusters, *meter.informers],
-        controllers=[*meter.controllers, reporter.controller, placing],
+        informers=[apps, clusters, *meter.informers, *provisioning.informers],
+        controllers=[*meter.controllers, reporter.controller, placing, *provisioning.controllers],
         tasks={"movement": movement.run, "sweep": sweep.run},
-        resources=[recorder, chronicle],
+        resources=[recorder, chronicle, *provisioning.resources],
     )
 
 

@@ -35,6 +35,10 @@ def reason_to_stay(decision: Decision, place: ResourceRef) -> Reason:
     return NO_CLUSTER if decision.concern is None else replace(NO_CLUSTER, message=explain_stay(decision, place))
 
 
-def reason_to_wait(decision: Decision) -> Reason:
-    """Return the reason of an application that fits nowhere: why, for each cluster."""
-    return replace(NO_CLUSTER, message=f"{NO_CLUSTER.message}: {list_refusals(decision)}")
+def reason_to_wait(decision: Decision, hindrance: str | None = None) -> Reason:
+    """Return the reason of an application that fits nowhere: why, for each cluster.
+
+    :param hindrance: why no cluster is created for it.
+    """
+    said = list_refusals(decision) if hindrance is None else f"{list_refusals(decision)} {hindrance}"
+    return replace(NO_CLUSTER, message=f"{NO_CLUSTER.message}: {said}")

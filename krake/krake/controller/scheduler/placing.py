@@ -38,16 +38,19 @@ class Placing:
         """Forget what is known of an application that is gone."""
         self._failures.pop(key, None)
 
-    async def carry_out(self, app: Application, decision: Decision, now: datetime) -> timedelta | None:
+    async def carry_out(
+        self, app: Application, decision: Decision, now: datetime, hindrance: str | None = None
+    ) -> timedelta | None:
         """Do what was decided; returns after how long the application is to be looked at again.
 
+        :param hindrance: why there will be no other cluster for it, if none fits.
         :raises NotFound: the application, or the cluster, is gone.
         """
         if decision.choice is not None:
             return await self._place(app, decision, decision.choice)
         bound = app.status.scheduled_to
         if bound is None or decision.ground is Ground.LOST:
-            return await self._refuse(app, decision, now)
+            return await self._refuse(app, decision, now, hindrance)
         # A cluster that does not fit any more is better than none.
         await self._explain(app, decision, bound)
         return self._longest
@@ -89,7 +92,7 @@ class Placing:
         status = replace(app.status, reason=reason_to_stay(decision, place))
         await patch_status(self._client, app, status, informer=self._apps)
 
-    async def _refuse(self, app: Application, decision: Decision, now: datetime) -> timedelta | None:
+    async def _refuse(self, app: Application, decision: Decision, now: datetime, hindrance: str | None) -> timedelta | None:
         lost = app.status.scheduled_to
         if lost is None and (app.status.running_on or app.status.placed_on):
             return None  # it is being cleared away where it was, and comes here again after that
@@ -102,7 +105,7 @@ class Placing:
             status = replace(
                 app.status,
                 state=ApplicationState.PENDING if waits else ApplicationState.FAILED,
-                reason=reason_to_wait(decision),
+                reason=reason_to_wait(decision, hindrance),
                 scheduled_to=None,
                 scheduled=None,
                 retries=retry.retries,
