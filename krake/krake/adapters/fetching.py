@@ -1,19 +1,17 @@
 """Fetches what users give the addresses of: without trusting them, or whoever answers."""
 
 import asyncio
-import ipaddress
-import socket
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self
-from urllib.parse import SplitResult, urljoin
+from urllib.parse import urljoin
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from krake.data.destinations import Address, Denied, Destinations, meanings_of, port_of, read_url
+from krake.adapters.reaching import Guard
+from krake.data.destinations import Denied, Destinations
 
 _REDIRECTIONS = 5
 _REDIRECTED = (301, 302, 303, 307, 308)
@@ -45,16 +43,13 @@ class Fetcher:
     """
 
     def __init__(self, destinations: Destinations, *, timeout: float, size_limit: int, forbidden: str | None = None) -> None:
-        self._destinations = destinations
+        self._guard = Guard(destinations, "fetching.allow", forbidden)
         self._timeout = timeout
         self._size_limit = size_limit
-        self._forbidden = read_url(forbidden) if forbidden else None
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(
-            limit=_CONNECTIONS, resolver=_CheckedResolver(self), use_dns_cache=False, force_close=True
-        )
+        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, resolver=self._guard, use_dns_cache=False, force_close=True)
         self._session = aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,
@@ -106,9 +101,7 @@ class Fetcher:
         """Return what is there, or where to look instead."""
         assert self._session is not None
         target = URL(url)
-        parts = read_url(str(target))
-        if _looks_like_address(str(parts.hostname)):
-            await self._check(str(parts.hostname), [str(parts.hostname)], port_of(parts))
+        await self._guard.check(str(target))
         async with self._session.get(target, allow_redirects=False) as response:
             location = response.headers.get("Location")
             if response.status in _REDIRECTED and location:
@@ -136,62 +129,3 @@ class Fetcher:
 
     def _too_large(self, origin: str) -> FetchError:
         return FetchError(f"{origin} is larger than {self._size_limit} bytes.")
-
-    async def resolve(self, host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
-        """Return the addresses of a host, if all of them may be reached.
-
-        :raises Denied: one of them must not.
-        """
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG)
-        addresses = list(dict.fromkeys((str(address[0]), found_family) for found_family, *_, address in found))
-        await self._check(host, [address for address, _ in addresses], port)
-        return [
-            ResolveResult(hostname=host, host=address, port=port, family=found_family, proto=0, flags=socket.AI_NUMERICHOST)
-            for address, found_family in addresses
-        ]
-
-    async def _check(self, host: str, addresses: list[str], port: int) -> None:
-        # Where any address is forbidden, all are: which one a name means next is up to its owner.
-        forbidden = await self._addresses_of_forbidden(self._forbidden, port)
-        for address in addresses:
-            if forbidden & set(meanings_of(address)) or not self._destinations.may_reach(host, address):
-                raise Denied(
-                    f"{host} is not reached from here: the administrator of Krake has not allowed it (fetching.allow)."
-                )
-
-    async def _addresses_of_forbidden(self, parts: SplitResult | None, port: int) -> set[Address]:
-        if parts is None or port_of(parts) != port:
-            return set()
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-        except OSError:
-            return set()
-        return {meaning for *_, address in found for meaning in meanings_of(str(address[0]))}
-
-
-class _CheckedResolver(AbstractResolver):
-    """Resolves names to addresses that may be reached; connections go to these, and to no others."""
-
-    def __init__(self, fetcher: Fetcher) -> None:
-        self._fetcher = fetcher
-
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
-        return await self._fetcher.resolve(host, port, family)
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-
-def _looks_like_address(host: str) -> bool:
-    """Whether the resolver is not asked about a host, written as it goes on its way.
-
-    :raises Denied: it is a number that only some understand as an address.
-    """
-    if ":" not in host and not host.replace(".", "").isdigit():
-        return False
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        raise Denied(f"{host} is not the usual form of an address.") from None
-    return True

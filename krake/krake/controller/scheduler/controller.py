@@ -31,7 +31,8 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
     apps, clusters = Informer(client, Application), Informer(client, Cluster)
     recorder, chronicle = Recorder(client, "scheduler"), Chronicle(client)
     chronicle.follow(apps)
-    meter = Meter(Sight.of(client), connect or Sources().connect, recorder, config.metrics)
+    sources = Sources(config.metrics.destinations, config.metrics.timeout, forbidden=config.api_endpoint)
+    meter = Meter(Sight.of(client), connect or sources.connect, recorder, config.metrics)
     reporter = Reporter(client, clusters, meter, recorder, lambda cluster: provisioning.effective(cluster).spec.metrics)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731
     world = World(
@@ -40,7 +41,11 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
         describe=_describe,
         effective=lambda cluster: provisioning.effective(cluster),
         measure=meter.measurement,
-        settings=Settings(config.stickiness, timedelta(seconds=config.reschedule_after)),
+        settings=Settings(
+            config.stickiness,
+            timedelta(seconds=config.reschedule_after),
+            weighted_constraints=config.metric_constraints == "weighted",
+        ),
         failover=_failover_of(config),
         now=now,
     )
@@ -98,7 +103,7 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
         informers=[apps, clusters, *meter.informers, *provisioning.informers],
         controllers=[*meter.controllers, reporter.controller, placing, *provisioning.controllers],
         tasks={"movement": movement.run, "sweep": sweep.run},
-        resources=[recorder, chronicle, *provisioning.resources],
+        resources=[sources, recorder, chronicle, *provisioning.resources],
     )
 
 

@@ -11,7 +11,6 @@ from krake.controller.scheduler.meter import Meter
 from krake.data import Key, Reason
 from krake.data.core import MetricRef
 from krake.data.events import normal, warning
-from krake.data.infrastructure import Cloud, GlobalCloud, OpenstackSpec
 from krake.data.kinds import Resource
 
 R = TypeVar("R", bound=Resource)
@@ -21,11 +20,6 @@ METRICS = "metrics"
 
 INTERVAL = 60.0
 """Seconds after which a resource is looked at again, and within which a message is not written for its numbers only."""
-
-
-def metrics_of_cloud(cloud: Cloud | GlobalCloud) -> Sequence[MetricRef]:
-    """Return the metrics of a cloud."""
-    return cloud.spec.value.metrics if isinstance(cloud.spec.value, OpenstackSpec) else ()
 
 
 class Reporter(Generic[R]):

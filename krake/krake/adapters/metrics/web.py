@@ -1,0 +1,210 @@
+"""The connection to servers that are asked for metrics: limited in time and size, checked, and never redirected."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Self
+
+import aiohttp
+from yarl import URL
+
+from krake.adapters.reaching import Guard
+from krake.data.core import Login
+from krake.data.destinations import Denied
+from krake.ports.metrics import ProviderError
+
+_MAX_ANSWER = 1_048_576
+"""Bytes; a thousand values with many labels have less."""
+_LONGEST_QUOTE = 200
+_KEPT_ALIVE = 75.0
+"""Seconds; longer than the usual interval, so that a server is asked through the connection of the last time."""
+
+
+class TooLarge(ProviderError):
+    """An answer was larger than anybody should send."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a server answered, to the end; *service* is its name in messages."""
+
+    service: str
+    status: int
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text.
+
+        :raises ProviderError: it is none.
+        """
+        try:
+            return self.body.decode()
+        except UnicodeDecodeError:
+            raise ProviderError(f"{self.service} answered something that is no text.") from None
+
+    def document(self, kind: type[Any]) -> Any:
+        """Return the JSON of the body.
+
+        :raises ProviderError: it is no JSON, or not of this kind.
+        """
+        try:
+            found = json.loads(self.body)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, kind):
+            raise ProviderError(f"{self.service} answered something that can not be read (HTTP {self.status}).")
+        return found
+
+    def quote(self, key: str) -> str | None:
+        """Return what the server says under a key of a JSON object, shortened; ``None`` if it says nothing there."""
+        try:
+            said = self.document(dict).get(key)
+        except ProviderError:
+            return None
+        return quote(said) if isinstance(said, str) and said else None
+
+    def fail(self) -> ProviderError:
+        """Return what is wrong with a reply that is no answer."""
+        if self.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return ProviderError(f"{self.service} refuses the login (HTTP {self.status}): check its token or its password.")
+        if 300 <= self.status < 400:
+            return ProviderError(
+                f"{self.service} leads elsewhere (HTTP {self.status}), which is not followed: give the URL that it leads to."
+            )
+        return ProviderError(f"{self.service} answered with HTTP {self.status}: check its URL.")
+
+
+def quote(said: str) -> str:
+    """Return what somebody else has written as it may stand in a message: one short line."""
+    line = "".join(char if char.isprintable() else " " for char in said[: 2 * _LONGEST_QUOTE])
+    line = " ".join(line.split())
+    return line if len(line) <= _LONGEST_QUOTE else f"{line[: _LONGEST_QUOTE - 1]}…"
+
+
+class Web:
+    """Sends requests; an asynchronous context manager.
+
+    :param timeout: seconds that a request may take, from its start to the last byte of the answer.
+    """
+
+    def __init__(self, guard: Guard, timeout: float) -> None:
+        self.timeout = timeout
+        self._guard = guard
+        self._stack = AsyncExitStack()
+        self._session: aiohttp.ClientSession | None = None
+        self._trusted: ssl.SSLContext | None = None
+
+    async def __aenter__(self) -> Self:
+        # How many requests are under way is limited for each server, so that those that hang are in nobody's way.
+        connector = aiohttp.TCPConnector(limit=0, resolver=self._guard, use_dns_cache=False, keepalive_timeout=_KEPT_ALIVE)
+        self._session = await self._stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=connector,
+                timeout=aiohttp.ClientTimeout(total=self.timeout),
+                # Answers are read as they come: a small compressed one might be enormous. Nothing of one may reach the next.
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "krake"},
+                trust_env=False,
+            )
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._session = None
+        await self._stack.aclose()
+
+    async def trust(self, ca: str | None) -> ssl.SSLContext:
+        """Return what servers are verified by: certificates in PEM, or the authorities of the system.
+
+        :raises ssl.SSLError: these are no certificates.
+        """
+        if ca is not None:
+            return await asyncio.to_thread(ssl.create_default_context, cadata=ca)
+        if self._trusted is None:
+            self._trusted = await asyncio.to_thread(ssl.create_default_context)
+        return self._trusted
+
+    async def request(self, service: str, method: str, url: URL, **options: Any) -> Reply:
+        """Return what a server answered, whatever the status.
+
+        :raises ProviderError: there is no answer in time, or one that is too large, or nobody may be sent there.
+        """
+        try:
+            return await self._request(service, method, url, **options)
+        except TimeoutError:
+            raise ProviderError(f"{service} did not answer within {self.timeout:g} s.") from None
+        except Denied as error:
+            raise ProviderError(f"{service} is not asked: {error}") from None
+        except aiohttp.ClientConnectorCertificateError:
+            raise ProviderError(f"{service} shows a certificate that is not trusted: check its ca.") from None
+        except aiohttp.ClientConnectorDNSError:
+            raise ProviderError(f"{service} can not be reached: there is no host of the name in its URL.") from None
+        except (aiohttp.ClientError, OSError, ValueError):
+            raise ProviderError(f"{service} can not be reached: check its URL.") from None
+
+    async def _request(self, service: str, method: str, url: URL, **options: Any) -> Reply:
+        if self._session is None:
+            raise ProviderError(f"{service} is not asked any more: Krake stops.")
+        await self._guard.check(str(url))
+        async with self._session.request(method, url, allow_redirects=False, **options) as response:
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise ProviderError(f"{service} sends its answer compressed, unasked.")
+            body = bytearray()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > _MAX_ANSWER:
+                    raise TooLarge(f"{service} answered with more than {_MAX_ANSWER} bytes.")
+            return Reply(service, response.status, bytes(body))
+
+
+class Server:
+    """A server as a provider declares it.
+
+    :param name: of the provider.
+    :param url: may hold a user and a password.
+    :param login: how to show who asks.
+    :param authorization: instead of what *login* says.
+    """
+
+    def __init__(self, web: Web, name: str, url: str, login: Login, authorization: str | None = None) -> None:
+        self.service = f"The metrics provider '{name}'"
+        self.timeout = web.timeout
+        self._web = web
+        self._ca = login.ca
+        self._context: ssl.SSLContext | None = None
+        try:
+            self._url = URL(url)
+        except ValueError:
+            raise ProviderError(f"{self.service} has a URL that can not be used.") from None
+        self._headers = _headers_of(self._url, login, authorization)
+
+    async def ask(self, method: str, path: str, *, query: Mapping[str, str] | None = None, **options: Any) -> Reply:
+        """Return what the server answers under a path below its URL.
+
+        :raises ProviderError: see `Web.request`.
+        """
+        if self._context is None:
+            try:
+                self._context = await self._web.trust(self._ca)
+            except (ssl.SSLError, ValueError):
+                raise ProviderError(f"{self.service} has a ca that holds no certificates.") from None
+        base = self._url.with_user(None).with_query(None).with_fragment(None)
+        url = base.with_path(f"{base.path.rstrip('/')}/{path}").with_query(query)
+        headers = {**self._headers, **options.pop("headers", {})}
+        return await self._web.request(self.service, method, url, headers=headers, ssl=self._context, **options)
+
+
+def _headers_of(url: URL, login: Login, authorization: str | None) -> dict[str, str]:
+    if authorization is None and login.token is not None:
+        authorization = f"Bearer {login.token}"
+    username = login.username if login.username is not None else url.user
+    if authorization is None and username is not None:
+        password = login.password if login.username is not None else url.password
+        authorization = aiohttp.BasicAuth(username, password or "", "utf-8").encode()
+    return {} if authorization is None else {"Authorization": authorization}

@@ -1,0 +1,84 @@
+"""Keeps connections from going where they must not: each goes to an address that was checked before."""
+
+import asyncio
+import ipaddress
+import socket
+from urllib.parse import SplitResult
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from krake.data.destinations import Address, Denied, Destinations, meanings_of, port_of, read_url
+
+
+class Guard(AbstractResolver):
+    """Resolves names to addresses that may be reached; connections that use it go to these, and to no others.
+
+    What a name means is looked up once only. Where any of its addresses is forbidden, all are: which one a name means next is
+    up to its owner.
+
+    :param setting: of the configuration, by which an administrator may allow more.
+    :param forbidden: an endpoint that is never reached, wherever *destinations* lead: the API of Krake.
+    """
+
+    def __init__(self, destinations: Destinations, setting: str, forbidden: str | None = None) -> None:
+        self._destinations = destinations
+        self._setting = setting
+        self._forbidden = read_url(forbidden) if forbidden else None
+
+    async def check(self, url: str) -> None:
+        """Check a URL; whether its host may be reached can not be said here if it is a name, that is for `resolve`.
+
+        :raises Denied: it leads where it must not.
+        """
+        parts = read_url(url)
+        host = str(parts.hostname)
+        if _looks_like_address(host):
+            await self._check(host, [host], port_of(parts))
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+        """Return the addresses of a host, if all of them may be reached.
+
+        :raises Denied: one of them must not.
+        """
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG)
+        addresses = list(dict.fromkeys((str(address[0]), found_family) for found_family, *_, address in found))
+        await self._check(host, [address for address, _ in addresses], port)
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=found_family, proto=0, flags=socket.AI_NUMERICHOST)
+            for address, found_family in addresses
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    async def _check(self, host: str, addresses: list[str], port: int) -> None:
+        forbidden = await self._addresses_of_forbidden(self._forbidden, port)
+        for address in addresses:
+            if forbidden & set(meanings_of(address)) or not self._destinations.may_reach(host, address):
+                raise Denied(
+                    f"{host} is not reached from here: the administrator of Krake has not allowed it ({self._setting})."
+                )
+
+    async def _addresses_of_forbidden(self, parts: SplitResult | None, port: int) -> set[Address]:
+        if parts is None or port_of(parts) != port:
+            return set()
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+        except OSError:
+            return set()
+        return {meaning for *_, address in found for meaning in meanings_of(str(address[0]))}
+
+
+def _looks_like_address(host: str) -> bool:
+    """Whether the resolver is not asked about a host, written as it goes on its way.
+
+    :raises Denied: it is a number that only some understand as an address.
+    """
+    if ":" not in host and not host.replace(".", "").isdigit():
+        return False
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        raise Denied(f"{host} is not the usual form of an address.") from None
+    return True
