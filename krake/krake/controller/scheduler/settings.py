@@ -2,7 +2,7 @@
 
 from krake.controller.runtime import ControllerConfig
 from krake.data.destinations import DENIED, Destinations, check_destinations
-from krake.data.names import at_least
+from krake.data.names import at_least, one_of
 from krake.data.record import Record, field
 
 
@@ -71,10 +71,13 @@ class SchedulerConfig(ControllerConfig):
 
     :param reschedule_after: seconds for which a placement stands, and after which it is considered anew.
     :param stickiness: how much the present cluster of an application is preferred, as the weight of a metric of value 1.
+    :param metric_constraints: what constraints on metrics compare: the value as its provider gives it (``raw``), or the
+        normalised value times its weight (``weighted``), as the original Krake did.
     """
 
     reschedule_after: float = field(default=60.0, validate=at_least(0))
     stickiness: float = field(default=0.1, validate=at_least(0))
+    metric_constraints: str = field(default="raw", validate=one_of("raw", "weighted"))
     automatic_cluster_creation: ClusterCreationConfig = field(factory=ClusterCreationConfig)
     metrics: MetricsConfig = field(factory=MetricsConfig)
     moves: MovesConfig = field(factory=MovesConfig)
