@@ -9,7 +9,7 @@ from typing import Any
 from rok import __version__, authorization, flags, verbs
 from rok.cells import Object
 from rok.flags import Flags
-from rok.kinds import applications, clusters, events, maintenance, metrics, providers, rendering
+from rok.kinds import applications, clusters, events, maintenance, metrics, placements, providers, rendering
 from rok.output import Result, View
 from rok.verbs import Call
 
@@ -118,6 +118,18 @@ TABLE: tuple[Group | Single, ...] = (
                         partial(verbs.delete_object, goals=applications.DELETE_GOALS),
                     ),
                     Operation(
+                        "explain",
+                        "say why an application is where it is",
+                        placements.EXPLAIN_FLAGS,
+                        placements.explain_application,
+                    ),
+                    Operation(
+                        "history",
+                        "show where an application was, and why it left, the latest last",
+                        placements.HISTORY_FLAGS,
+                        placements.show_history,
+                    ),
+                    Operation(
                         "retry",
                         "try anew what has failed: to run, move or delete an application",
                         ONE,
@@ -151,6 +163,12 @@ TABLE: tuple[Group | Single, ...] = (
                         "delete a cluster, after its applications have gone elsewhere",
                         clusters.DELETE_FLAGS,
                         partial(maintenance.delete_cluster, goals=clusters.DELETE_GOALS),
+                    ),
+                    Operation(
+                        "explain",
+                        "say why a cluster is on its cloud",
+                        placements.HISTORY_FLAGS,
+                        placements.explain_placement,
                     ),
                     Operation("cordon", "let a cluster take no more applications", ONE, maintenance.cordon_cluster),
                     Operation("uncordon", "let a cluster take applications again", ONE, maintenance.uncordon_cluster),

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -48,13 +48,13 @@ class View:
 class Result:
     """What a command answers: one object, several, or nothing.
 
-    :param text: stands for the content where people read.
+    :param text: stands for the content where people read; it may depend on where that is.
     :param status: of the process.
     """
 
     content: Object | Sequence[Object] | None
     detailed: bool = False
-    text: str | None = None
+    text: "str | Callable[[Screen], str] | None" = None
     status: int = 0
 
 
@@ -90,7 +90,7 @@ def render(result: Result, view: View, form: str, screen: Screen) -> str:
     if content is None:
         return ""
     if form == "table" and result.text is not None:
-        return result.text
+        return result.text(screen) if callable(result.text) else result.text
     if form == "json":
         return json.dumps(content, indent=2, sort_keys=True)
     if form == "yaml":

@@ -74,6 +74,8 @@ EXPECTED = {
     },
     "app delete": {"--force", *WAIT, *COMMON},
     "app retry": COMMON,
+    "app explain": {"--now", *COMMON},
+    "app history": COMMON,
     "cluster register": CLUSTER | {"-k", "--kubeconfig", "-c", "--context", "--name", "--no-wait"},
     "cluster create": CLUSTER | CLOUD | {"-f", "--file", "--inherit-metrics", "--inherit-labels"},
     "cluster list": {"-a", "--all", *COMMON},
@@ -89,6 +91,7 @@ EXPECTED = {
     "cluster uncordon": COMMON,
     "cluster drain": {*WAIT, *COMMON},
     "cluster taint": COMMON,
+    "cluster explain": COMMON,
 }
 
 

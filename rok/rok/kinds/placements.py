@@ -1,0 +1,107 @@
+"""Placements: why something is where it is, and where it was before."""
+
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+
+from krake.client import wire
+from krake.client.errors import ApiError, NotFound
+from krake.client.wire import Route
+
+from rok import flags
+from rok.cells import Object, dig
+from rok.errors import Failure
+from rok.explanation import explain, tell_history
+from rok.flags import Flags, flag, switch
+from rok.output import Result
+from rok.place import Place
+from rok.verbs import Call
+
+ROUTE = Route("core", "placements", True)
+PLANS = Route("core", "plans", True)
+
+ANSWER_LIMIT = 60.0
+"""Seconds that the scheduler may take to decide anew."""
+
+_OUTPUT = flag(
+    "-o", "--output", choices=("table", "json", "yaml"), default="table", help="format of the output (default: table)"
+)
+HISTORY_FLAGS: Flags = (flags.NAME, flags.NAMESPACE, _OUTPUT, flags.CONFIG)
+EXPLAIN_FLAGS: Flags = (
+    flags.NAME,
+    switch("--now", help="have it decided anew, instead of showing what was decided last; nothing is moved because of that"),
+    *HISTORY_FLAGS[1:],
+)
+
+
+def explain_application(call: Call) -> Result:
+    """Show the latest decision about an application, or the one that would be made now."""
+    decision = _decide_now(call) if call.args.now else _decisions_of(call)[0]
+    return Result(decision, text=partial(explain, str(call.place), decision))
+
+
+def explain_placement(call: Call) -> Result:
+    """Show the latest decision about an object, and what it was made from."""
+    decision = _decisions_of(call)[0]
+    return Result(decision, text=partial(explain, str(call.place), decision))
+
+
+def show_history(call: Call) -> Result:
+    """Show the decisions about an object, the latest last."""
+    decisions = _decisions_of(call)
+    return Result(decisions, text=partial(tell_history, decisions))
+
+
+def _decisions_of(call: Call) -> Sequence[Object]:
+    """Return what was decided about the object of a command, the latest first.
+
+    :raises Failure: nothing is known of that.
+    """
+    # Loading all kinds takes a while.
+    from krake.data import ResourceRef
+    from krake.data.placements import placement_key
+
+    subject = call.session.get(call.place)
+    ref = ResourceRef(api=call.route.api, kind=call.view.kind, namespace=call.namespace, name=call.args.name)
+    try:
+        placement: Object = call.session.send(wire.get(ROUTE, *placement_key(ref)))
+    except NotFound:
+        placement = {}
+    decisions = placement.get("decisions")
+    if not decisions or dig(placement, "subject.uid") != dig(subject, "metadata.uid"):
+        raise Failure(f"nothing is written down yet of what was decided about {call.place}: is the scheduler running?")
+    return list(decisions)
+
+
+def _decide_now(call: Call) -> Object:
+    """Return the decision that the scheduler would make now.
+
+    :raises Failure: it gives no answer.
+    """
+    call.session.get(call.place)
+    name = f"explain-{secrets.token_hex(6)}"
+    plan = {"api": "core", "kind": "Plan", "metadata": {"name": name}, "spec": {"explain": [call.args.name]}}
+    created: Object = call.session.send(wire.create(PLANS, call.namespace, plan))
+    try:
+        status = _await_answer(call, Place(PLANS, call.namespace, name), created)
+    finally:
+        # It expires by itself.
+        with suppress(ApiError):
+            call.session.send(wire.delete(PLANS, call.namespace, name))
+    decision: Object | None = dig(status, "decisions").get(call.args.name)
+    if decision is None:
+        why = dig(status, "reason.message") or "it is being deleted"
+        raise Failure(f"nothing is decided about {call.place} now: {why}")
+    return decision
+
+
+def _await_answer(call: Call, place: Place, plan: Object) -> Object:
+    for current in call.session.follow(place, plan, time.monotonic() + ANSWER_LIMIT):
+        if current is None:
+            break
+        if dig(current, "status.observed_generation") >= dig(current, "metadata.generation"):
+            status: Object = current["status"]
+            return status
+    raise Failure(f"the scheduler has not answered within {ANSWER_LIMIT:g} s: is it running?")
