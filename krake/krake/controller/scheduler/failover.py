@@ -16,8 +16,6 @@ USABLE = frozenset({ClusterState.ONLINE, ClusterState.FAILING_METRICS})
 BROKEN = frozenset({ClusterState.OFFLINE, ClusterState.UNHEALTHY, ClusterState.NOTREADY, ClusterState.FAILED})
 """The states that a cluster does not seem to come out of by itself."""
 
-_WELL = frozenset({ApplicationState.RUNNING, ApplicationState.COMPLETED})
-
 
 @dataclass(frozen=True)
 class Failover:
@@ -64,19 +62,17 @@ class Reports:
 
 def count(apps: Iterable[Application], state: ClusterState) -> Reports:
     """Count the applications of a cluster in some state by what is said of them."""
-    total = troubled = 0
-    for app in apps:
-        total += 1
-        troubled += is_troubled(app, state)
-    return Reports(total, troubled)
+    # What has come to its end is not looked after any more.
+    found = [_is_troubled(app, state) for app in apps if app.status.state is not ApplicationState.COMPLETED]
+    return Reports(len(found), sum(found))
 
 
-def is_troubled(app: Application, state: ClusterState) -> bool:
+def _is_troubled(app: Application, state: ClusterState) -> bool:
     """Whether an application does not run well on its cluster, which is in some state."""
     status = app.status
     unreachable = status.reason is not None and status.reason.code is ReasonCode.CLUSTER_NOT_REACHABLE
     # Where a cluster can not be reached, that has to be found out; where it can be, how its Pods are.
-    return unreachable or (state is not ClusterState.OFFLINE and status.state not in _WELL)
+    return unreachable or (state is not ClusterState.OFFLINE and status.state is not ApplicationState.RUNNING)
 
 
 def judge(cluster: Cluster, reports: Reports, failover: Failover, now: datetime) -> Standing:
