@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from krake.data.constraints import LabelConstraint, MetricConstraint
@@ -22,6 +23,8 @@ from krake.data.metadata import Metadata, Reason, ResourceRef, Status
 from krake.data.names import at_least, check_label_key, check_label_value, each_of, one_of
 from krake.data.overrides import Override, overrides_problem
 from krake.data.record import Record, Typed, field
+from krake.data.requests import Demand, offered
+from krake.data.scheduling import AntiAffinity, DisruptionBudget, Spread
 
 _CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "greeting"}, "data": {"text": "hello"}}
 _KUBECONFIG = {
@@ -43,10 +46,18 @@ class ClusterConstraints(Record):
 
 
 class Constraints(Record):
-    """Where an application may run, and whether it may move."""
+    """Where an application may run, and whether it may move.
+
+    :param anti_affinity: the applications that it keeps apart from.
+    :param spread: the applications that it is spread with.
+    :param disruption_budget: how many of those like it may be moved at once.
+    """
 
     cluster: ClusterConstraints
     migration: bool = True
+    anti_affinity: list[AntiAffinity] = field(factory=list)
+    spread: list[Spread] = field(factory=list)
+    disruption_budget: DisruptionBudget | None = None
 
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
@@ -117,6 +128,7 @@ class ApplicationSpec(Record):
     :param overrides: what is different on some clusters; later ones win.
     :param tolerations: the taints of clusters that the application does not mind.
     :param inputs: of the TOSCA template or the CSAR archive, by name.
+    :param priority: where there is not room for all, those of a higher one are placed first; nobody has to leave for them.
     """
 
     manifest: list[dict[str, Any]] = field(secret=rewrite_manifest, validate=check_manifest, example=[_CONFIG_MAP])
@@ -137,6 +149,12 @@ class ApplicationSpec(Record):
     overrides: list[Override] = field(factory=list, secret=rewrite_overrides)
     tolerations: list[Toleration] = field(factory=list)
     inputs: dict[str, Any] = field(factory=dict)
+    priority: int = 0
+
+    @cached_property
+    def demand(self) -> Demand:
+        """What its Pods ask for, on each cluster."""
+        return Demand(self.manifest, self.overrides)
 
     def problem(self) -> str | None:
         """Refuse an application without a source, or with an observer schema or overrides that do not fit the manifest."""
@@ -405,7 +423,9 @@ class ClusterStatus(Status):
     :param scheduled_retry: when a cluster in trouble is tried next.
     :param cascade: of a cluster that is being deleted: whether its applications go as well, instead of elsewhere.
     :param state_changed: since when the cluster is in its state; null if it has never changed. The API sets it.
-    :param recovered: when the cluster was last of use again after it had not been; null if it has always been. The API sets it.
+    :param out_of_use: since when the cluster takes no applications because something is wrong with it; null while it does. The
+        API sets it.
+    :param recovered: when the cluster was last of use again after that; null if it has always been. The API sets it.
     :param idle_since: of a cluster that was created for applications: since when none uses it, or waits for it.
     """
 
@@ -427,8 +447,19 @@ class ClusterStatus(Status):
     scheduled_retry: datetime | None = None
     cascade: bool = False
     state_changed: datetime | None = field(default=None, readonly=True)
+    out_of_use: datetime | None = field(default=None, readonly=True)
     recovered: datetime | None = field(default=None, readonly=True)
     idle_since: datetime | None = None
+
+    @cached_property
+    def room(self) -> dict[str, int]:
+        """What Pods may use, in thousandths by resource; empty if it is not known."""
+        return offered(self.allocatable)
+
+    @cached_property
+    def taken(self) -> dict[str, int]:
+        """What the Pods on the cluster have asked for, in thousandths by resource."""
+        return offered(self.requested)
 
 
 @resource(api="kubernetes", plural="clusters", namespaced=True, actions={"binding": CloudBinding})

@@ -27,7 +27,7 @@ def migrated(key: str, wire: dict[str, Any], version: int = 0) -> dict[str, Any]
     return kind.restore(migrate(kind, kind.definition.key_of(key), wire, version)).serialize()
 
 
-NEW = {"Placement"}
+NEW = {"Placement", "Quota"}
 """Kinds that the original does not know."""
 
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from krake.controller.kubernetes.fields import condition, mapping, mappings
 from krake.data.quantities import add_quantities, format_quantity, read_quantities
+from krake.data.requests import requests_of_pod
 from krake.ports.cluster import Changed, Identity, Listed, Object, WatchEvent, identify
 
 RESOURCES = 32
@@ -42,31 +43,10 @@ def written(amounts: Mapping[str, Decimal]) -> dict[str, str]:
 
 
 def requests_of(pod: Object) -> Amounts:
-    """Return what a Pod has asked for, as Kubernetes reckons; nothing once it has ended.
-
-    Init containers run one after the other before the others, except those that are always restarted, which stay.
-    """
+    """Return what a Pod has asked for, as Kubernetes reckons; nothing once it has ended."""
     if mapping(pod, "status").get("phase") in ("Succeeded", "Failed"):
         return {}
-    spec = mapping(pod, "spec")
-    staying: Amounts = {}
-    highest: Amounts = {}
-    for container in mappings(spec, "initContainers"):
-        needed = add_quantities([staying, _requests(container)])
-        highest = _larger(highest, needed)
-        if container.get("restartPolicy") == "Always":
-            staying = needed
-    running = add_quantities([staying, *(_requests(container) for container in mappings(spec, "containers"))])
-    total = _larger(highest, running) | _requests(spec)
-    return add_quantities([total, read_quantities(spec.get("overhead")), {"pods": Decimal(1)}])
-
-
-def _requests(holder: Mapping[str, object]) -> Amounts:
-    return read_quantities(mapping(holder, "resources").get("requests"))
-
-
-def _larger(one: Amounts, other: Amounts) -> Amounts:
-    return {name: max(one.get(name, Decimal(0)), other.get(name, Decimal(0))) for name in {*one, *other}}
+    return requests_of_pod(mapping(pod, "spec"))
 
 
 class Requests:
