@@ -33,6 +33,7 @@ def test_all_kinds_are_declared() -> None:
         ("core", "metricsproviders", True),
         ("core", "events", True),
         ("core", "placements", True),
+        ("core", "plans", True),
         ("core", "quotas", True),
         ("kubernetes", "applications", True),
         ("kubernetes", "clusters", True),
