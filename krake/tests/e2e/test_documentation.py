@@ -1,9 +1,11 @@
 """Every command of the documentation works, in the order in which it stands there.
 
-The commands of a page are those in its ``console`` blocks. `krake up` is running, so a page's own start of it is left out.
+The commands of a page are those in its ``console`` blocks. `krake up` is running, so a page's own start of it is left out; what
+it sets in the environment is set.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,13 +24,22 @@ RUN_OTHERWISE = {
 }
 
 
+STARTED = re.compile(r"((?:KRAKE_\w+=\S+ )+)krake up ")
+
+
+def settings_of(page: Path) -> dict[str, str]:
+    """What the page sets in the environment of `krake up`."""
+    found = STARTED.search(page.read_text())
+    return dict(each.split("=", 1) for each in found[1].split()) if found else {}
+
+
 def commands_here(page: Path) -> list[str]:
     return [command for command in commands(page) if command not in RUN_OTHERWISE]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands_here(page)], ids=lambda page: page.name)
 def test_commands_work(page: Path, start_krake: StartKrake, tmp_path: Path) -> None:
-    krake = start_krake("--simulated-clusters", "2")
+    krake = start_krake("--simulated-clusters", "2", variables=settings_of(page))
     for name in ("examples", "docs", "support", "templates"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "tmp").symlink_to(krake.directory)
