@@ -83,16 +83,18 @@ class CandidateRecord(Record):
 
 
 class Condition(Record):
-    """A change of one number: *metric* has another raw ``value``, or another ``weight``, at one candidate.
+    """A change of one number of *metric*.
 
-    :param of: which number of the metric.
+    :param of: its raw ``value``, wherever it counts, or its ``weight`` for the candidate alone.
     :param relation: how the number has to relate to *bound*.
+    :param present: what the number is.
     """
 
     metric: str
     of: str = field(default="value", validate=one_of("value", "weight"))
     relation: str = field(validate=one_of("<", "<=", ">", ">="), example="<")
     bound: float = field(example=0.31)
+    present: float | None = None
 
 
 class Counterfactual(Record):

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Self
 
 from prometheus_client import Counter
@@ -14,7 +15,7 @@ from krake.client import AlreadyExists, Client, Conflict, Forbidden, NotFound, U
 from krake.controller.runtime import Informer
 from krake.controller.scheduler.decide import Decision, Ground
 from krake.controller.scheduler.notes import Make, Note, Notes
-from krake.controller.scheduler.recording import fold, is_news, record
+from krake.controller.scheduler.recording import fold, is_news, record_slowly
 from krake.controller.scheduler.snapshot import Snapshot
 from krake.data import Metadata, ResourceRef
 from krake.data.events import Regarding
@@ -37,6 +38,8 @@ TIME_LIMIT = 15.0
 BACKOFF = Backoff(0.5, 15.0)
 REST = 3.0
 """After each history, for so many times as long as it took to make and to write it."""
+SLICE = 0.002
+"""Seconds of work after which others get their turn."""
 LAST_WORDS = 2.0
 """Seconds in which a process that ends may still write."""
 
@@ -75,13 +78,13 @@ class Chronicle:
     def note(self, app: Application, decision: Decision, snapshot: Snapshot) -> None:
         """Have a decision written down, soon. Returns at once."""
         ground = Ground.BEST if decision.ground is Ground.RECENT else decision.ground
-        self.note_outcome(app, (decision.choice, ground), lambda: record(app, decision, snapshot, limit=TOLD))
+        self.note_outcome(app, (decision.choice, ground), partial(record_slowly, app, decision, snapshot, limit=TOLD))
 
     def note_outcome(self, subject: Resource, outcome: Hashable, make: Make) -> None:
         """Have any decision written down.
 
         :param outcome: equal for decisions of which only the numbers differ.
-        :param make: makes its record; called later, once at most.
+        :param make: makes its record in steps; called later, once at most.
         """
         self._notes.add(Regarding.of(subject), outcome, make, self._clock())
         self._added.set()
@@ -126,13 +129,19 @@ class Chronicle:
     async def _settle_all(self) -> None:
         """Make records of all that waits, so that nothing has to be kept meanwhile of what decisions are made from."""
         for note in self._notes.waiting():
-            note.settle()
-            await asyncio.sleep(0)
+            await self._settle(note)
+
+    async def _settle(self, note: Note) -> None:
+        until = self._clock() + SLICE
+        for _ in note.settle():
+            if self._clock() > until:
+                await asyncio.sleep(0)
+                until = self._clock() + SLICE
 
     async def _attempt(self, note: Note) -> bool:
         """Write what there is of one subject; returns whether that is done with."""
         try:
-            note.settle()
+            await self._settle(note)
             async with asyncio.timeout(TIME_LIMIT):
                 await self._write(note)
         except Forbidden as error:

@@ -1,6 +1,6 @@
 """Decides where an application goes: the same from the same snapshot, with a verdict on each cluster. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
@@ -48,7 +48,7 @@ class Decision:
     ground: Ground
     settled_for: timedelta | None = None
     concern: str | None = None
-    _judge: Callable[[], tuple[Verdict, ...]] = field(default=tuple, repr=False, compare=False)
+    _judge: Callable[[], Iterable[Verdict]] = field(default=tuple, repr=False, compare=False)
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -57,7 +57,15 @@ class Decision:
         They are worked out when they are asked for first, which takes much longer than to decide. Ask before anything is put
         into the ledger.
         """
-        return self._judge()
+        return tuple(self._judge())
+
+    def judge_slowly(self) -> Iterator[None]:
+        """Yield after each verdict that is worked out, so that others may have their turn; then all are there."""
+        found = []
+        for verdict in self._judge():
+            found.append(verdict)
+            yield
+        self.__dict__["verdicts"] = tuple(found)
 
 
 def decide(app: Application, snapshot: Snapshot) -> Decision:

@@ -5,17 +5,17 @@ the latest one only. So what waits is limited by the number of subjects, and onl
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 
-from krake.controller.scheduler.recording import fold
+from krake.controller.scheduler.recording import Steps, fold
 from krake.data.events import Regarding
 from krake.data.placements import MOST_DECISIONS, DecisionRecord
 
 AGAIN = 15.0
 """So many seconds after the last look at a subject, the next one is due, as long as the outcome is the same."""
 
-Make = Callable[[], DecisionRecord]
+Make = Callable[[], Steps]
 """Makes the record of a decision, which takes a while."""
 
 
@@ -35,12 +35,13 @@ class Note:
     records: list[DecisionRecord] = field(default_factory=list)
     gone: bool = False
 
-    def settle(self) -> None:
-        """Make the records."""
+    def settle(self) -> Iterator[None]:
+        """Make the records, in steps."""
         makers = [*self.turns, *([self.latest] if self.latest else [])]
         self.turns, self.latest = [], None
         for make in makers:
-            self.records = fold(self.records, make())
+            made = yield from make()
+            self.records = fold(self.records, made)
 
     def add(self, make: Make, *, turn: bool) -> None:
         """Take in a decision."""

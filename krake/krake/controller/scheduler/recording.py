@@ -7,10 +7,12 @@ only the numbers of the latest entry are renewed.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from krake.controller.scheduler import counterfactuals
+from krake.controller.scheduler.counterfactuals import seek_counterfactuals
 from krake.controller.scheduler.decide import Decision, Ground, Verdict
 from krake.controller.scheduler.filters import Refusal
 from krake.controller.scheduler.scores import Score
@@ -23,12 +25,16 @@ from krake.data.placements import (
     MOST_DECISIONS,
     MOST_METRICS,
     CandidateRecord,
+    Condition,
+    Counterfactual,
     DecisionRecord,
     MetricRecord,
 )
 
 RENEWAL = timedelta(seconds=60)
 """Numbers alone are renewed no more often than this."""
+COMPARED = 2000
+"""Among more candidates, it is not worked out what would have to be otherwise: that takes too long at a stretch."""
 REFUSED_AT_MOST = 0.4
 """Share of the candidates told that is kept for refused ones, where many fit."""
 BRIEF = 3
@@ -38,16 +44,41 @@ _ALIKE = {Ground.RECENT.name: Ground.BEST.name}
 """Grounds that take turns as time goes by, without anything being decided anew."""
 
 
+Steps = Generator[None, None, DecisionRecord]
+"""Work that others may have their turn during; its value is the record."""
+
+
 def record(app: Application, decision: Decision, snapshot: Snapshot, *, limit: int = MOST_CANDIDATES) -> DecisionRecord:
     """Return the record of a decision about an application.
 
     :param snapshot: that it was made from.
     :param limit: how many candidates it tells of at most.
     """
+    return finish(record_slowly(app, decision, snapshot, limit=limit))
+
+
+def finish(steps: Steps) -> DecisionRecord:
+    """Do all the work at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            made: DecisionRecord = ended.value
+            return made
+
+
+def record_slowly(app: Application, decision: Decision, snapshot: Snapshot, *, limit: int = MOST_CANDIDATES) -> Steps:
+    """Make the same record in steps."""
+    yield from decision.judge_slowly()
     former, choice, verdicts = app.status.scheduled_to, decision.choice, decision.verdicts
     found: dict[ResourceRef | None, Refusal | Score] = {each.cluster: each.finding for each in verdicts}
     leaves = former is not None and former != choice and (choice is not None or decision.ground is Ground.LOST)
-    told = select(verdicts, (choice, former), limit)
+    yield
+    conditions: dict[ResourceRef, list[Condition]] = {}
+    if len(verdicts) <= COMPARED:
+        for each in seek_counterfactuals(app, snapshot, decision):
+            conditions.setdefault(each.cluster, []).append(_tell_condition(each))
+            yield
     return DecisionRecord(
         since=snapshot.now,
         time=snapshot.now,
@@ -55,11 +86,22 @@ def record(app: Application, decision: Decision, snapshot: Snapshot, *, limit: i
         former=former,
         ground=decision.ground.name,
         message=decision.ground.value,
-        cause=explain_move(found.get(former), found.get(choice)) if leaves and former else None,
+        cause=explain_move(found.get(former), found.get(choice)) if leaves else None,
         concern=_cut(decision.concern),
         considered=len(verdicts),
         refused=dict(Counter(each.finding.rule for each in verdicts if isinstance(each.finding, Refusal))),
-        candidates=[tell(each, _measurement(snapshot, each.cluster)) for each in told],
+        candidates=[tell(each, _measurement(snapshot, each.cluster)) for each in select(verdicts, (choice, former), limit)],
+        counterfactuals=[Counterfactual(place=place, conditions=listed) for place, listed in conditions.items()],
+    )
+
+
+def _tell_condition(found: counterfactuals.Counterfactual) -> Condition:
+    return Condition(
+        metric=found.metric,
+        of=found.subject,
+        relation=">=" if found.at_least else "<=",
+        bound=found.bound,
+        present=_finite(found.present),
     )
 
 

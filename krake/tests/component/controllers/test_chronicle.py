@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 import pytest
-from component.controllers.world import add_app, add_cluster, eventually, running, set_state
+from component.controllers.world import add_app, add_cluster, eventually, running
 
 from krake.client import Client, NotFound
 from krake.controller.gc.controller import build as build_gc
@@ -74,8 +74,8 @@ async def test_a_restart_neither_loses_nor_repeats_anything(client: Client, api:
         async with running(partial(build, SchedulerConfig(reschedule_after=0.2)), api):
             before = await see_history(client, lambda each: len(each.decisions) == 1)
     async with running(partial(build, SchedulerConfig(reschedule_after=0.2)), api):
-        await set_state(client, "south", "OFFLINE")
         await add_cluster(client, "west")
+        await client.patch(Cluster, Key("red", "south"), {"spec": {"drain": True}})
         after = await see_history(client, lambda each: len(each.decisions) > 1)
     assert after.decisions[1].since == before.decisions[0].since
     assert [each.choice and each.choice.name for each in after.decisions] == ["west", "south"]
