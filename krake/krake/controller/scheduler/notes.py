@@ -112,6 +112,8 @@ class Notes:
         newer = self._urgent.pop(subject, None) or self._calm.pop(subject, (0.0, None))[1]
         if newer is not None:
             note.turns, note.latest = newer.turns, newer.latest
+            for each in reversed(newer.records):
+                note.records = fold(note.records, each)
         self._urgent[subject] = note
 
     def waiting(self) -> list[Note]:
