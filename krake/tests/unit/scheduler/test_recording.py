@@ -14,7 +14,7 @@ from krake.controller.scheduler.scores import Score
 from krake.controller.scheduler.snapshot import Candidate, Measurement, Reading, Snapshot
 from krake.data import Reason, ReasonCode, ResourceRef
 from krake.data.kubernetes import Application
-from krake.data.placements import MOST_DECISIONS, DecisionRecord
+from krake.data.placements import MOST_DECISIONS, Condition, DecisionRecord
 
 
 def made(app: Application, *candidates: Candidate, limit: int = 50) -> DecisionRecord:
@@ -143,3 +143,64 @@ def test_a_history_is_bounded_and_tells_the_latest_outcomes_in_order(choices: li
         history = fold(history, later(FIRST, number, choice=cluster(choice)))
     turns = [name for index, name in enumerate(choices) if index == 0 or choices[index - 1] != name]
     assert [each.choice for each in history] == [cluster(name) for name in reversed(turns)][:MOST_DECISIONS]
+
+
+LOW, HIGH = 200.0, 0.0
+"""The less of the metric, the better: the raw values that are normalised to 0 and 1."""
+
+
+def applied(condition: Condition, place: ResourceRef, snapshot: Snapshot) -> Snapshot:
+    """The world as the sentence about a condition says: another value wherever the metric counts, or another weight there."""
+
+    def change(candidate: Candidate, reading: Reading) -> Reading:
+        if reading.name != condition.metric:
+            return reading
+        if condition.of == "value":
+            value = min(max((condition.bound - reading.low) / (reading.high - reading.low), 0.0), 1.0)
+            return replace(reading, raw=condition.bound, value=value)
+        return replace(reading, weight=condition.bound) if candidate.ref == place else reading
+
+    changed = [
+        replace(each, measurement=Measurement(tuple(change(each, reading) for reading in each.measurement.readings)))
+        for each in snapshot.candidates
+    ]
+    return Snapshot(NOW, tuple(changed), snapshot.settings)
+
+
+@st.composite
+def rivals(draw: st.DrawFn) -> Snapshot:
+    """Clusters that rank themselves by their own weights of what all of them share, and of what each has for itself."""
+    shared = draw(st.floats(0, 200).map(lambda raw: round(raw, 1)))
+    candidates = []
+    for name in draw(st.lists(st.sampled_from(["east", "north", "south", "west"]), min_size=2, unique=True)):
+        weight, own, own_weight = (draw(st.integers(low, 20)) / 4 for low in (0, 0, 1))
+        readings = (
+            Reading("latency", shared, (shared - LOW) / (HIGH - LOW), weight, low=LOW, high=HIGH),
+            Reading(f"energy-{name}", own, own / 5, own_weight, low=0.0, high=5.0),
+        )
+        candidates.append(replace(make_candidate(name), measurement=Measurement(readings)))
+    return Snapshot(NOW, tuple(candidates))
+
+
+@settings(max_examples=500, deadline=None)
+@given(snapshot=rivals(), current=st.sampled_from([None, "east", "north"]))
+def test_what_is_told_to_let_another_cluster_win_lets_it_win(snapshot: Snapshot, current: str | None) -> None:
+    app = make_app(current=current, age=3600)
+    told = record(app, decide(app, snapshot), snapshot)
+    for each in told.counterfactuals:
+        assert each.place != told.choice
+        for condition in each.conditions:
+            assert decide(app, applied(condition, each.place, snapshot)).choice == each.place
+            assert condition.present is not None
+            assert (condition.bound > condition.present) == (condition.relation == ">=")
+
+
+def test_what_would_let_another_cluster_win_is_told() -> None:
+    north = make_candidate("north", {"energy": (0.8, 1.0), "space": (0.5, 1.0)})
+    south = make_candidate("south", {"energy": (0.8, 3.0), "space": (0.1, 4.0)})
+    decision = made(make_app(), north, south)
+    assert decision.choice == cluster("north")
+    (rival,) = decision.counterfactuals
+    assert rival.place == cluster("south")
+    assert {each.of for each in rival.conditions} <= {"value", "weight"}
+    assert rival.conditions
