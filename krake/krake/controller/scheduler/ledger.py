@@ -1,33 +1,98 @@
 """Who is where: all tenants, by the cluster that they are bound to. Pure: the shell puts them in, decisions only read."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
 
-from krake.controller.scheduler.tenants import Tenant
+from krake.controller.scheduler.accounts import Account, ClusterAccount
+from krake.controller.scheduler.tenants import Distance, Selector, Tenant, matches
 from krake.data import Key, ResourceRef
+from krake.data.quotas import Quota
+from krake.data.requests import Amounts
 
-_NOBODY: Mapping[Key, Tenant] = MappingProxyType({})
+REMEMBERED = 256
+"""So many groups are counted at most; beyond that all are counted anew, as they are asked for."""
+
+_NOBODY = Account()
+_EMPTY = ClusterAccount()
+
+Counts = Mapping[ResourceRef, int]
+"""How many tenants are on each cluster that has some."""
 
 
 class Ledger:
-    """All tenants, and the sums of what they ask for on each cluster."""
+    """All tenants, and the sums of what they ask for on each cluster and in each namespace.
 
-    def __init__(self) -> None:
+    To put in, to drop and to ask takes no longer with many tenants than with few. Only a group that nobody has asked for before
+    is counted one by one.
+
+    :param at_once: whether the room of who leaves a cluster is free at once, as plans have it, and not only when the cluster
+        tells that it is.
+    """
+
+    def __init__(self, *, at_once: bool = False) -> None:
+        self._at_once = at_once
         self._tenants: dict[Key, Tenant] = {}
-        self._places: dict[ResourceRef, dict[Key, Tenant]] = {}
+        self._accounts: dict[ResourceRef, ClusterAccount] = {}
+        self._namespaces: dict[str | None, Account] = {}
+        self._groups: dict[str | None, dict[Selector, dict[ResourceRef, int]]] = {}
+        self._distances: dict[str | None, dict[Distance, dict[ResourceRef, int]]] = {}
+        self._quotas: dict[str | None, dict[str, Quota]] = {}
 
     def put(self, tenant: Tenant) -> None:
         """Take in a tenant in place of what was known of it before."""
-        self.drop(tenant.key)
+        before = self._tenants.get(tenant.key)
+        if before is not None and before.place == tenant.place:
+            self._count(before, -1)
+        else:
+            self.drop(tenant.key)
         self._tenants[tenant.key] = tenant
         if tenant.place is not None:
-            self._places.setdefault(tenant.place, {})[tenant.key] = tenant
+            self._accounts.setdefault(tenant.place, ClusterAccount()).enter(tenant)
+            self._namespaces.setdefault(tenant.key.namespace, Account()).enter(tenant)
+        self._count(tenant, 1)
 
     def drop(self, key: Key) -> None:
         """Forget a tenant, if it is known."""
         tenant = self._tenants.pop(key, None)
-        if tenant is not None and tenant.place is not None:
-            del self._places[tenant.place][key]
+        if tenant is not None:
+            self._count(tenant, -1)
+            if tenant.place is not None:
+                self._accounts[tenant.place].leave(key)
+                self._namespaces[key.namespace].leave(key)
+
+    def _count(self, tenant: Tenant, change: int) -> None:
+        """Count a tenant in or out of the groups that it belongs to."""
+        if tenant.place is None:
+            return
+        for selector, counts in self._groups.get(tenant.key.namespace, {}).items():
+            if matches(selector, tenant.labels):
+                _change(counts, tenant.place, change)
+        distances = self._distances.setdefault(tenant.key.namespace, {}) if tenant.distances else {}
+        for distance in tenant.distances:
+            _change(counts := distances.setdefault(distance, {}), tenant.place, change)
+            if not counts:
+                del distances[distance]
+
+    def observe(self, ref: ResourceRef, told: Amounts) -> None:
+        """Take in what all Pods on a cluster have asked for, those of its tenants included, as its status tells."""
+        self._accounts.setdefault(ref, ClusterAccount()).observe(told)
+
+    def forget(self, ref: ResourceRef) -> None:
+        """Take in that a cluster is gone. Who is bound to it still is."""
+        if (before := self._accounts.pop(ref, None)) is not None and before.tenants:
+            self._accounts[ref] = account = ClusterAccount()
+            for tenant in before.tenants.values():
+                account.enter(tenant)
+
+    def set_quota(self, key: Key, quota: Quota | None) -> None:
+        """Take in a quota, or that it is gone."""
+        quotas = self._quotas.setdefault(key.namespace, {})
+        quotas.pop(key.name, None)
+        if quota is not None:
+            quotas[key.name] = quota
+
+    def quotas(self, namespace: str | None) -> Iterable[Quota]:
+        """Return the quotas of a namespace."""
+        return self._quotas.get(namespace, {}).values()
 
     def tenant(self, key: Key) -> Tenant | None:
         """Return what is known of a tenant."""
@@ -35,19 +100,73 @@ class Ledger:
 
     def tenants_on(self, ref: ResourceRef) -> Mapping[Key, Tenant]:
         """Return the tenants that are bound to a cluster, by key."""
-        return self._places.get(ref, _NOBODY)
+        return self._accounts.get(ref, _EMPTY).tenants
 
-    def used(self, ref: ResourceRef) -> dict[str, float]:
-        """Return what the tenants of a cluster ask for together, by resource."""
-        used: dict[str, float] = {}
-        for tenant in self.tenants_on(ref).values():
-            for name, amount in tenant.requests.items():
-                used[name] = used.get(name, 0.0) + amount
-        return used
+    def used(self, ref: ResourceRef) -> Amounts:
+        """Return what the tenants of a cluster ask for together, in thousandths by resource."""
+        return self._accounts.get(ref, _EMPTY).used
 
-    def fork(self) -> "Ledger":
-        """Return a copy that can be changed without a trace in this one."""
-        fork = Ledger()
+    def taken(self, ref: ResourceRef, name: str) -> int:
+        """Return how much of a resource of a cluster is taken by its tenants and by others, in thousandths."""
+        return self._accounts.get(ref, _EMPTY).taken(name, at_once=self._at_once)
+
+    def load(self, ref: ResourceRef, room: Amounts) -> float:
+        """Return the share of a cluster that is taken, by the resource of which the largest is.
+
+        :param room: what there is, by resource; not empty.
+        """
+        account = self._accounts.get(ref)
+        return 0.0 if account is None else account.load(room)
+
+    def placed_in(self, namespace: str | None) -> int:
+        """Return how many tenants of a namespace are bound to clusters."""
+        return len(self._namespaces.get(namespace, _NOBODY).tenants)
+
+    def used_in(self, namespace: str | None) -> Amounts:
+        """Return what the tenants of a namespace ask for together, in thousandths by resource."""
+        return self._namespaces.get(namespace, _NOBODY).used
+
+    def count(self, namespace: str | None, selector: Selector) -> Counts:
+        """Return on which clusters tenants of a namespace are that a selector means, and how many."""
+        groups = self._groups.setdefault(namespace, {})
+        if (counts := groups.get(selector)) is None:
+            if len(groups) >= REMEMBERED:
+                groups.clear()
+            counts = groups[selector] = {}
+            for tenant in self._namespaces.get(namespace, _NOBODY).tenants.values():
+                if tenant.place is not None and matches(selector, tenant.labels):
+                    _change(counts, tenant.place, 1)
+        return counts
+
+    def members(self, namespace: str | None, selector: Selector) -> Iterable[Tenant]:
+        """Yield the tenants of a namespace that a selector means."""
+        placed = self._namespaces.get(namespace, _NOBODY).tenants.values()
+        return (tenant for tenant in placed if matches(selector, tenant.labels))
+
+    def distances(self, namespace: str | None) -> Mapping[Distance, Counts]:
+        """Return whom tenants of a namespace keep apart from, each with where those are who do."""
+        return self._distances.get(namespace, {})
+
+    def fork(self, *, at_once: bool | None = None) -> "Ledger":
+        """Return a copy that can be changed without a trace in this one, and this one without a trace in it.
+
+        :param at_once: as for a new ledger; by default as it is here.
+        """
+        fork = Ledger(at_once=self._at_once if at_once is None else at_once)
         fork._tenants = dict(self._tenants)
-        fork._places = {ref: dict(tenants) for ref, tenants in self._places.items()}
+        fork._accounts = {ref: account.copy() for ref, account in self._accounts.items()}
+        fork._namespaces = {name: account.copy() for name, account in self._namespaces.items()}
+        fork._distances = {
+            name: {distance: dict(counts) for distance, counts in distances.items()}
+            for name, distances in self._distances.items()
+        }
+        fork._quotas = {name: dict(quotas) for name, quotas in self._quotas.items()}
         return fork
+
+
+def _change(counts: dict[ResourceRef, int], place: ResourceRef, change: int) -> None:
+    number = counts.get(place, 0) + change
+    if number:
+        counts[place] = number
+    else:
+        counts.pop(place, None)
