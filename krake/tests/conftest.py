@@ -15,4 +15,5 @@ pytest_plugins = [
     "fixtures.identity",
     "fixtures.fuzzing",
     "fixtures.web",
+    "fixtures.metrics",
 ]

@@ -22,9 +22,9 @@ CONTROLLERS = {
     "infrastructure": "krake.controller.infrastructure",
 }
 OPTIONS = {
-    # Who tries templates, archives and metrics has them here; and there is nobody who could send Krake here without being here already.
+    # Who tries templates, archives and metrics has them here; and nobody could send Krake here without being here already.
     "application": ("--fetching-allow", "127.0.0.1"),
-    "scheduler": ("--metrics-allow", "127.0.0.1"),
+    "scheduler": ("--metrics-allow", "127.0.0.1", "--metrics-allow", "localhost"),
 }
 
 USER = "system:admin"

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -206,5 +207,5 @@ def _headers_of(url: URL, login: Login, authorization: str | None) -> dict[str, 
     username = login.username if login.username is not None else url.user
     if authorization is None and username is not None:
         password = login.password if login.username is not None else url.password
-        authorization = aiohttp.BasicAuth(username, password or "", "utf-8").encode()
+        authorization = "Basic " + b64encode(f"{username}:{password or ''}".encode()).decode()
     return {} if authorization is None else {"Authorization": authorization}
