@@ -46,6 +46,7 @@ class CloudHosting(Hosting[Cluster]):
         self._settings = settings
         self._failures: dict[Key, tuple[int, int]] = {}
         """Of clusters that fit nowhere: their generation, and how many attempts have failed since it."""
+        clusters.index(CREATED, lambda cluster: [cluster.key.namespace] if cluster.spec.auto_generated else [])
         super().__init__(client, recorder, clusters, [clouds, global_clouds], enqueue=enqueue, measure=measure, now=now)
 
     def cloud_of(self, cluster: Cluster) -> Cloud | GlobalCloud | None:
