@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
-from krake.controller.scheduler import crowding
-from krake.controller.scheduler.filters import RULES, Refusal, fitting, minds, refuse, tolerations_of
+from krake.controller.scheduler.crowding import Crowd, load_of
+from krake.controller.scheduler.filters import RULES, Refusal, fitting, minds, refuse, sift, tolerations_of
+from krake.controller.scheduler.fleet import positions_of
 from krake.controller.scheduler.scores import Score, score
 from krake.controller.scheduler.snapshot import Candidate, Snapshot
 from krake.data import ResourceRef
@@ -35,6 +36,8 @@ class Case:
     def __init__(self, app: Application, snapshot: Snapshot) -> None:
         self.app, self.snapshot = app, snapshot
         self.current = app.status.scheduled_to
+        self._crowd = Crowd(app, snapshot)
+        self._chosen: Candidate | None = None
         self._reached: dict[ResourceRef, Candidate] = {}
         for ref in (app.status.scheduled_to, app.status.running_on):
             if (candidate := snapshot.fleet.find(ref)) is not None:
@@ -45,18 +48,22 @@ class Case:
 
     def judge_all(self) -> tuple[Verdict, ...]:
         """Return a verdict on each cluster, by namespace and name."""
-        return tuple(Verdict(each.ref, self.judge(each)) for each in self.snapshot.fleet.candidates)
-
-    def judge(self, candidate: Candidate) -> Refusal | Score:
-        """Return what is to be said about a cluster."""
-        if (known := self.here.get(candidate.ref)) is not None:
-            return known
-        if (refusal := self._refuse(candidate, there=False)) is not None:
-            return refusal
-        if self._has_good_place and (until := candidate.steady_from) is not None and until > self.snapshot.now:
-            message = f"The cluster came back a short while ago; until {until:%H:%M:%S} UTC nobody moves there who can stay."
-            return Refusal("recovery", message)
-        return score(candidate.measurement, avoided=len(minds(tolerations_of(self.app), candidate, "PreferNoSchedule")))
+        fleet, settings = self.snapshot.fleet, self.snapshot.settings
+        findings: list[Refusal | Score] = list(fleet.scores)
+        left = self._others
+        for rule, ask, found in sift(RULES, self.app, fleet, settings):
+            for position in positions_of(left & ~found):
+                message = rule.check(ask, fleet.candidates[position], False)
+                findings[position] = Refusal(rule.name, message or "")
+            left &= found
+        for avoided, level in self._split_by_taints(left):
+            for position in positions_of(level):
+                candidate = fleet.candidates[position]
+                refusal = self._refuse_unsteady(candidate) or self._refuse_crowded(candidate)
+                findings[position] = refusal or replace(fleet.scores[position], avoided=avoided)
+        for ref, found_here in self.here.items():
+            findings[fleet.positions[ref]] = found_here
+        return tuple(Verdict(each.ref, finding) for each, finding in zip(fleet.candidates, findings, strict=True))
 
     def find_best(self) -> Candidate | None:
         """Return the cluster of those that fit that suits best; home, if none is better.
@@ -94,20 +101,26 @@ class Case:
         return status.scheduled_to if origin is None or origin.cluster.metadata.deleted is not None else None
 
     def _judge_here(self, candidate: Candidate) -> Refusal | Score:
-        if (refusal := self._refuse(candidate, there=True)) is not None:
+        if (refusal := refuse(RULES, self.app, candidate, self.snapshot.settings, there=True)) is not None:
             return refusal
         sticky = self.snapshot.settings.stickiness if candidate is self.home else None
         return score(candidate.measurement, stickiness=sticky, avoided=int(candidate.ref == self.in_vain))
 
-    def _refuse(self, candidate: Candidate, *, there: bool) -> Refusal | None:
-        refusal = refuse(RULES, self.app, candidate, self.snapshot.settings, there=there)
-        return refusal or self._refuse_crowded(candidate)
-
     def _refuse_crowded(self, candidate: Candidate) -> Refusal | None:
-        for name, check in crowding.RULES:
-            if (message := check(self.app, candidate, self.snapshot)) is not None:
-                return Refusal(name, message)
-        return None
+        # There was room on the chosen one when it was chosen, though the application itself may take it up by now.
+        return None if candidate is self._chosen else self._crowd.refuse(candidate)
+
+    def _refuse_unsteady(self, candidate: Candidate) -> Refusal | None:
+        until = candidate.steady_from
+        if until is None or until <= self.snapshot.now or not self._has_good_place:
+            return None
+        message = f"The cluster came back a short while ago; until {until:%H:%M:%S} UTC nobody moves there who can stay."
+        return Refusal("recovery", message)
+
+    @cached_property
+    def _others(self) -> int:
+        """The set of the clusters that it has not come to."""
+        return self.snapshot.fleet.everyone & ~sum(1 << self.snapshot.fleet.positions[ref] for ref in self._reached)
 
     @cached_property
     def _has_good_place(self) -> bool:
@@ -116,9 +129,7 @@ class Case:
     def _rank_newcomers(self) -> Iterator[tuple[tuple[int, bool, float], list[Candidate]]]:
         """Yield ranks, the highest first, each with those who have it; they are refused at most for crowding."""
         fleet = self.snapshot.fleet
-        found = fitting(RULES, self.app, fleet, self.snapshot.settings)
-        for ref in self._reached:
-            found &= ~(1 << fleet.positions[ref])
+        found = self._others & fitting(RULES, self.app, fleet, self.snapshot.settings)
         if self._has_good_place:
             found &= ~self._find_unsteady()
         for avoided, level in self._split_by_taints(found):
@@ -129,8 +140,7 @@ class Case:
         """Return the set of the clusters that nobody moves to who can stay."""
         fleet = self.snapshot.fleet
         watched = fleet.satisfying("steady from", lambda each: each.steady_from is not None)
-        unsteady = [each for each in fleet.members(watched) if each.steady_from and each.steady_from > self.snapshot.now]
-        return sum(1 << fleet.positions[each.ref] for each in unsteady)
+        return sum(1 << each for each in positions_of(watched) if self._refuse_unsteady(fleet.candidates[each]))
 
     def _split_by_taints(self, found: int) -> Iterator[tuple[int, int]]:
         """Yield how many taints are to be avoided, the fewest first, each with those of a set that have as many."""
@@ -145,9 +155,10 @@ class Case:
     def _choose_among(self, contenders: list[Candidate]) -> Candidate | None:
         """Return the least loaded of some clusters that suit equally well; none, if there is room on none."""
         if len(contenders) > 1:
-            contenders = sorted(contenders, key=lambda each: (crowding.load_of(each, self.snapshot), each.ref.name))
+            contenders = sorted(contenders, key=lambda each: (load_of(each, self.snapshot), each.ref.name))
         for each in contenders:
             if each.ref in self.here or self._refuse_crowded(each) is None:
+                self._chosen = each
                 return each
         return None
 

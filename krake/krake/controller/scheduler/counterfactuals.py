@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import NamedTuple
 
 from krake.controller.scheduler.decide import Decision, Ground, decide
 from krake.controller.scheduler.scores import Score
@@ -20,6 +21,12 @@ DIGITS = (2, 3, 4, 6, 9)
 """Significant digits by which a bound is told: as few as possible, so that it still holds."""
 
 
+HEAVIEST = 1e6
+"""Nobody is told of a weight that is larger."""
+TINY = 0.01
+"""Smaller bounds have fewer digits: they are told to the same fraction of this."""
+SLACK = 1e-9
+"""Share by which a bound is passed at least, as scores are reckoned in floats."""
 ATTEMPTS = 2
 """So many of the easiest solutions are tried out: a constraint may stand against them."""
 
@@ -53,31 +60,29 @@ def find_counterfactuals(
     :param decision: that on *app* by *snapshot*.
     :param rivals: the number of clusters that are asked about, the best first.
     """
+    return tuple(seek_counterfactuals(app, snapshot, decision, rivals=rivals))
+
+
+def seek_counterfactuals(
+    app: Application, snapshot: Snapshot, decision: Decision, *, rivals: int = 3
+) -> Iterator[Counterfactual]:
+    """Yield the same, one by one: each takes a while to find among thousands of clusters."""
     if decision.ground is not Ground.BEST or decision.choice is None:
-        return ()
+        return
     contest = _Contest(app, snapshot, decision)
-    return tuple(found for rival in contest.list_rivals()[:rivals] for found in contest.find_for(rival))
+    for rival in contest.list_rivals()[:rivals]:
+        yield from contest.find_for(rival)
 
 
 _Solution = tuple[float, Counterfactual]
 """What would have to change, after how much."""
 
 
-@dataclass(frozen=True)
-class _Line:
-    """The score of a cluster, by the value *x* of one metric: ``(rest + weight * x) / weights``."""
+class _Line(NamedTuple):
+    """The score of a cluster by the value *x* of one metric: ``offset + slope * x``."""
 
-    rest: float
-    weight: float
-    weights: float
-
-    @property
-    def slope(self) -> float:
-        return self.weight / self.weights
-
-    @property
-    def offset(self) -> float:
-        return self.rest / self.weights
+    offset: float
+    slope: float
 
 
 class _Contest:
@@ -90,6 +95,7 @@ class _Contest:
         winner = found[decision.choice]
         # Taints to be avoided count more than any metric, and so does having metrics at all.
         self._scores = {ref: each for ref, each in found.items() if each.rank[:2] == winner.rank[:2]} if winner.measured else {}
+        self._lines: dict[str, dict[ResourceRef | None, _Line]] = {}
 
     def list_rivals(self) -> list[ResourceRef]:
         """Return who was not chosen, the best first."""
@@ -109,15 +115,17 @@ class _Contest:
         return decide(self._app, apply(found, self._snapshot)).choice == found.cluster
 
     def _solve_value(self, rival: ResourceRef, reading: Reading) -> _Solution | None:
-        own, lower, upper = self._line(rival, reading.name), 0.0, 1.0
-        for other in self._scores.keys() - {rival}:
-            line = self._line(other, reading.name)
+        lines = self._draw_lines(reading.name)
+        if rival not in lines:
+            return None  # it does not weigh anything
+        own, lower, upper = lines[rival], 0.0, 1.0
+        for other, line in lines.items():
             slope, lag = own.slope - line.slope, line.offset - own.offset
             if slope > 0:
                 lower = max(lower, lag / slope)
             elif slope < 0:
                 upper = min(upper, lag / slope)
-            elif lag >= 0:
+            elif lag >= 0 and other != rival:
                 return None
         # Where it would win already, the clusters do not see the same value, so that it is another metric.
         if lower > upper or lower < reading.value < upper:
@@ -130,20 +138,32 @@ class _Contest:
         return abs(near - reading.value), Counterfactual(rival, reading.name, "value", bound, at_least, reading.raw)
 
     def _solve_weight(self, rival: ResourceRef, reading: Reading) -> _Solution | None:
-        own = self._line(rival, reading.name)
+        parts = self._scores[rival].parts
+        weights = math.fsum(each.weight for each in parts if each.name != reading.name)
+        rest = math.fsum(each.value * each.weight for each in parts if each.name != reading.name)
         best = max(each.total for ref, each in self._scores.items() if ref != rival)
-        gain, lag = reading.value - best, best * (own.weights - own.weight) - own.rest
+        gain, lag = reading.value - best, best * weights - rest
         near = lag / gain if gain else math.inf
-        if not 0 <= near < math.inf or (bound := _round_within(near, math.inf if gain > 0 else 0.0)) is None:
+        if not 0 <= near <= HEAVIEST or (bound := _round_within(near, math.inf if gain > 0 else 0.0)) is None:
             return None
         effort = abs(near - reading.weight) / (1 + abs(reading.weight))
         return effort, Counterfactual(rival, reading.name, "weight", bound, gain > 0, reading.weight)
 
-    def _line(self, ref: ResourceRef, metric: str) -> _Line:
-        parts = self._scores[ref].parts
-        weight = math.fsum(each.weight for each in parts if each.name == metric)
-        rest = math.fsum(each.value * each.weight for each in parts if each.name != metric)
-        return _Line(rest, weight, math.fsum(each.weight for each in parts))
+    def _draw_lines(self, metric: str) -> dict[ResourceRef | None, _Line]:
+        """Return the line of each cluster that has a metric, and, by ``None``, that of the best of the others."""
+        if metric not in self._lines:
+            lines: dict[ResourceRef | None, _Line] = {None: _Line(-math.inf, 0.0)}
+            for ref, each in self._scores.items():
+                if weight := sum(part.weight for part in each.parts if part.name == metric):
+                    rest, weights = 0.0, 0.0
+                    for part in each.parts:
+                        weights += part.weight
+                        rest += part.value * part.weight if part.name != metric else 0.0
+                    lines[ref] = _Line(rest / weights, weight / weights)
+                else:
+                    lines[None] = max(lines[None], _Line(each.total, 0.0))
+            self._lines[metric] = lines
+        return self._lines[metric]
 
 
 def apply(found: Counterfactual, snapshot: Snapshot) -> Snapshot:
@@ -174,11 +194,14 @@ def _changed_readings(readings: Iterable[Reading], found: Counterfactual) -> Ite
 
 def _round_within(bound: float, limit: float) -> float | None:
     """Return the number with the fewest digits that lies beyond *bound*, next to it, but not beyond *limit*."""
-    upwards = limit > bound
+    if not math.isfinite(bound):
+        return None
+    upwards, scale = limit > bound, max(abs(bound), TINY)
+    start = bound + scale * (SLACK if upwards else -SLACK)
     for digits in DIGITS:
-        quantum = 10.0 ** ((math.floor(math.log10(abs(bound))) if bound else -2) + 1 - digits)
-        steps = math.floor(bound / quantum) + 1 if upwards else math.ceil(bound / quantum) - 1
-        number = float(f"{steps * quantum:.{digits}g}")
-        if bound < number <= limit if upwards else limit <= number < bound:
+        quantum = 10.0 ** (math.floor(math.log10(scale)) + 1 - digits)
+        number = (math.ceil if upwards else math.floor)(start / quantum) * quantum
+        number = float(f"{number:.{digits}g}")
+        if start <= number <= limit if upwards else limit <= number <= start:
             return number
     return None

@@ -4,9 +4,10 @@ A rule looks at one thing that the subject asks for at a time. What it finds abo
 the candidates that satisfy it are remembered by what was asked for.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
+from operator import and_
 from typing import Any, Generic, TypeVar
 
 from krake.controller.scheduler.fleet import C, Fleet, Ranked
@@ -57,13 +58,18 @@ def refuse(rules: Iterable[Rule[S, C]], subject: S, candidate: C, settings: Sett
     return None
 
 
-def fitting(rules: Iterable[Rule[S, C]], subject: S, fleet: Fleet[C], settings: Settings) -> int:
-    """Return the set of the candidates that no rule refuses to a newcomer."""
-    found = fleet.everyone
+def sift(
+    rules: Iterable[Rule[S, C]], subject: S, fleet: Fleet[C], settings: Settings
+) -> Iterator[tuple[Rule[S, C], Hashable, int]]:
+    """Yield each rule, in turn, with what it asks for and the set of the candidates that satisfy it as newcomers do."""
     for rule in rules:
         for ask in rule.asks(subject, settings):
-            found &= fleet.satisfying((rule.name, ask), partial(_accepts, rule, ask))
-    return found
+            yield rule, ask, fleet.satisfying((rule.name, ask), partial(_accepts, rule, ask))
+
+
+def fitting(rules: Iterable[Rule[S, C]], subject: S, fleet: Fleet[C], settings: Settings) -> int:
+    """Return the set of the candidates that no rule refuses to a newcomer."""
+    return reduce(and_, (found for _, _, found in sift(rules, subject, fleet, settings)), fleet.everyone)
 
 
 def _accepts(rule: Rule[Any, C], ask: Hashable, candidate: C) -> bool:

@@ -74,7 +74,7 @@ class Fleet(Generic[C]):
     def rank(self, chosen: int) -> Iterator[tuple[Score, list[C]]]:
         """Yield the scores of the members of a set, as newcomers see them: the best first, each with those that have it."""
         if chosen.bit_count() <= FEW:
-            ordered = sorted(_positions(chosen), key=self._tiers.__getitem__)
+            ordered = sorted(positions_of(chosen), key=self._tiers.__getitem__)
             for _, equal in groupby(ordered, key=self._tiers.__getitem__):
                 yield self._members(list(equal))
             return
@@ -84,12 +84,12 @@ class Fleet(Generic[C]):
                 yield self._members(tied)
 
     def _members(self, positions: list[int]) -> tuple[Score, list[C]]:
-        return self._scores[positions[0]], [self.candidates[each] for each in positions]
+        return self.scores[positions[0]], [self.candidates[each] for each in positions]
 
     @cached_property
     def _ranking(self) -> list[list[int]]:
         """The positions of those that have the same score, the best first."""
-        ranks = [(each.measured, each.total) for each in self._scores]
+        ranks = [(each.measured, each.total) for each in self.scores]
         ordered = sorted(range(len(ranks)), key=ranks.__getitem__, reverse=True)
         return [list(tied) for _, tied in groupby(ordered, key=ranks.__getitem__)]
 
@@ -103,13 +103,13 @@ class Fleet(Generic[C]):
         return tiers
 
     @cached_property
-    def _scores(self) -> list[Score]:
+    def scores(self) -> list[Score]:
         """The scores of newcomers, by position."""
         return [score(each.measurement) for each in self.candidates]
 
     def members(self, chosen: int) -> Iterator[C]:
         """Yield the candidates of a set, by namespace and name."""
-        return (self.candidates[position] for position in _positions(chosen))
+        return (self.candidates[position] for position in positions_of(chosen))
 
     def changed(self, candidates: Iterable[C], gone: Iterable[ResourceRef] = ()) -> "Fleet[C]":
         """Return a fleet in which some candidates are new or others than before, and some are gone."""
@@ -130,15 +130,15 @@ class Fleet(Generic[C]):
         fleet.candidates = tuple(candidates)
         fleet.__dict__ |= {
             "positions": self.positions,
-            "_scores": self._scores,
+            "scores": self.scores,
             "_ranking": self._ranking,
             "_tiers": self._tiers,
         }
         if remeasured:
-            scores = list(self._scores)
+            scores = list(self.scores)
             for position in remeasured:
                 scores[position] = score(candidates[position].measurement)
-            fleet.__dict__["_scores"] = scores
+            fleet.__dict__["scores"] = scores
             del fleet.__dict__["_ranking"], fleet.__dict__["_tiers"]
         for key, (condition, found) in self._sets.items():
             for position, each in news.items():
@@ -148,7 +148,8 @@ class Fleet(Generic[C]):
         return fleet
 
 
-def _positions(chosen: int) -> list[int]:
+def positions_of(chosen: int) -> list[int]:
+    """Return the positions of the members of a set."""
     return [position for position, digit in enumerate(reversed(f"{chosen:b}")) if digit == "1"]
 
 
