@@ -17,10 +17,11 @@ from krake.controller.scheduler.reporting import Reporter
 from krake.controller.scheduler.settings import SchedulerConfig
 from krake.controller.scheduler.snapshot import Settings
 from krake.controller.scheduler.sweep import Sweep
-from krake.controller.scheduler.tenants import Tenant
+from krake.controller.scheduler.tenants import Tenant, tenant_of
 from krake.controller.scheduler.world import World
 from krake.data import Key
 from krake.data.kubernetes import Application, Cluster
+from krake.data.quotas import Quota
 
 
 def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = None) -> Parts:
@@ -35,10 +36,15 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
     meter = Meter(Sight.of(client), connect or sources.connect, recorder, config.metrics)
     reporter = Reporter(client, clusters, meter, recorder, lambda cluster: provisioning.effective(cluster).spec.metrics)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731
+
+    def describe(app: Application) -> Tenant:
+        bound = app.status.scheduled_to
+        return tenant_of(app, None if bound is None else clusters.get(bound.key))
+
     world = World(
         apps,
         clusters,
-        describe=_describe,
+        describe=describe,
         effective=lambda cluster: provisioning.effective(cluster),
         measure=meter.measurement,
         settings=Settings(
@@ -50,6 +56,8 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
         now=now,
     )
     meter.on_change(world.follow_metrics)
+    quotas = Informer(client, Quota)
+    quotas.on_change(world.follow_quota)
 
     async def place(key: Key) -> Result | None:
         return await applications.reconcile(key)
@@ -100,15 +108,11 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
     sweep = Sweep(apps, world.look, placing.enqueue)
     world.on_change(sweep.stir)
     return Parts(
-        informers=[apps, clusters, *meter.informers, *provisioning.informers],
+        informers=[apps, clusters, quotas, *meter.informers, *provisioning.informers],
         controllers=[*meter.controllers, reporter.controller, placing, *provisioning.controllers],
         tasks={"movement": movement.run, "sweep": sweep.run},
         resources=[sources, recorder, chronicle, *provisioning.resources],
     )
-
-
-def _describe(app: Application) -> Tenant:
-    return Tenant(app.key, app.metadata.labels, app.status.scheduled_to, priority=app.spec.priority)
 
 
 def _failover_of(config: SchedulerConfig) -> Failover:

@@ -18,13 +18,12 @@ from krake.controller.scheduler.snapshot import Candidate, Measurement, Settings
 from krake.controller.scheduler.tenants import Tenant
 from krake.data import Key, Reason, ReasonCode, ResourceRef
 from krake.data.kubernetes import Application, Cluster
+from krake.data.quotas import Quota
 
 log = logging.getLogger(__name__)
 
 NAMESPACE = "namespace"
 """Index of the applications and of the clusters."""
-CLOUD = "cloud"
-"""Index of the clusters by the cloud they are on."""
 
 PATIENCE = 2.0
 """Seconds for which nobody is placed because a cluster has yet to be measured; after that it counts as failing."""
@@ -92,7 +91,6 @@ class World:
         self._handlers: list[Handler] = []
         apps.index(NAMESPACE, lambda app: [app.key.namespace])
         clusters.index(NAMESPACE, lambda cluster: [cluster.key.namespace])
-        clusters.index(CLOUD, lambda cluster: filter(None, [cluster.status.scheduled_to]))
         apps.on_change(self._follow_app)
         clusters.on_change(self._follow_cluster)
 
@@ -129,7 +127,8 @@ class World:
     def assume(self, app: Application, place: ResourceRef) -> None:
         """Count an application on a cluster that it is about to be bound to: nobody else is to be given its room."""
         self._assumed[app.key] = 0
-        self.ledger.put(replace(self._describe(app), place=place, assumed=True))
+        bound = replace(app, status=replace(app.status, scheduled_to=place))
+        self.ledger.put(replace(self._describe(bound), assumed=True))
         if app.status.running_on not in (None, place) and self._is_usable(app.status.running_on):
             self._moving.add(app.key)
 
@@ -164,9 +163,12 @@ class World:
         """Take in that other values are known of some metrics."""
         self.touch({cluster for metric in metrics for cluster in self._users.get(metric, ())})
 
-    def follow_cloud(self, cloud: ResourceRef) -> None:
-        """Take in that a cloud has changed, of which clusters may inherit."""
-        self.touch(cluster.key for cluster in self._clusters.lookup(CLOUD, cloud))
+    def follow_quota(self, old: Quota | None, new: Quota | None) -> None:
+        """Take in a quota, or that it is gone."""
+        obj = new or old
+        assert obj is not None
+        self.ledger.set_quota(obj.key, new)
+        self._tell(obj.key.namespace, True)
 
     def _tell(self, namespace: str | None, waiting_only: bool) -> None:
         for handler in self._handlers:
@@ -175,10 +177,24 @@ class World:
     def _follow_cluster(self, old: Cluster | None, new: Cluster | None) -> None:
         obj = new or old
         assert obj is not None
+        self._count_pods(old, new)
         if old is None or new is None or _offer(old) != _offer(new):
             self.touch([obj.key])
         elif _size(old) != _size(new):
             self.touch([obj.key], waiting_only=True)
+
+    def _count_pods(self, old: Cluster | None, new: Cluster | None) -> None:
+        """Have the ledger know what is taken of a cluster, and what those ask for who are there."""
+        if new is None:
+            if old is not None:
+                self.ledger.forget(old.ref)
+            return
+        if old is None or old.status.requested != new.status.requested:
+            self.ledger.observe(new.ref, new.status.taken)
+        if old is None or _shape(old) != _shape(new):
+            for key in list(self.ledger.tenants_on(new.ref)):
+                if key not in self._assumed and (app := self._apps.get(key)) is not None:
+                    self.ledger.put(self._describe(app))
 
     def _follow_app(self, old: Application | None, new: Application | None) -> None:
         obj = new or old
@@ -307,6 +323,11 @@ def _offer(cluster: Cluster) -> object:
     access = (metadata.deleted, spec.unschedulable, spec.drain, spec.taints, status.state, status.out_of_use, status.recovered)
     inherited = (metadata.inherit_labels, spec.inherit_metrics, spec.constraints, status.scheduled_to)
     return metadata.uid, metadata.labels, spec.custom_resources, spec.metrics, access, inherited
+
+
+def _shape(cluster: Cluster) -> object:
+    """What of a cluster the requests of an application depend on."""
+    return cluster.metadata.labels, len(cluster.status.nodes)
 
 
 def _size(cluster: Cluster) -> object:
