@@ -1,23 +1,29 @@
 """Places applications: looks, decides, waits for its turn where that moves something, and has it carried out."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from krake.client import Client, NotFound
 from krake.controller.runtime import Informer, Result
+from krake.controller.scheduler.budgets import exceed
 from krake.controller.scheduler.creator import Outlook
 from krake.controller.scheduler.decide import Decision, decide
-from krake.controller.scheduler.movement import Movement, move_of
+from krake.controller.scheduler.movement import Move, Movement, move_of
 from krake.controller.scheduler.placing import Placing, is_ours
 from krake.controller.scheduler.snapshot import Snapshot
 from krake.controller.scheduler.world import World
 from krake.data import Key
 from krake.data.kubernetes import Application, ApplicationState, Cluster
 
+log = logging.getLogger(__name__)
+
 SHORTEST_WAIT = 0.1
 """Seconds between two looks at an application that nothing has happened to."""
+BUDGET_WAIT = 1.0
+"""Seconds after which an application that its disruption budget holds looks again whether it may move."""
 UNMEASURED_WAIT = 5.0
 """Seconds after which an application looks again whether the clusters are measured, should nobody tell."""
 
@@ -70,7 +76,7 @@ class Applications:
     def rank(self, key: Key) -> Any:
         """Return how soon an application is to be looked at; the least first."""
         app = self._apps.get(key)
-        return (0, 0) if app is None else (_urgency(app), -app.spec.priority)
+        return (0,) if app is None else _urgency(app)
 
     async def reconcile(self, key: Key) -> Result | None:
         """Place an application, or say that it fits nowhere."""
@@ -86,13 +92,20 @@ class Applications:
         snapshot = self._world.look(key.namespace)
         if snapshot is None:
             return Result(requeue_after=UNMEASURED_WAIT)
-        decision = decide(app, snapshot)
+        decision, changes = decide(app, snapshot), snapshot.ledger.changes
         self._note(app, decision, snapshot)
         try:
             outlook = await self._consider(app, decision, snapshot)
             if outlook.result is not None:
                 return outlook.result
-            if not self._movement.allows(key, move_of(app, decision, snapshot), -app.spec.priority):
+            if snapshot.ledger.changes != changes:
+                return Result(requeue_after=SHORTEST_WAIT)  # meanwhile somebody else may have been given the room
+            move = move_of(app, decision, snapshot)
+            if move is Move.VOLUNTARY and (message := exceed(app, snapshot.ledger)) is not None:
+                log.debug("%s does not move yet: %s", app.ref, message)
+                self._movement.leave(key)
+                return Result(requeue_after=BUDGET_WAIT)
+            if not self._movement.allows(key, move, -app.spec.priority):
                 return None  # called again when it is its turn
             wait = await self._placing.carry_out(app, decision, snapshot.now, outlook.hindrance)
         except NotFound:
@@ -111,15 +124,13 @@ class Applications:
         return self._clusters.get(bound.key) is None
 
 
-def _urgency(app: Application) -> int:
-    """Newcomers first, and what was changed by its user; then those who wait for a place, and those who have one."""
+def _urgency(app: Application) -> tuple[int, ...]:
+    """Those first who have no place or were changed by their users: by priority, and then newcomers before those who wait."""
     status = app.status
     triggered = status.kube_controller_triggered
-    if triggered is not None and app.metadata.modified > triggered:
-        return 0
-    if status.scheduled_to is None:
-        return 1 if is_ours(status) else 0
-    return 2
+    changed = triggered is not None and app.metadata.modified > triggered
+    waits = status.scheduled_to is None and is_ours(status) and not changed
+    return 0 if changed or status.scheduled_to is None else 1, -app.spec.priority, int(waits)
 
 
 def _concerns(app: Application) -> object:

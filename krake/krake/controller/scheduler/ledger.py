@@ -24,11 +24,13 @@ class Ledger:
     To put in, to drop and to ask takes no longer with many tenants than with few. Only a group that nobody has asked for before
     is counted one by one.
 
+    :ivar changes: counts how often anything was put in or dropped.
     :param at_once: whether the room of who leaves a cluster is free at once, as plans have it, and not only when the cluster
         tells that it is.
     """
 
     def __init__(self, *, at_once: bool = False) -> None:
+        self.changes = 0
         self._at_once = at_once
         self._tenants: dict[Key, Tenant] = {}
         self._accounts: dict[ResourceRef, ClusterAccount] = {}
@@ -39,6 +41,7 @@ class Ledger:
 
     def put(self, tenant: Tenant) -> None:
         """Take in a tenant in place of what was known of it before."""
+        self.changes += 1
         before = self._tenants.get(tenant.key)
         if before is not None and before.place == tenant.place:
             self._count(before, -1)
@@ -52,6 +55,7 @@ class Ledger:
 
     def drop(self, key: Key) -> None:
         """Forget a tenant, if it is known."""
+        self.changes += 1
         tenant = self._tenants.pop(key, None)
         if tenant is not None:
             self._count(tenant, -1)
