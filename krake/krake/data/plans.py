@@ -38,6 +38,7 @@ class PlannedApplication(Record):
     manifest: list[dict[str, Any]] | None = field(default=None, secret=rewrite_manifest, validate=check_manifest)
     constraints: Constraints | None = None
     tolerations: list[Toleration] | None = None
+    priority: int | None = None
 
 
 class ConstraintChange(Record):

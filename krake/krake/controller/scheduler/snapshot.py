@@ -125,8 +125,8 @@ class Snapshot:
         return self._keeping_fleet(replace(self, now=now))
 
     def fork(self) -> "Snapshot":
-        """Return the same with a ledger of its own, to try out what is not to happen."""
-        return self._keeping_fleet(replace(self, ledger=self.ledger.fork()))
+        """Return the same with a ledger of its own, to try out what is not to happen: who leaves makes room at once."""
+        return self._keeping_fleet(replace(self, ledger=self.ledger.fork(at_once=True)))
 
     def changed(self, candidates: Iterable[Candidate], gone: Iterable[ResourceRef] = ()) -> "Snapshot":
         """Return a snapshot in which some candidates are new or others than before, and some are gone."""
