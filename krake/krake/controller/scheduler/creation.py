@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from krake.controller.scheduler.cases import Case
 from krake.controller.scheduler.decide import Decision, Ground, decide
 from krake.controller.scheduler.inheritance import inherit
 from krake.controller.scheduler.scores import Score
@@ -121,14 +120,14 @@ def find_better(app: Application, decision: Decision, snapshot: Snapshot, imagin
     """
     if decision.ground not in _OPEN or not imagined:
         return None
-    world = snapshot.changed(imagined)
-    choice = decide(app, world).choice
+    imaginary = decide(app, snapshot.changed(imagined))
+    choice = imaginary.choice
     if choice not in {each.ref for each in imagined}:
         return None
     if decision.choice is None:
         return choice
-    case = Case(app, world)
-    there, better = (case.judge(found) for ref in (decision.choice, choice) if (found := world.fleet.find(ref)) is not None)
+    findings = {verdict.cluster: verdict.finding for verdict in imaginary.verdicts}
+    there, better = findings[decision.choice], findings[choice]
     assert isinstance(better, Score)
     return choice if not isinstance(there, Score) or better.rank > there.rank else None
 
