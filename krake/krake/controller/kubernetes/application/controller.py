@@ -19,7 +19,7 @@ from krake.controller.kubernetes.application.sites import Connect, Sites, finger
 from krake.controller.kubernetes.application.translating import Translating
 from krake.controller.kubernetes.application.workplace import Workplace
 from krake.controller.runtime import Controller, Informer, Parts, Recorder, Result
-from krake.data.kubernetes import Application, Cluster
+from krake.data.kubernetes import Application, Cluster, ClusterState
 from krake.data.metadata import Key
 
 TRANSLATION_LIMIT = 90.0
@@ -27,6 +27,8 @@ TRANSLATION_LIMIT = 90.0
 COALESCE = 0.02
 """Seconds in which the changes of several objects lead to one look."""
 CLUSTER = "cluster"
+_SILENT = frozenset({ClusterState.DEGRADED, ClusterState.OFFLINE})
+"""The states in which the cluster controller gets no answer of a cluster."""
 
 
 class ApplicationController:
@@ -92,8 +94,11 @@ class ApplicationController:
             return
         if old is None or new is None or fingerprint(old) != fingerprint(new):
             self._sites.drop(cluster.key)
-        elif old.metadata.labels == new.metadata.labels:  # overrides go by them
-            return
+        else:
+            if new.status.state in _SILENT and old.status.state is not new.status.state:
+                self._sites.doubt(new)
+            if old.metadata.labels == new.metadata.labels:  # overrides go by them
+                return
         for app in self._applications.lookup(CLUSTER, cluster.key):
             self._controller.enqueue(app.key)
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 from krake.controller.kubernetes.application.site import Site
 from krake.data.kubernetes import Cluster
 from krake.data.metadata import Key
-from krake.ports.cluster import KubernetesCluster
+from krake.ports.cluster import KubernetesCluster, Unreachable
 
 Connect = Callable[[Mapping[str, Any]], KubernetesCluster]
 
@@ -59,6 +59,15 @@ class Sites:
         site = Site(str(cluster.ref), self._connect(cluster.spec.kubeconfig), self._call)
         self._entries[cluster.key] = _Entry(mark, site)
         return site
+
+    def doubt(self, cluster: Cluster) -> None:
+        """Ask a cluster at once whether it answers, if there is a connection to it: others say that it does not.
+
+        One that hangs would otherwise be found out only when it has not told anything for long.
+        """
+        entry = self._entries.get(cluster.key)
+        if entry is not None:
+            entry.site.lose(Unreachable(f"It is {cluster.status.state.name}."))
 
     def drop(self, key: Key) -> None:
         """Close the site of a cluster, if there is one."""
