@@ -12,13 +12,15 @@ from krake.controller.scheduler.failover import Failover
 from krake.controller.scheduler.meter import Connect, Meter, Sight
 from krake.controller.scheduler.movement import Movement
 from krake.controller.scheduler.placing import Placing
+from krake.controller.scheduler.planner import Planner
 from krake.controller.scheduler.provisioning import Provisioning
 from krake.controller.scheduler.reporting import Reporter
 from krake.controller.scheduler.settings import SchedulerConfig
 from krake.controller.scheduler.snapshot import Settings
 from krake.controller.scheduler.sweep import Sweep
 from krake.controller.scheduler.tenants import Tenant, tenant_of
-from krake.controller.scheduler.world import World
+from krake.controller.scheduler.whatif import Situation
+from krake.controller.scheduler.world import NAMESPACE, World
 from krake.data import Key
 from krake.data.kubernetes import Application, Cluster
 from krake.data.quotas import Quota
@@ -33,7 +35,8 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
     recorder, chronicle = Recorder(client, "scheduler"), Chronicle(client)
     chronicle.follow(apps)
     sources = Sources(config.metrics.destinations, config.metrics.timeout, forbidden=config.api_endpoint)
-    meter = Meter(Sight.of(client), connect or sources.connect, recorder, config.metrics)
+    sight = Sight.of(client)
+    meter = Meter(sight, connect or sources.connect, recorder, config.metrics)
     reporter = Reporter(client, clusters, meter, recorder, lambda cluster: provisioning.effective(cluster).spec.metrics)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731
 
@@ -105,11 +108,18 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
         note=chronicle.note,
         now=now,
     )
+
+    def look(namespace: str) -> Situation | None:
+        if (snapshot := world.look(namespace)) is None:
+            return None
+        return Situation(namespace, snapshot, {app.key.name: app for app in apps.lookup(NAMESPACE, namespace)}, sight.catalog)
+
+    planner = Planner(client, look=look, limit=config.plans.time_limit)
     sweep = Sweep(apps, world.look, placing.enqueue)
     world.on_change(sweep.stir)
     return Parts(
-        informers=[apps, clusters, quotas, *meter.informers, *provisioning.informers],
-        controllers=[*meter.controllers, reporter.controller, placing, *provisioning.controllers],
+        informers=[apps, clusters, quotas, planner.plans, *meter.informers, *provisioning.informers],
+        controllers=[*meter.controllers, reporter.controller, placing, planner.controller, *provisioning.controllers],
         tasks={"movement": movement.run, "sweep": sweep.run},
         resources=[sources, recorder, chronicle, *provisioning.resources],
     )

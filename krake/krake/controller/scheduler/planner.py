@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from krake.client import ApiError, Client, Conflict, NotFound, Unavailable
-from krake.controller.runtime import Informer, Result, patch_status
+from krake.controller.runtime import Controller, Informer, Result, patch_status
 from krake.controller.scheduler.planning import Steps, work_out
 from krake.controller.scheduler.whatif import Impossible, Situation, imagine
 from krake.data import Reason, ReasonCode
@@ -21,6 +21,11 @@ SLICE = 0.005
 UNMEASURED_WAIT = 0.5
 """Seconds after which it is looked again whether all clusters are measured."""
 
+WORKERS = 2
+"""Namespaces whose plans are worked out at the same time: more only hinder each other."""
+WRITING = 60.0
+"""Seconds that there are for writing the answer down."""
+
 _BY_NAMESPACE = "namespace"
 
 
@@ -28,36 +33,33 @@ class Planner:
     """Reconciles namespaces: in each, the plans are answered one after the other, the oldest first.
 
     :param look: returns what the scheduler knows of a namespace; ``None`` if its clusters have yet to be measured.
-    :param enqueue: has a namespace reconciled.
     :param limit: seconds that working out a plan may take.
     """
 
     def __init__(
         self,
         client: Client,
-        plans: Informer[Plan],
         *,
-        look: Callable[[str | None], Situation | None],
-        enqueue: Callable[[str], None],
+        look: Callable[[str], Situation | None],
         limit: float,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._client = client
-        self._plans = plans
         self._look = look
-        self._enqueue = enqueue
         self._limit = limit
         self._now = now
-        plans.index(_BY_NAMESPACE, lambda plan: [plan.key.namespace])
-        plans.on_change(self._follow)
+        self.plans = Informer(client, Plan)
+        self.controller: Controller[str] = Controller("plans", self.reconcile, WORKERS, time_limit=limit + WRITING)
+        self.plans.index(_BY_NAMESPACE, lambda plan: [plan.key.namespace])
+        self.plans.on_change(self._follow)
 
     def _follow(self, old: Plan | None, new: Plan | None) -> None:
         if new is not None and new.metadata.namespace is not None and not _is_answered(new):
-            self._enqueue(new.metadata.namespace)
+            self.controller.enqueue(new.metadata.namespace)
 
     async def reconcile(self, namespace: str) -> Result | None:
         """Answer the oldest plan of a namespace that has no answer yet."""
-        open_ = [plan for plan in self._plans.lookup(_BY_NAMESPACE, namespace) if not _is_answered(plan)]
+        open_ = [plan for plan in self.plans.lookup(_BY_NAMESPACE, namespace) if not _is_answered(plan)]
         if not open_:
             return None
         plan = min(open_, key=lambda each: (each.metadata.created, each.metadata.name))
@@ -102,7 +104,7 @@ class Planner:
                 status: PlanStatus = ended.value
                 return status
             await asyncio.sleep(0)
-            current = self._plans.get(plan.key)
+            current = self.plans.get(plan.key)
             if current is None or current.metadata.uid != plan.metadata.uid:
                 return None
 
@@ -115,11 +117,11 @@ class Planner:
             raise
         except ApiError as error:
             await self._put(plan, _failed(f"The answer can not be stored: {error.detail} Ask about less."))
-        await self._plans.catch_up(plan.key)
+        await self.plans.catch_up(plan.key)
 
     async def _put(self, plan: Plan, status: PlanStatus) -> None:
         answered = replace(status, observed_generation=plan.metadata.generation)
-        await patch_status(self._client, plan, answered, informer=self._plans)
+        await patch_status(self._client, plan, answered, informer=self.plans)
 
 
 def _is_answered(plan: Plan) -> bool:

@@ -66,6 +66,15 @@ class FailoverConfig(Record):
     fail_back_after: float = field(default=300.0, validate=at_least(0))
 
 
+class PlansConfig(Record):
+    """How plans are worked out.
+
+    :param time_limit: seconds after which a plan is given up.
+    """
+
+    time_limit: float = field(default=60.0, validate=at_least(1))
+
+
 class SchedulerConfig(ControllerConfig):
     """All keys of ``scheduler.yaml``.
 
@@ -82,3 +91,4 @@ class SchedulerConfig(ControllerConfig):
     metrics: MetricsConfig = field(factory=MetricsConfig)
     moves: MovesConfig = field(factory=MovesConfig)
     failover: FailoverConfig = field(factory=FailoverConfig)
+    plans: PlansConfig = field(factory=PlansConfig)
