@@ -48,7 +48,7 @@ def tell_history(decisions: Sequence[Object], screen: Screen) -> str:
         (
             cells.time(each.get("since")),
             _name(each.get("former")),
-            _name(each.get("choice")),
+            _name(each.get("choice")) if _moves(each) else "(stays)",
             str(each.get("cause") or each.get("message") or ""),
             f"{_number_fitting(each)} of {each.get('considered') or 0}",
         )
@@ -61,16 +61,22 @@ def _introduce(subject: str, decision: Object) -> Iterator[str]:
     choice, former = decision.get("choice"), decision.get("former")
     message = str(decision.get("message") or "")
     if choice is not None:
-        yield f"{subject} goes to {_kind(choice)} {_name(choice)}: {message}"
-    elif former is not None and decision.get("ground") != "LOST":
+        yield f"{subject} is placed on {_kind(choice)} {_name(choice)}: {message}"
+    elif not _moves(decision):
         yield f"{subject} stays on {_kind(former)} {_name(former)}: {message}"
     else:
-        yield f"{subject} goes nowhere: {message}"
+        yield f"{subject} is placed nowhere: {message}"
     if decision.get("concern"):
         yield f"It had better leave: {decision['concern']}"
-    if decision.get("cause"):
+    if decision.get("cause") and former is not None:
         yield f"It left {_kind(former)} {_name(former)}: {decision['cause']}"
     yield f"Decided on {cells.time(decision.get('since'))}, with the numbers of {cells.time(decision.get('time'))} (UTC)."
+
+
+def _moves(decision: Object) -> bool:
+    """Whether something went elsewhere by a decision, or nowhere, or came."""
+    choice, former = decision.get("choice"), decision.get("former")
+    return former is None or (choice != former and (choice is not None or decision.get("ground") == "LOST"))
 
 
 def _rank(candidate: Object, decision: Object) -> tuple[Any, ...]:

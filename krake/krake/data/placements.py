@@ -111,7 +111,7 @@ class DecisionRecord(Record):
     :param time: when it was last decided so; the numbers are those of that time.
     :param choice: where the object goes; null if no candidate fits: then it stays where it is, as far as it can.
     :param former: where it was when that was first decided.
-    :param cause: why it left *former*.
+    :param cause: why it left *former* or, where that is null, why it went to *choice*.
     :param ground: why the choice is what it is, for machines.
     :param message: the same, for people.
     :param concern: why it had better not be where it stays.

@@ -22,6 +22,9 @@ from rok.verbs import Call
 ROUTE = Route("core", "placements", True)
 PLANS = Route("core", "plans", True)
 
+PATIENCE = 5.0
+"""Seconds within which decisions are written down, unless much is to be written."""
+PAUSE = 0.2
 ANSWER_LIMIT = 60.0
 """Seconds that the scheduler may take to decide anew."""
 
@@ -57,22 +60,40 @@ def show_history(call: Call) -> Result:
 def _decisions_of(call: Call) -> Sequence[Object]:
     """Return what was decided about the object of a command, the latest first.
 
-    :raises Failure: nothing is known of that.
+    Decisions are written down a little later than they are made, which is waited for.
+
+    :raises Failure: nothing is known of them.
     """
+    until = time.monotonic() + PATIENCE
+    while True:
+        subject = call.session.get(call.place)
+        decisions = _find_decisions(call, subject)
+        late = time.monotonic() > until
+        if decisions and (late or not _is_behind(decisions[0], subject)):
+            return decisions
+        if late:
+            raise Failure(f"nothing is written down yet of what was decided about {call.place}: is the scheduler running?")
+        time.sleep(PAUSE)
+
+
+def _find_decisions(call: Call, subject: Object) -> Sequence[Object]:
     # Loading all kinds takes a while.
     from krake.data import ResourceRef
     from krake.data.placements import placement_key
 
-    subject = call.session.get(call.place)
     ref = ResourceRef(api=call.route.api, kind=call.view.kind, namespace=call.namespace, name=call.args.name)
     try:
         placement: Object = call.session.send(wire.get(ROUTE, *placement_key(ref)))
     except NotFound:
-        placement = {}
-    decisions = placement.get("decisions")
-    if not decisions or dig(placement, "subject.uid") != dig(subject, "metadata.uid"):
-        raise Failure(f"nothing is written down yet of what was decided about {call.place}: is the scheduler running?")
-    return list(decisions)
+        return []
+    same = dig(placement, "subject.uid") == dig(subject, "metadata.uid")
+    return list(placement.get("decisions") or []) if same else []
+
+
+def _is_behind(decision: Object, subject: Object) -> bool:
+    """Whether an object is bound to something else already."""
+    place, choice = dig(subject, "status.scheduled_to.name"), dig(decision, "choice.name")
+    return place is not None and choice is not None and place != choice
 
 
 def _decide_now(call: Call) -> Object:

@@ -64,7 +64,7 @@ DECISION: dict[str, Any] = {
 
 def test_each_term_of_a_score_has_a_line() -> None:
     text = explain("application demo", DECISION, PIPE)
-    assert text.startswith("application demo goes to cluster edge-1: It suits best of the clusters that fit.\n")
+    assert text.startswith("application demo is placed on cluster edge-1: It suits best of the clusters that fit.\n")
     assert "It left cluster a-cluster-with-a-long-name: Its score was 0.58, that of the choice 0.83.\n" in text
     assert "Decided on 2026-11-21 12:00:00, with the numbers of 2026-11-21 12:01:30 (UTC)." in text
     assert Done(0, text, "").lines[:6] == [
@@ -103,8 +103,8 @@ def test_what_would_have_to_be_otherwise_is_said_in_words() -> None:
     ("changes", "first"),
     [
         ({"choice": None, "ground": "NOTHING"}, "app demo stays on cluster a-cluster-with-a-long-name: Nope."),
-        ({"choice": None, "ground": "LOST"}, "app demo goes nowhere: Nope."),
-        ({"choice": None, "former": None, "ground": "NOTHING"}, "app demo goes nowhere: Nope."),
+        ({"choice": None, "ground": "LOST"}, "app demo is placed nowhere: Nope."),
+        ({"choice": None, "former": None, "ground": "NOTHING"}, "app demo is placed nowhere: Nope."),
     ],
 )
 def test_it_is_said_where_it_is_if_nothing_fits(changes: dict[str, Any], first: str) -> None:

@@ -13,9 +13,9 @@ from prometheus_client import Counter
 
 from krake.client import AlreadyExists, Client, Conflict, Forbidden, NotFound, Unavailable
 from krake.controller.runtime import Informer
-from krake.controller.scheduler.decide import Decision, Ground
+from krake.controller.scheduler.decide import Decision
 from krake.controller.scheduler.notes import Make, Note, Notes
-from krake.controller.scheduler.recording import fold, is_news, record_slowly
+from krake.controller.scheduler.recording import fold, is_news, outcome, record_slowly
 from krake.controller.scheduler.snapshot import Snapshot
 from krake.data import Metadata, ResourceRef
 from krake.data.events import Regarding
@@ -77,8 +77,7 @@ class Chronicle:
 
     def note(self, app: Application, decision: Decision, snapshot: Snapshot) -> None:
         """Have a decision written down, soon. Returns at once."""
-        ground = Ground.BEST if decision.ground is Ground.RECENT else decision.ground
-        self.note_outcome(app, (decision.choice, ground), partial(record_slowly, app, decision, snapshot, limit=TOLD))
+        self.note_outcome(app, outcome(decision), partial(record_slowly, app, decision, snapshot, limit=TOLD))
 
     def note_outcome(self, subject: Resource, outcome: Hashable, make: Make) -> None:
         """Have any decision written down.

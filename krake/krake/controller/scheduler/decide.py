@@ -29,7 +29,7 @@ class Ground(Enum):
     PINNED = "It does not allow migration."
     FINISHED = "It has run to its end, and would run once more elsewhere."
     AWAITED = "Its cluster does not answer, but may come back."
-    COOLING = "A migration failed a short while ago."
+    COOLING = "It is being moved there, or a migration failed a short while ago."
     NOTHING = "No cluster fits."
     HOME = "The cluster that it was to go to is gone, or is being deleted, and no other one fits."
     LOST = "Its cluster is gone, or is being deleted, and no other one fits."

@@ -7,7 +7,7 @@ only the numbers of the latest entry are renewed.
 
 import math
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -40,8 +40,8 @@ REFUSED_AT_MOST = 0.4
 BRIEF = 3
 """Candidates of which all but the latest entry of a history tell."""
 
-_ALIKE = {Ground.RECENT.name: Ground.BEST.name}
-"""Grounds that take turns as time goes by, without anything being decided anew."""
+_PASSING = frozenset({Ground.RECENT.name, Ground.COOLING.name})
+"""Grounds that come and go as time goes by: as long as the choice is the same, nothing was decided anew."""
 
 
 Steps = Generator[None, None, DecisionRecord]
@@ -72,7 +72,6 @@ def record_slowly(app: Application, decision: Decision, snapshot: Snapshot, *, l
     yield from decision.judge_slowly()
     former, choice, verdicts = app.status.scheduled_to, decision.choice, decision.verdicts
     found: dict[ResourceRef | None, Refusal | Score] = {each.cluster: each.finding for each in verdicts}
-    leaves = former is not None and former != choice and (choice is not None or decision.ground is Ground.LOST)
     yield
     conditions: dict[ResourceRef, list[Condition]] = {}
     if len(verdicts) <= COMPARED:
@@ -86,13 +85,20 @@ def record_slowly(app: Application, decision: Decision, snapshot: Snapshot, *, l
         former=former,
         ground=decision.ground.name,
         message=decision.ground.value,
-        cause=explain_move(found.get(former), found.get(choice)) if leaves else None,
+        cause=_cause(decision, former, found),
         concern=_cut(decision.concern),
         considered=len(verdicts),
         refused=dict(Counter(each.finding.rule for each in verdicts if isinstance(each.finding, Refusal))),
         candidates=[tell(each, _measurement(snapshot, each.cluster)) for each in select(verdicts, (choice, former), limit)],
         counterfactuals=[Counterfactual(place=place, conditions=listed) for place, listed in conditions.items()],
     )
+
+
+def _cause(decision: Decision, former: ResourceRef | None, found: Mapping[ResourceRef | None, Refusal | Score]) -> str | None:
+    choice = decision.choice
+    if former == choice or (choice is None and decision.ground is not Ground.LOST):
+        return None
+    return decision.ground.value if former is None else explain_move(found.get(former), found.get(choice))
 
 
 def _tell_condition(found: counterfactuals.Counterfactual) -> Condition:
@@ -185,6 +191,11 @@ def _tell_reading(reading: Reading) -> MetricRecord:
     )
 
 
+def outcome(decision: Decision) -> Hashable:
+    """Return what is equal for decisions of which only the numbers differ."""
+    return decision.choice, _lasting(decision.ground.name)
+
+
 def fold(decisions: Sequence[DecisionRecord], latest: DecisionRecord) -> list[DecisionRecord]:
     """Return a history with one more decision."""
     if not decisions:
@@ -208,7 +219,11 @@ def is_news(known: DecisionRecord | None, latest: DecisionRecord) -> bool:
 
 
 def _same_outcome(one: DecisionRecord, other: DecisionRecord) -> bool:
-    return (one.choice, _ALIKE.get(one.ground, one.ground)) == (other.choice, _ALIKE.get(other.ground, other.ground))
+    return (one.choice, _lasting(one.ground)) == (other.choice, _lasting(other.ground))
+
+
+def _lasting(ground: str) -> str:
+    return Ground.BEST.name if ground in _PASSING else ground
 
 
 def _shorten(decision: DecisionRecord) -> DecisionRecord:
