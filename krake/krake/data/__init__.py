@@ -3,7 +3,7 @@
 Importing the package fills the registry :data:`krake.data.kinds.KINDS`.
 """
 
-from krake.data import core, events, infrastructure, kubernetes, openstack, placements, plans, plans, quotas
+from krake.data import core, events, infrastructure, kubernetes, openstack, placements, plans, quotas
 from krake.data.kinds import KINDS, Kind, Listing, Resource
 from krake.data.metadata import Key, Metadata, Reason, ReasonCode, ResourceRef
 
@@ -23,7 +23,6 @@ __all__ = [
     "kubernetes",
     "openstack",
     "placements",
-    "plans",
     "plans",
     "quotas",
 ]
