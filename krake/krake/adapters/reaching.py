@@ -3,6 +3,9 @@
 import asyncio
 import ipaddress
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 from urllib.parse import SplitResult
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -18,9 +21,17 @@ class Guard(AbstractResolver):
 
     :param setting: of the configuration, by which an administrator may allow more.
     :param forbidden: an endpoint that is never reached, wherever *destinations* lead: the API of Krake.
+    :param threads: that look up names, instead of those that the whole process has: some names take long, and may be many.
     """
 
-    def __init__(self, destinations: Destinations, setting: str, forbidden: str | None = None) -> None:
+    def __init__(
+        self,
+        destinations: Destinations,
+        setting: str,
+        forbidden: str | None = None,
+        threads: ThreadPoolExecutor | None = None,
+    ) -> None:
+        self._threads = threads
         self._destinations = destinations
         self._setting = setting
         self._forbidden = read_url(forbidden) if forbidden else None
@@ -40,8 +51,7 @@ class Guard(AbstractResolver):
 
         :raises Denied: one of them must not.
         """
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG)
+        found = await self._look_up(host, port, family, socket.AI_ADDRCONFIG)
         addresses = list(dict.fromkeys((str(address[0]), found_family) for found_family, *_, address in found))
         await self._check(host, [address for address, _ in addresses], port)
         return [
@@ -60,11 +70,17 @@ class Guard(AbstractResolver):
                     f"{host} is not reached from here: the administrator of Krake has not allowed it ({self._setting})."
                 )
 
+    async def _look_up(
+        self, host: str, port: int, family: socket.AddressFamily = socket.AF_UNSPEC, flags: int = 0
+    ) -> list[tuple[Any, ...]]:
+        ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=flags)
+        return list(await asyncio.get_running_loop().run_in_executor(self._threads, ask))
+
     async def _addresses_of_forbidden(self, parts: SplitResult | None, port: int) -> set[Address]:
         if parts is None or port_of(parts) != port:
             return set()
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+            found = await self._look_up(str(parts.hostname), port)
         except OSError:
             return set()
         return {meaning for *_, address in found for meaning in meanings_of(str(address[0]))}

@@ -8,7 +8,6 @@ from krake.adapters.metrics.ksql import KsqlMetrics
 from krake.adapters.metrics.prometheus import PrometheusMetrics
 from krake.adapters.metrics.static import StaticMetrics
 from krake.adapters.metrics.web import Server, Web
-from krake.adapters.reaching import Guard
 from krake.data.core import (
     GlobalMetricsProvider,
     InfluxSpec,
@@ -31,8 +30,8 @@ class Sources:
     """
 
     def __init__(self, destinations: Destinations, timeout: float, forbidden: str | None = None) -> None:
-        self._of_namespaces = Web(Guard(destinations, "metrics.allow", forbidden), timeout)
-        self._of_all = Web(Guard(Destinations(deny=()), "metrics.allow"), timeout)
+        self._of_namespaces = Web(destinations, timeout, forbidden)
+        self._of_all = Web(Destinations(deny=()), timeout)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:

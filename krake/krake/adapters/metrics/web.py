@@ -5,6 +5,7 @@ import json
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,12 +16,14 @@ from yarl import URL
 
 from krake.adapters.reaching import Guard
 from krake.data.core import Login
-from krake.data.destinations import Denied
+from krake.data.destinations import Denied, Destinations
 from krake.ports.metrics import ProviderError
 
 _MAX_ANSWER = 1_048_576
 """Bytes; a thousand values with many labels have less."""
 _LONGEST_QUOTE = 200
+_LOOKUPS = 16
+"""How many names of hosts are looked up at once: where that takes long, it must hold up nothing else of the process."""
 _KEPT_ALIVE = 75.0
 """Seconds; longer than the usual interval, so that a server is asked through the connection of the last time."""
 
@@ -90,12 +93,15 @@ def quote(said: str) -> str:
 class Web:
     """Sends requests; an asynchronous context manager.
 
+    :param destinations: where requests may lead.
     :param timeout: seconds that a request may take, from its start to the last byte of the answer.
+    :param forbidden: an endpoint that they never lead to.
     """
 
-    def __init__(self, guard: Guard, timeout: float) -> None:
+    def __init__(self, destinations: Destinations, timeout: float, forbidden: str | None = None) -> None:
         self.timeout = timeout
-        self._guard = guard
+        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="looks-up-metrics")
+        self._guard = Guard(destinations, "metrics.allow", forbidden, self._threads)
         self._stack = AsyncExitStack()
         self._session: aiohttp.ClientSession | None = None
         self._trusted: ssl.SSLContext | None = None
@@ -119,6 +125,7 @@ class Web:
     async def __aexit__(self, *_: object) -> None:
         self._session = None
         await self._stack.aclose()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def trust(self, ca: str | None) -> ssl.SSLContext:
         """Return what servers are verified by: certificates in PEM, or the authorities of the system.

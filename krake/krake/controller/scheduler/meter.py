@@ -46,7 +46,7 @@ KEPT = 300.0
 LONGEST_SILENCE = 60.0
 """Seconds after which a provider that fails is asked again, unless the interval is longer."""
 
-HEALTHY, AILING = 24, 24
+HEALTHY, AILING = 64, 64
 """How many providers are asked at once: of those that answered the last time, and of the others, which may take long."""
 
 PROVIDER = "provider"
