@@ -12,12 +12,20 @@ Taint = tuple[str, str, str]
 """Key, value and effect."""
 
 
+Apart = tuple[str, str | None]
+"""A team to keep apart from, and the label of clusters that are one place."""
+Spread = tuple[str, str | None, int]
+"""A team to spread, the label of clusters to spread over, and the difference that may be."""
+
+
 @dataclass
 class ClusterFacts:
     """A cluster.
 
     :param readings: value, weight, and the raw value, by the name of a metric.
     :param steady_in: seconds until it counts as steady.
+    :param room: cores in all; ``None`` if that is not known.
+    :param taken: cores that are taken by others than tenants.
     """
 
     name: str
@@ -33,6 +41,8 @@ class ClusterFacts:
     taints: tuple[Taint, ...] = ()
     awaited: bool = False
     steady_in: int = 0
+    room: int | None = None
+    taken: int = 0
 
 
 @dataclass
@@ -47,6 +57,8 @@ class AppFacts:
     :param metrics: what raw values must be, as metric, operation and number.
     :param timeout: when its migration takes too long, or the wait after a failed one ends.
     :param changed_since: whether its user has changed it since the scheduler handed it over; ``None`` if it never was.
+    :param team: that it belongs to.
+    :param cores: that it asks for.
     """
 
     bound: str | None = None
@@ -60,19 +72,35 @@ class AppFacts:
     state: str = "RUNNING"
     timeout: int = -1_000_000
     changed_since: bool | None = None
+    team: str = ""
+    cores: int = 0
+    apart: tuple[Apart, ...] = ()
+    spread: tuple[Spread, ...] = ()
+
+
+@dataclass
+class TenantFacts:
+    """Another application, that is bound to a cluster."""
+
+    place: str
+    team: str = ""
+    cores: int = 0
+    apart: tuple[Apart, ...] = ()
 
 
 @dataclass
 class World:
     """All that a decision is made from.
 
-    :param tenants: the number of others, by cluster.
+    :param tenants: all others.
+    :param quota: how many applications may be placed, and how many cores they may ask for together.
     :param recent: seconds for which a placement stands.
     """
 
     app: AppFacts
     clusters: list[ClusterFacts]
-    tenants: dict[str, int] = field(default_factory=dict)
+    tenants: list[TenantFacts] = field(default_factory=list)
+    quota: tuple[int, int] | None = None
     stickiness: Fraction = Fraction(1, 8)
     recent: int = 60
     weighted: bool = False
@@ -97,10 +125,11 @@ def answer(world: World) -> Answer:
     """Return what the scheduler ought to decide."""
     home, vain = _home(world), _in_vain(world)
     findings = {each.name: _find(world, each, home, vain) for each in world.clusters}
-    if home is not None and isinstance(findings[home], tuple):
-        for each in world.clusters:
-            if not _there(world.app, each) and isinstance(findings[each.name], tuple) and each.steady_in > 0:
-                findings[each.name] = "recovery"
+    good_home = home is not None and isinstance(findings[home], tuple)
+    for each in world.clusters:
+        if not _there(world.app, each) and isinstance(findings[each.name], tuple):
+            rules = [("recovery", good_home and each.steady_in > 0), *_crowded(world, each)]
+            findings[each.name] = next((rule for rule, refuses in rules if refuses), findings[each.name])
     ground = _held(world, home) if vain is None else None
     if ground is not None:
         return Answer(home, ground, findings)
@@ -144,7 +173,25 @@ def _best(world: World, home: str | None, findings: dict[str, str | Rank]) -> st
     best = sorted(name for name, rank in ranks.items() if rank == max(ranks.values()))
     if home in best:
         return home
-    return min(best, key=lambda name: (world.tenants.get(name, 0), name))
+    return min(best, key=lambda name: (*_load(world, name), name))
+
+
+def _load(world: World, name: str) -> tuple[bool, Fraction, int]:
+    cluster = _cluster(world, name)
+    assert cluster is not None
+    number = sum(each.place == name for each in world.tenants) + (world.app.bound == name)
+    if cluster.room is None:
+        return True, Fraction(), number
+    return False, Fraction(_taken(world, cluster, itself=True), cluster.room), number
+
+
+def _taken(world: World, cluster: ClusterFacts, *, itself: bool) -> int:
+    taken = cluster.taken + sum(each.cores for each in world.tenants if each.place == cluster.name)
+    return taken + (_asked(world.app) if itself and world.app.bound == cluster.name else 0)
+
+
+def _asked(app: AppFacts) -> int:
+    return 0 if app.state == "COMPLETED" else app.cores
 
 
 def _cluster(world: World, name: str | None) -> ClusterFacts | None:
@@ -176,10 +223,10 @@ def _in_vain(world: World) -> str | None:
 
 
 def _find(world: World, cluster: ClusterFacts, home: str | None, vain: str | None) -> str | Rank:
-    for rule, refuses in _refusals(world, cluster):
+    app = world.app
+    for rule, refuses in _refusals(world, cluster, there=_there(app, cluster)):
         if refuses:
             return rule
-    app = world.app
     avoided = 0 if _there(app, cluster) else sum(effect == "PreferNoSchedule" for _, _, effect in _minded(app, cluster))
     if cluster.ours and cluster.name == vain:
         avoided += 1
@@ -195,8 +242,8 @@ def _minded(app: AppFacts, cluster: ClusterFacts) -> list[Taint]:
     return [taint for taint in cluster.taints if taint[0] not in app.tolerations]
 
 
-def _refusals(world: World, cluster: ClusterFacts) -> Iterable[tuple[str, bool]]:
-    app, there = world.app, _there(world.app, cluster)
+def _refusals(world: World, cluster: ClusterFacts, *, there: bool) -> Iterable[tuple[str, bool]]:
+    app = world.app
     yield "namespace", not cluster.ours
     yield "deleted", cluster.deleted
     yield "drain", cluster.drained
@@ -233,3 +280,41 @@ def _has_metric(cluster: ClusterFacts, metric: str, operation: str, number: int,
         "==": compared == number,
         "!=": compared != number,
     }[operation]
+
+
+def _crowded(world: World, cluster: ClusterFacts) -> Iterable[tuple[str, bool]]:
+    app = world.app
+    asked = _asked(app)
+    if world.quota is not None:
+        number, cores = world.quota
+        yield "quota", app.bound is None and len(world.tenants) >= number
+        more = app.bound is None and asked > 0
+        yield "quota", more and sum(each.cores for each in world.tenants) + asked > cores
+    if cluster.room is not None:
+        yield "capacity", asked > 0 and _taken(world, cluster, itself=False) + asked > cluster.room
+    for team, over in app.apart:
+        yield (
+            "anti-affinity",
+            any(each.team == team and _same_place(world, each.place, cluster, over) for each in world.tenants),
+        )
+    for each in world.tenants:
+        for team, over in each.apart:
+            yield "anti-affinity", app.team == team and _same_place(world, each.place, cluster, over)
+    for team, over, most in app.spread:
+        yield "spread", over is not None and over not in cluster.labels
+        open_ones = [each for each in world.clusters if not any(no for _, no in _refusals(world, each, there=False))]
+        open_ones = [each for each in open_ones if over is None or over in each.labels]
+        numbers = [_number_at(world, each, team, over) for each in open_ones]
+        yield "spread", _number_at(world, cluster, team, over) + 1 - min(numbers, default=0) > most
+
+
+def _same_place(world: World, name: str, cluster: ClusterFacts, over: str | None) -> bool:
+    """Whether a tenant that is bound to *name* is where *cluster* is."""
+    other = _cluster(world, name)
+    if other is None or over is None or over not in other.labels or over not in cluster.labels:
+        return name == cluster.name and cluster.ours
+    return other.labels[over] == cluster.labels[over]
+
+
+def _number_at(world: World, cluster: ClusterFacts, team: str, over: str | None) -> int:
+    return sum(each.team == team and _same_place(world, each.place, cluster, over) for each in world.tenants)

@@ -1,22 +1,26 @@
 """Decisions are those of a naive reference, in a hundred thousand random worlds."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 from random import Random
 from typing import TypeVar
 
 import pytest
-from unit.scheduler.reference import AppFacts, ClusterFacts, Rank, World, answer
+from unit.scheduler.reference import Apart, AppFacts, ClusterFacts, Rank, TenantFacts, World, answer
 from unit.scheduler.worlds import NOW, make_app, make_cluster
 
 from krake.controller.scheduler.decide import Decision, decide
 from krake.controller.scheduler.filters import Refusal
 from krake.controller.scheduler.ledger import Ledger
 from krake.controller.scheduler.snapshot import Candidate, Measurement, Reading, Settings, Snapshot
-from krake.controller.scheduler.tenants import Tenant
-from krake.data import Key
+from krake.controller.scheduler.tenants import Distance, Tenant, tenant_of
+from krake.data import Key, Metadata, ResourceRef
+from krake.data.constraints import LabelConstraint
 from krake.data.kubernetes import Application, ApplicationState, Cluster, ClusterState
+from krake.data.quotas import Quota, QuotaSpec
+from krake.data.scheduling import AntiAffinity, Spread
 
 WORLDS, PARTS = 100_000, 10
 NAMES = ("a", "b", "c", "d", "e")
@@ -30,8 +34,11 @@ TAINTS = [
     for value in ("", "1")
     for effect in ("NoSchedule", "PreferNoSchedule", "NoExecute")
 ]
+TEAMS = ("web", "data")
 HIGHEST = 16
 """Raw values are whole numbers up to this one. Sums of such shares are exact as floats, so that equal scores are equal."""
+
+TEAM_CONSTRAINTS = {team: LabelConstraint.parse(f"team is {team}") for team in TEAMS}
 
 T = TypeVar("T")
 
@@ -62,6 +69,8 @@ def draw_cluster(random: Random, name: str) -> ClusterFacts:
         taints=tuple(some(random, TAINTS, 2)) if seldom(random, 0.3) else (),
         awaited=seldom(random, 0.05),
         steady_in=random.choice([0, 0, 0, 0, 9]),
+        room=random.choice([None, None, 4, 8, 16]),
+        taken=random.choice([0, 0, 1, 4]),
     )
 
 
@@ -87,7 +96,22 @@ def draw_app(random: Random) -> AppFacts:
         state=random.choice(["RUNNING", "RUNNING", "MIGRATING", "COMPLETED"]),
         timeout=random.choice([-1_000_000, -1_000_000, -100, -30, 0, 30]),
         changed_since=random.choice([None, True, False, False]),
+        team=random.choice(TEAMS),
+        cores=random.randint(0, 3),
+        apart=draw_distances(random),
+        spread=((random.choice(TEAMS), random.choice([None, "zone"]), random.choice([1, 1, 2])),)
+        if seldom(random, 0.2)
+        else (),
     )
+
+
+def draw_distances(random: Random) -> tuple[Apart, ...]:
+    return ((random.choice(TEAMS), random.choice([None, "zone"])),) if seldom(random, 0.2) else ()
+
+
+def draw_tenants(random: Random) -> list[TenantFacts]:
+    places = [random.choice(NAMES) for _ in range(random.choice([0, 1, 2, 4, 8]))]
+    return [TenantFacts(place, random.choice(TEAMS), random.randint(0, 3), draw_distances(random)) for place in places]
 
 
 def build_cluster(facts: ClusterFacts) -> Candidate:
@@ -106,6 +130,8 @@ def build_cluster(facts: ClusterFacts) -> Candidate:
         drain=facts.drained,
         taints=[f"{key}={value}:{effect}" for key, value, effect in facts.taints],
     )
+    room = {} if facts.room is None else {"cpu": str(facts.room)}
+    cluster = replace(cluster, status=replace(cluster.status, allocatable=room))
     steady_from = NOW + timedelta(seconds=facts.steady_in)
     return Candidate(cluster, Measurement(readings, excluded=facts.excluded), facts.awaited, steady_from)
 
@@ -116,7 +142,7 @@ def write_label(key: str, operation: str, values: Sequence[str]) -> str:
 
 def build_app(facts: AppFacts) -> Application:
     triggered = None if facts.changed_since is None else NOW - timedelta(seconds=1 if facts.changed_since else 0)
-    return make_app(
+    app = make_app(
         current=facts.bound,
         running_on=facts.running,
         age=None if facts.placed is None else -facts.placed,
@@ -129,15 +155,42 @@ def build_app(facts: AppFacts) -> Application:
         migration_timeout=int(NOW.timestamp()) + facts.timeout,
         triggered=triggered,
     )
+    apart = [AntiAffinity(labels=select_team(team), over=over) for team, over in facts.apart]
+    spread = [Spread(labels=select_team(team), over=over, max_skew=most) for team, over, most in facts.spread]
+    constraints = replace(app.spec.constraints, anti_affinity=apart, spread=spread)
+    pod = {"containers": [{"resources": {"requests": {"cpu": str(facts.cores)}}}]}
+    spec = replace(
+        app.spec,
+        constraints=constraints,
+        manifest=[{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": pod}],
+    )
+    return replace(app, metadata=replace(app.metadata, labels={"team": facts.team}), spec=spec)
 
 
-def tenants_of(world: World) -> Ledger:
+def select_team(team: str) -> list[LabelConstraint]:
+    return [TEAM_CONSTRAINTS[team]]
+
+
+def keep_ledger(world: World, app: Application, bound: Candidate | None) -> Ledger:
     ledger = Ledger()
-    for name, number in world.tenants.items():
-        place = Cluster.definition.ref(Key("red", name))
-        for each in range(number):
-            ledger.put(Tenant(Key("red", f"{name}-{each}"), place=place))
+    for cluster in world.clusters:
+        if cluster.ours:
+            ledger.observe(refer(cluster.name), {"cpu": 1000 * cluster.taken})
+    for number, each in enumerate(world.tenants):
+        distances = tuple(Distance(tuple(select_team(team)), over) for team, over in each.apart)
+        key, requests = Key("red", f"tenant-{number}"), {"cpu": 1000 * each.cores}
+        ledger.put(Tenant(key, {"team": each.team}, refer(each.place), requests, assumed=True, distances=distances))
+    if world.app.bound is not None:
+        ledger.put(replace(tenant_of(app, bound and bound.cluster), assumed=True))
+    if world.quota is not None:
+        number, cores = world.quota
+        spec = QuotaSpec(applications=number, requests={"cpu": cores})
+        ledger.set_quota(Key("red", "quota"), Quota(metadata=Metadata(name="quota", namespace="red"), spec=spec))
     return ledger
+
+
+def refer(name: str) -> ResourceRef:
+    return Cluster.definition.ref(Key("red", name))
 
 
 def findings_of(decision: Decision) -> dict[str, str | Rank]:
@@ -158,11 +211,14 @@ def test_decisions_are_those_of_the_reference(part: int) -> None:
     for _ in range(WORLDS // PARTS):
         chosen = [random.choice(clusters[name]) for name in some(random, NAMES, 5)]
         app, subject = random.choice(apps)
-        tenants = {facts.name: random.randint(0, 2) for facts, _ in chosen if facts.ours}
+        quota = (random.randint(1, 6), random.randint(2, 12)) if seldom(random) else None
         stickiness = random.choice([Fraction(0), Fraction(1, 8), Fraction(1)])
-        world = World(app, [facts for facts, _ in chosen], tenants, stickiness, weighted=seldom(random))
+        tenants = draw_tenants(random)
+        world = World(app, [facts for facts, _ in chosen], tenants, quota, stickiness, weighted=seldom(random))
         settings = Settings(float(stickiness), timedelta(seconds=world.recent), world.weighted)
-        decision = decide(subject, Snapshot(NOW, tuple(candidate for _, candidate in chosen), settings, tenants_of(world)))
+        bound = next((candidate for facts, candidate in chosen if facts.ours and facts.name == app.bound), None)
+        candidates = tuple(candidate for _, candidate in chosen)
+        decision = decide(subject, Snapshot(NOW, candidates, settings, keep_ledger(world, subject, bound)))
         expected = answer(world)
         choice = decision.choice and decision.choice.name
         assert (choice, decision.ground.name) == (expected.choice, expected.ground), world
