@@ -1,17 +1,25 @@
 """What the scheduler writes down of its decisions, as users read it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
 from component.controllers.world import add_app, add_cluster, eventually, running
+from fixtures.api import Serve
+from fixtures.proxy import Proxy
+from unit.scheduler.worlds import NOW, make_app, make_candidate
 
 from krake.client import Client, NotFound
 from krake.controller.gc.controller import build as build_gc
 from krake.controller.runtime import ControllerConfig
+from krake.controller.scheduler.chronicle import Chronicle
 from krake.controller.scheduler.controller import build
+from krake.controller.scheduler.decide import decide
 from krake.controller.scheduler.settings import SchedulerConfig
+from krake.controller.scheduler.snapshot import Snapshot
 from krake.data import Key
 from krake.data.kubernetes import Application, Cluster
 from krake.data.placements import Placement
@@ -127,3 +135,48 @@ async def test_nothing_is_left_of_an_application_that_is_gone_before_it_was_writ
             return {each.metadata.name for each in (await client.list(Placement, "red")).items}
 
         await eventually(look, lambda names: names == {last.name})
+
+
+def decide_on(chronicle: Chronicle, app: Application, *names: str) -> None:
+    """Have a decision written down: of clusters by these names, the first one is the best."""
+    candidates = [make_candidate(name, {"load": (1 - number / 10, 1.0)}) for number, name in enumerate(names)]
+    snapshot = Snapshot(NOW, tuple(candidates))
+    chronicle.note(app, decide(app, snapshot), snapshot)
+
+
+async def test_what_is_decided_during_an_outage_is_written_after_it(
+    client: Client, api: str, start_proxy: Callable[[int], Awaitable[Proxy]]
+) -> None:
+    proxy = await start_proxy(int(api.rsplit(":", 1)[1]))
+    async with Client(proxy.url) as through, Chronicle(through) as chronicle:
+        app = make_app()
+        decide_on(chronicle, app, "north", "south")
+        await see_history(client, lambda each: len(each.decisions) == 1)
+        await proxy.refuse()
+        decide_on(chronicle, app, "south", "north")
+        await asyncio.sleep(0.1)
+        decide_on(chronicle, app, "west")
+        for _ in range(100):
+            decide_on(chronicle, app, "west", "north")
+        await proxy.resume()
+        placement = await see_history(client, lambda each: len(each.decisions) == 3)
+    assert [each.choice and each.choice.name for each in placement.decisions] == ["west", "south", "north"]
+
+
+async def test_a_process_that_ends_writes_what_it_can(client: Client) -> None:
+    async with Chronicle(client) as chronicle:
+        for number in range(20):
+            app = make_app()
+            decide_on(chronicle, replace(app, metadata=replace(app.metadata, name=f"app-{number}")), "north")
+    assert len((await client.list(Placement, "red")).items) == 20
+
+
+async def test_whoever_may_not_write_placements_says_so_once(serve_api: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "krake"):
+        async with serve_api(authorization="RBAC") as http, Client(http.url) as client, Chronicle(client) as chronicle:
+            for number in range(3):
+                app = make_app()
+                decide_on(chronicle, replace(app, metadata=replace(app.metadata, name=f"app-{number}")), "north")
+    said = [record.getMessage() for record in caplog.records if "not written down" in record.getMessage()]
+    assert len(said) == 1
+    assert not [record for record in caplog.records if record.levelno > logging.WARNING]
