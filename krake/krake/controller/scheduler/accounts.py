@@ -45,7 +45,8 @@ class ClusterAccount(Account):
 
     What a cluster tells is late: Pods of a tenant that was just bound are not in it yet, and those of one that has left still
     are. Whose Pods come and go is not told either. So what is told of additionally is taken for the tenants whose Pods have yet
-    to come, and what is told of no more for those that have left; the rest are others.
+    to come, as far as there are such, and what is told of no more for those that have left; the rest are others. In doubt, more
+    counts as taken, until all tenants have settled.
     """
 
     def __init__(self) -> None:
@@ -53,7 +54,9 @@ class ClusterAccount(Account):
         self._told: Amounts | None = None
         """What the cluster last told of: all its Pods."""
         self._come: dict[str, int] = {}
-        """How much of that are Pods of tenants, those that have just left included."""
+        """How much of that are Pods of tenants."""
+        self._going: dict[str, int] = {}
+        """How much of that are Pods of those that have left."""
         self._settled: dict[str, int] = {}
         """What those tenants ask for of whom it is known that they run there."""
         self._settled_then: dict[str, int] = {}
@@ -63,33 +66,46 @@ class ClusterAccount(Account):
     def enter(self, tenant: Tenant) -> None:
         """Count a tenant in place of what was known of it."""
         before = self.tenants.get(tenant.key)
-        if before is None and tenant.settled:
+        if before is not None:
+            self._settle(before, -1)
+            if before.settled:
+                self._recede({name: each - tenant.requests.get(name, 0) for name, each in before.requests.items()})
+        elif tenant.settled:
             _add(self._come, tenant.requests)
-        self._settle(before, -1)
         self._settle(tenant, 1)
         super().enter(tenant)
         self._load = None
 
     def leave(self, key: Key) -> None:
         """Count a tenant no more, though its Pods may still be there."""
-        self._settle(self.tenants[key], -1)
+        tenant = self.tenants[key]
+        self._settle(tenant, -1)
+        if not tenant.assumed:
+            self._recede(tenant.requests)
         super().leave(key)
         self._load = None
 
-    def _settle(self, tenant: Tenant | None, sign: int) -> None:
-        if tenant is not None and tenant.settled:
+    def _settle(self, tenant: Tenant, sign: int) -> None:
+        if tenant.settled:
             _add(self._settled, tenant.requests, sign)
+
+    def _recede(self, amounts: Amounts) -> None:
+        """Take in that Pods are no more those of a tenant, as far as they have come."""
+        for name, amount in amounts.items():
+            receding = max(min(amount, self._come.get(name, 0)), 0)
+            _add(self._come, {name: -receding})
+            _add(self._going, {name: receding})
 
     def observe(self, told: Amounts) -> None:
         """Take in what all Pods on the cluster have asked for."""
         before = told if self._told is None else self._told
-        for name in {*before, *told, *self._come, *self._settled_then}:
+        for name in {*before, *told, *self._settled_then}:
             change = told.get(name, 0) - before.get(name, 0)
             come, used = self._come.get(name, 0), self.used.get(name, 0)
             if change > 0:
                 come += min(change, max(used - come, 0))
             else:
-                come -= min(-change, max(come - used, 0))
+                self._going[name] = max(self._going.get(name, 0) + change, 0)
             # Who was there already when the cluster told before is in what it tells by now.
             known = min(self._settled_then.get(name, 0), self._settled.get(name, 0))
             self._come[name] = max(come, known)
@@ -103,7 +119,7 @@ class ClusterAccount(Account):
         """
         used, told, come = self.used.get(name, 0), (self._told or _NOTHING).get(name, 0), self._come.get(name, 0)
         if at_once:
-            return used + max(told - come, 0)
+            told -= self._going.get(name, 0)
         return max(used, told + max(used - come, 0))
 
     def load(self, room: Amounts) -> float:
@@ -119,7 +135,7 @@ class ClusterAccount(Account):
     def copy(self) -> Self:
         """Return an account that can be changed without a trace in this one."""
         account = super().copy()
-        account._come = dict(self._come)
+        account._come, account._going = dict(self._come), dict(self._going)
         account._settled, account._settled_then = dict(self._settled), dict(self._settled_then)
         return account
 
