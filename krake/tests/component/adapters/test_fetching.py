@@ -1,6 +1,7 @@
 """What users give the addresses of is fetched without trusting anybody."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -102,14 +103,13 @@ async def test_only_http_is_followed(fetcher: Fetcher, web_server: Web, place: s
 
 async def test_names_are_checked_by_what_they_mean(web_server: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that means another address whenever it is looked up leads to one that was checked, or to none."""
-    loop = asyncio.get_running_loop()
     meanings = iter([["127.0.0.1"], ["93.184.216.34", "127.0.0.2"], ["169.254.169.254"]])
 
-    async def getaddrinfo(host: str, port: int, **_: Any) -> Any:
+    def getaddrinfo(host: str, port: int, *_: Any, **__: Any) -> Any:
         assert host == "rebinding.example"
         return [(2, 1, 6, "", (address, port)) for address in next(meanings)]
 
-    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo, raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     web_server.answers["/a"] = "content"
     async with Fetcher(HERE, timeout=1.0, size_limit=1000) as fetcher:
         url = f"http://rebinding.example:{web_server.port}/a"
