@@ -7,6 +7,7 @@ pytest_plugins = [
     "fixtures.real_pods",
     "fixtures.simulator",
     "fixtures.up",
+    "fixtures.stories",
     "fixtures.proxy",
     "fixtures.api",
     "fixtures.api_process",
