@@ -4,26 +4,32 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from rok import __version__, authorization, flags, verbs
 from rok.cells import Object
+from rok.errors import Failure, Misuse
 from rok.flags import Flags
-from rok.kinds import applications, clusters, events, maintenance, metrics, placements, providers, rendering
+from rok.kinds import applications, clusters, events, maintenance, metrics, placements, plans, providers, rendering
 from rok.output import Result, View
 from rok.verbs import Call
 
 Run = Callable[[Call], Result]
+MISUSE = Misuse.status
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A command: what it is called, what it reads and what it does."""
+    """A command: what it is called, what it reads and what it does.
+
+    :param misuse: the exit status where its words are wrong.
+    """
 
     name: str
     summary: str
     flags: Flags
     run: Run
+    misuse: int = MISUSE
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,12 @@ def _written(
 
 
 TABLE: tuple[Group | Single, ...] = (
+    Single(
+        plans.VIEW,
+        Operation(
+            "plan", "show what the scheduler would do, now or if something were different", plans.FLAGS, plans.show_plan, 1
+        ),
+    ),
     Single(events.VIEW, Operation("events", "show what happened, the latest last", events.FLAGS, events.list_events)),
     Group(
         "kubernetes",
@@ -262,12 +274,34 @@ class PrintCompletion(argparse.Action):
         parser.exit()
 
 
+class Parser(argparse.ArgumentParser):
+    """Reads the words of a command; *misuse* is the exit status where they are wrong."""
+
+    misuse = MISUSE
+
+    def parse_known_args(self, *args: Any, **settings: Any) -> Any:
+        """Read words. Where the status of misuse is an answer of the command, it does not mean misuse."""
+        try:
+            found, unknown = super().parse_known_args(*args, **settings)
+        except Misuse as error:
+            if self.misuse == MISUSE:
+                raise
+            raise Failure(str(error)) from None
+        if unknown and self.misuse != MISUSE:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End the process."""
+        super().exit(self.misuse if status == MISUSE else status, message)
+
+
 def build_parser(table: Sequence[Group | Single] = TABLE) -> argparse.ArgumentParser:
     """Return the parser of the whole command line.
 
     What it reads has the attributes ``view`` and ``run`` beside those of the flags.
     """
-    parser = argparse.ArgumentParser(prog="rok", description="The command line of Krake.")
+    parser = Parser(prog="rok", description="The command line of Krake.")
     parser.add_argument("--version", action="version", version=f"rok {__version__}")
     parser.add_argument(
         "--print-completion",
@@ -298,6 +332,7 @@ def _add_operation(parsers: Any, operation: Operation, view: View) -> None:
     leaf = parsers.add_parser(operation.name, help=operation.summary, description=_sentence(operation.summary))
     for each in operation.flags:
         each.add_to(leaf)
+    leaf.misuse = operation.misuse
     leaf.set_defaults(view=view, run=operation.run)
 
 

@@ -166,6 +166,7 @@ class PlanStatus(Status):
     :param clusters: how many there are.
     :param moving: how many applications would go elsewhere; *moves* may list fewer.
     :param unfit: how many applications no cluster would fit; *misfits* may list fewer.
+    :param newly_unfit: how many of them would fit somewhere if all stayed as it is, or are new.
     :param score: the scores of the clusters by their metrics, without stickiness.
     :param metrics: the values as their providers give them, by metric.
     :param decisions: those asked for, as they would be made at last, by application.
@@ -180,6 +181,7 @@ class PlanStatus(Status):
     clusters: int = 0
     moving: int = 0
     unfit: int = 0
+    newly_unfit: int = 0
     moves: list[Move] = field(factory=list)
     misfits: list[Misfit] = field(factory=list)
     score: Comparison | None = None

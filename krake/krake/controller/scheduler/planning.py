@@ -49,9 +49,11 @@ def work_out(before: Situation, after: Situation, explained: Iterable[str] = ())
     course = _Course(before, after, frozenset(explained))
     yield from course.run()
     moves, misfits = course.moves(), sorted(course.unfit)
-    described = []
-    for name in misfits[:MOST_LISTED]:
-        described.append(course.describe(name))
+    described, news = [], 0
+    for number, name in enumerate(misfits):
+        news += not _is_unfit_now(name, before)
+        if number < MOST_LISTED:
+            described.append(course.describe(name))
         yield
     return PlanStatus(
         state=PlanState.DONE,
@@ -62,6 +64,7 @@ def work_out(before: Situation, after: Situation, explained: Iterable[str] = ())
         clusters=len(after.snapshot.candidates),
         moving=len(moves),
         unfit=len(misfits),
+        newly_unfit=news,
         moves=moves[:MOST_LISTED],
         misfits=described,
         decisions=course.decisions,
@@ -185,6 +188,11 @@ def _is_unfit(decision: Decision) -> bool:
     if decision.choice is None or decision.ground is Ground.HOME:
         return True
     return decision.ground is Ground.PINNED and isinstance(_find(decision, decision.choice), Refusal)
+
+
+def _is_unfit_now(name: str, situation: Situation) -> bool:
+    app = situation.apps.get(name)
+    return app is not None and _is_unfit(decide(app, situation.snapshot))
 
 
 def _find(decision: Decision, place: ResourceRef | None) -> Refusal | Score | None:
