@@ -112,7 +112,8 @@ def note_state(stored: Cluster, changed: Cluster, now: datetime) -> Cluster:
     if before.state is status.state:
         return changed
     out_of_use, recovered = before.out_of_use, before.recovered
-    if status.state in _OUT_OF_USE:
+    coming = status.state is ClusterState.CONNECTING and before.state not in _USABLE
+    if status.state in _OUT_OF_USE and not coming:
         out_of_use = out_of_use or now
     elif status.state in _USABLE and out_of_use is not None:
         out_of_use, recovered = None, now

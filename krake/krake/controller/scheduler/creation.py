@@ -121,15 +121,16 @@ def find_better(app: Application, decision: Decision, snapshot: Snapshot, imagin
     if decision.ground not in _OPEN or not imagined:
         return None
     imaginary = decide(app, snapshot.changed(imagined))
-    choice = imaginary.choice
-    if choice not in {each.ref for each in imagined}:
+    if imaginary.choice not in {each.ref for each in imagined}:
         return None
-    if decision.choice is None:
-        return choice
     findings = {verdict.cluster: verdict.finding for verdict in imaginary.verdicts}
-    there, better = findings[decision.choice], findings[choice]
+    better, there = findings[imaginary.choice], findings.get(decision.choice) if decision.choice else None
     assert isinstance(better, Score)
-    return choice if not isinstance(there, Score) or better.rank > there.rank else None
+    if isinstance(there, Score) and there.rank >= better.rank:
+        return None
+    # Not the least loaded one: as long as one that is coming is as good, there is no need for another.
+    equal = [each.ref for each in imagined if isinstance(found := findings[each.ref], Score) and found.rank == better.rank]
+    return min(equal, key=lambda ref: (is_new(ref), ref.name))
 
 
 _OPEN = frozenset({Ground.BEST, Ground.NOTHING, Ground.HOME})

@@ -68,7 +68,7 @@ def _parse(path: str, content: bytes) -> dict[str, Any]:
         if not isinstance(tosca, dict) or not tosca:
             raise _unusable(path, "It must be a TOSCA template.")
         check_cluster_tosca(tosca)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValidationError, ValueError, RecursionError) as error:
         raise _unusable(path, error.messages[0] if isinstance(error, ValidationError) else error) from None
     return tosca
 
