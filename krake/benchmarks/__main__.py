@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import burst, decisions, fleet, processes, reads, roles, watches, writes
+from benchmarks import burst, decisions, fleet, placements, processes, reads, roles, watches, writes
 
 MEASUREMENTS = {
     "reads": reads.measure,
@@ -21,6 +21,7 @@ MEASUREMENTS = {
     "roles": roles.measure,
     "decisions": decisions.measure,
     "watches": watches.measure,
+    "placements": placements.measure,
     "fleet": fleet.measure,
     "burst": burst.measure,
 }
