@@ -26,8 +26,8 @@ class Exporter:
 
     def draw(self) -> None:
         """Give all gauges new values."""
-        for zone, gauge in enumerate(self._gauges):
-            gauge.set(random.choice(self._values) if self._values else round(random.uniform(zone - 1, zone - 0.01), 2))
+        for floor, gauge in enumerate(self._gauges):
+            gauge.set(random.choice(self._values) if self._values else round(random.uniform(floor, floor + 0.99), 2))
 
     def close(self) -> None:
         self._server.shutdown()

@@ -47,7 +47,7 @@ class PrometheusMetrics:
         for series in result if kind == "vector" else ():
             labels = series.get("metric") if isinstance(series, dict) else None
             name = labels.get("__name__") if isinstance(labels, dict) else None
-            if name in found:
+            if isinstance(name, str) and name in found:
                 found[name].append(series)
         return {name: _judge(name, many) for name, many in found.items() if many}
 

@@ -1,0 +1,136 @@
+"""What is sent to sources of metrics can not be misunderstood, and whatever they answer does no harm."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from marshmallow import ValidationError
+
+from krake.adapters.metrics import influx, ksql
+from krake.adapters.metrics.influx import InfluxMetrics
+from krake.adapters.metrics.ksql import KsqlMetrics
+from krake.adapters.metrics.prometheus import PrometheusMetrics
+from krake.adapters.metrics.web import Reply, quote
+from krake.data.core import GlobalMetricsProvider, KafkaSpec
+from krake.data.schema import Purpose, load
+from krake.ports.metrics import MetricError, ProviderError, Sample
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+KAFKA = KafkaSpec(url="http://x", comparison_column="c", value_column="v", table="t")
+
+
+@given(TEXTS)
+def test_a_text_of_flux_means_itself(text: str) -> None:
+    literal = influx.write_text(text)
+    assert re.fullmatch(r'"([A-Za-z0-9 _.:-]|\\x[0-9a-f]{2})*"', literal)
+    plain = re.sub(r"\\x(..)", lambda match: chr(int(match[1], 16)), literal[1:-1])
+    assert plain.encode("latin-1").decode() == text
+
+
+@given(TEXTS)
+def test_a_text_of_ksql_means_itself(text: str) -> None:
+    literal = ksql.write_text(text)
+    assert re.fullmatch(r"'([^']|'')*'", literal, re.DOTALL)
+    assert literal[1:-1].replace("''", "'") == text
+
+
+@given(TEXTS)
+def test_a_name_of_ksql_is_one_name(text: str) -> None:
+    name = ksql.write_name(text)
+    assert re.fullmatch(r"\w+(->\w+)*|`([^`]|``)*`", name, re.DOTALL)
+    assert name == text or name[1:-1].replace("``", "`") == text
+
+
+@given(st.text())
+def test_a_quotation_is_one_short_line(text: str) -> None:
+    quoted = quote(text)
+    assert len(quoted) <= 200
+    assert not quoted or quoted.isprintable()
+
+
+class Parrot:
+    """A server that says the same to everybody."""
+
+    service, timeout = "The metrics provider 'parrot'", 5.0
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def ask(self, *_: Any, **__: Any) -> Reply:
+        return Reply(self.service, 200, self._body)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["a", "b", "vector", "0.5"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["data", "resultType", "result", "metric", "__name__", "value", "row", "columns", "errorMessage"]),
+            inner,
+        )
+    ),
+)
+SERIES = st.fixed_dictionaries({}, optional={"metric": JSON, "value": JSON})
+BODIES = st.one_of(
+    st.binary(max_size=60),
+    JSON.map(lambda each: json.dumps(each).encode()),
+    st.lists(SERIES | JSON, max_size=3).map(
+        lambda each: json.dumps({"data": {"resultType": "vector", "result": each}}).encode()
+    ),
+    st.lists(st.fixed_dictionaries({"row": st.fixed_dictionaries({"columns": JSON})}), max_size=3).map(
+        lambda each: json.dumps(each).encode()
+    ),
+    st.text('_measurement,value\r\n"#datatype0.5ab', max_size=80).map(str.encode),
+)
+
+
+@given(BODIES)
+async def test_whatever_is_answered_is_a_value_or_an_error(body: bytes) -> None:
+    server: Any = Parrot(body)
+    for source in (PrometheusMetrics(server), InfluxMetrics(server, "o", "b"), KsqlMetrics(server, KAFKA)):
+        for names in (["a"], ["a", "b"], ["sum(a)"]):
+            try:
+                answers = await source.fetch(names)
+            except ProviderError:
+                continue
+            assert set(answers) <= set(names)
+            assert all(isinstance(each, Sample | MetricError | ProviderError) for each in answers.values())
+
+
+CA = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----"
+
+
+@pytest.mark.parametrize(
+    ("login", "words"),
+    [
+        ({}, None),
+        ({"token": "abc.def"}, None),
+        ({"username": "ann", "password": ""}, None),
+        ({"ca": CA}, None),
+        ({"username": "ann"}, "belong together"),
+        ({"password": "x"}, "belong together"),
+        ({"username": "ann", "password": "x", "token": "y"}, "not by both"),
+        ({"username": "a:b", "password": "x"}, "colon"),
+        ({"token": "a\r\nX-Admin: yes"}, "letters, digits and signs"),
+        ({"token": ""}, "letters, digits and signs"),
+        ({"ca": "/etc/passwd"}, "certificates in PEM"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["prometheus", "kafka"])
+def test_a_login_that_can_not_be_is_refused(kind: str, login: dict[str, str], words: str | None) -> None:
+    more = {"comparison_column": "c", "value_column": "v", "table": "t"} if kind == "kafka" else {}
+    spec = {"type": kind, kind: {"url": "https://x.example", **more, **login}}
+    body = {"api": "core", "kind": "GlobalMetricsProvider", "metadata": {"name": "x"}, "spec": spec}
+    if words is None:
+        load(GlobalMetricsProvider, body, Purpose.CREATE)
+        return
+    with pytest.raises(ValidationError, match=words):
+        load(GlobalMetricsProvider, body, Purpose.CREATE)
