@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Any, Self
 
@@ -14,8 +15,9 @@ from prometheus_client import Counter
 from krake.client import AlreadyExists, Client, Conflict, Forbidden, NotFound, Unavailable
 from krake.controller.runtime import Informer
 from krake.controller.scheduler.decide import Decision
+from krake.controller.scheduler.hosts import HostChoice
 from krake.controller.scheduler.notes import Make, Note, Notes
-from krake.controller.scheduler.recording import fold, is_news, outcome, record_slowly
+from krake.controller.scheduler.recording import fold, is_news, outcome, record_host, record_slowly
 from krake.controller.scheduler.snapshot import Snapshot
 from krake.data import Metadata, ResourceRef
 from krake.data.events import Regarding
@@ -36,7 +38,7 @@ ATTEMPTS = 5
 TIME_LIMIT = 15.0
 """Seconds that the writing of one history may take."""
 BACKOFF = Backoff(0.5, 15.0)
-REST = 3.0
+REST = 5.0
 """After each history, for so many times as long as it took to make and to write it."""
 SLICE = 0.002
 """Seconds of work after which others get their turn."""
@@ -78,6 +80,11 @@ class Chronicle:
     def note(self, app: Application, decision: Decision, snapshot: Snapshot) -> None:
         """Have a decision written down, soon. Returns at once."""
         self.note_outcome(app, outcome(decision), partial(record_slowly, app, decision, snapshot, limit=TOLD))
+
+    def note_host(self, guest: Resource, choice: HostChoice, now: datetime) -> None:
+        """Have written down where a cluster is to be created."""
+        place = None if choice.host is None else choice.host.ref
+        self.note_outcome(guest, place, partial(record_host, choice, now))
 
     def note_outcome(self, subject: Resource, outcome: Hashable, make: Make) -> None:
         """Have any decision written down.

@@ -8,6 +8,7 @@ from typing import TypeVar
 from krake.client import Client
 from krake.controller.runtime import Informer, Recorder, Result, patch_status
 from krake.controller.runtime.retries import plan_retry
+from krake.controller.scheduler.chronicle import Chronicle
 from krake.controller.scheduler.filters import Rule
 from krake.controller.scheduler.hosting import Hosting, Measure
 from krake.controller.scheduler.hosts import CLOUD_RULES, Host, HostChoice, choose_host, reason_of
@@ -32,6 +33,7 @@ class CloudHosting(Hosting[Cluster]):
         self,
         client: Client,
         recorder: Recorder,
+        chronicle: Chronicle,
         clusters: Informer[Cluster],
         clouds: Informer[Cloud],
         global_clouds: Informer[GlobalCloud],
@@ -47,7 +49,9 @@ class CloudHosting(Hosting[Cluster]):
         self._failures: dict[Key, tuple[int, int]] = {}
         """Of clusters that fit nowhere: their generation, and how many attempts have failed since it."""
         clusters.index(CREATED, lambda cluster: [cluster.key.namespace] if cluster.spec.auto_generated else [])
-        super().__init__(client, recorder, clusters, [clouds, global_clouds], enqueue=enqueue, measure=measure, now=now)
+        super().__init__(
+            client, recorder, chronicle, clusters, [clouds, global_clouds], enqueue=enqueue, measure=measure, now=now
+        )
 
     def cloud_of(self, cluster: Cluster) -> Cloud | GlobalCloud | None:
         """Return the cloud that a cluster is on, or is to be created on, if there is one."""

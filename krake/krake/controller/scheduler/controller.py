@@ -81,6 +81,7 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
     provisioning = Provisioning(
         client,
         recorder,
+        chronicle,
         meter,
         apps,
         clusters,

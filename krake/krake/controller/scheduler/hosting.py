@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from krake.client import Client, NotFound
 from krake.controller.runtime import Informer, Recorder, Result
+from krake.controller.scheduler.chronicle import Chronicle
 from krake.controller.scheduler.hosts import Host, HostChoice
 from krake.controller.scheduler.inheritance import metrics_of
 from krake.controller.scheduler.snapshot import Measurement
@@ -47,6 +48,7 @@ class Hosting(ABC, Generic[G]):
         self,
         client: Client,
         recorder: Recorder,
+        chronicle: Chronicle,
         guests: Informer[G],
         hosts: Sequence[Informer[Any]],
         *,
@@ -56,6 +58,7 @@ class Hosting(ABC, Generic[G]):
     ) -> None:
         self._client = client
         self._recorder = recorder
+        self._chronicle = chronicle
         self._guests = guests
         self._hosts = hosts
         self._enqueue = enqueue
@@ -66,6 +69,7 @@ class Hosting(ABC, Generic[G]):
         guests.index(HOST, lambda guest: filter(None, [self._host_of(guest)]))
         guests.index(WAITING, lambda guest: [guest.key.namespace] if self._is_waiting(guest) else [])
         guests.on_change(self._follow_guest)
+        chronicle.follow(guests)
         for informer in hosts:
             informer.on_change(self._follow_host)
 
@@ -113,6 +117,7 @@ class Hosting(ABC, Generic[G]):
         choice = self._choose(guest)
         if choice is None:
             return Result(UNMEASURED_WAIT)
+        self._chronicle.note_host(guest, choice, self._now())
         if choice.host is None:
             return await self._refuse(guest, choice)
         log.info("%s goes to %s", guest.ref, choice.host.ref)

@@ -54,11 +54,13 @@ class HostChoice:
 
     :param host: ``None`` if none fits; then *refusals* say why.
     :param score: of the host; compared with those of clusters where an application may go to one or the other.
+    :param fitting: those that fit, with their scores.
     """
 
     host: Host | None
     score: Score | None
     refusals: tuple[tuple[ResourceRef, Refusal], ...]
+    fitting: tuple[tuple[Host, Score], ...] = ()
 
 
 def choose_host(rules: Iterable[Rule[S, Host]], guest: S, settings: Settings, *tiers: Iterable[Host]) -> HostChoice:
@@ -69,16 +71,15 @@ def choose_host(rules: Iterable[Rule[S, Host]], guest: S, settings: Settings, *t
     refusals: list[tuple[ResourceRef, Refusal]] = []
     rules = tuple(rules)
     for tier in tiers:
-        best: tuple[Host, Score] | None = None
+        fitting: list[tuple[Host, Score]] = []
         for host in sorted(tier, key=lambda each: (each.guests, each.ref.namespace or "", each.ref.name)):
             if (refusal := refuse(rules, guest, host, settings)) is not None:
                 refusals.append((host.ref, refusal))
                 continue
-            found = score(host.measurement)
-            if best is None or found.rank > best[1].rank:
-                best = host, found
-        if best is not None:
-            return HostChoice(*best, tuple(refusals))
+            fitting.append((host, score(host.measurement)))
+        if fitting:
+            # Of equal ones, this is the first.
+            return HostChoice(*max(fitting, key=lambda each: each[1].rank), tuple(refusals), tuple(fitting))
     return HostChoice(None, None, tuple(refusals))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from krake.client import Client
 from krake.controller.runtime import Informer, Recorder, Result, difference, patch_status
+from krake.controller.scheduler.chronicle import Chronicle
 from krake.controller.scheduler.hosting import Hosting, Measure
 from krake.controller.scheduler.hosts import PROJECT_RULES, Host, HostChoice, choose_host, reason_of
 from krake.controller.scheduler.inheritance import inherit_from_project
@@ -27,6 +28,7 @@ class ProjectHosting(Hosting[MagnumCluster]):
         self,
         client: Client,
         recorder: Recorder,
+        chronicle: Chronicle,
         clusters: Informer[MagnumCluster],
         projects: Informer[Project],
         *,
@@ -37,7 +39,7 @@ class ProjectHosting(Hosting[MagnumCluster]):
     ) -> None:
         self._projects = projects
         self._settings = settings
-        super().__init__(client, recorder, clusters, [projects], enqueue=enqueue, measure=measure, now=now)
+        super().__init__(client, recorder, chronicle, clusters, [projects], enqueue=enqueue, measure=measure, now=now)
 
     def _host_of(self, guest: MagnumCluster) -> ResourceRef | None:
         return guest.status.project

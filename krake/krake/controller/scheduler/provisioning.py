@@ -7,6 +7,7 @@ from typing import Any
 
 from krake.client import Client
 from krake.controller.runtime import Controller, Informer, Recorder
+from krake.controller.scheduler.chronicle import Chronicle
 from krake.controller.scheduler.clouds import CloudHosting
 from krake.controller.scheduler.creator import Creator, Outlook
 from krake.controller.scheduler.decide import Decision
@@ -37,6 +38,7 @@ class Provisioning:
         self,
         client: Client,
         recorder: Recorder,
+        chronicle: Chronicle,
         meter: Meter,
         apps: Informer[Application],
         clusters: Informer[Cluster],
@@ -63,6 +65,7 @@ class Provisioning:
         self.hosting = CloudHosting(
             client,
             recorder,
+            chronicle,
             clusters,
             self._clouds,
             self._global_clouds,
@@ -73,6 +76,7 @@ class Provisioning:
         projects = ProjectHosting(
             client,
             recorder,
+            chronicle,
             self._magnum,
             self._projects,
             enqueue=in_projects.enqueue,

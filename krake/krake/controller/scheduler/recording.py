@@ -15,6 +15,7 @@ from krake.controller.scheduler import counterfactuals
 from krake.controller.scheduler.counterfactuals import seek_counterfactuals
 from krake.controller.scheduler.decide import Decision, Ground, Verdict
 from krake.controller.scheduler.filters import Refusal
+from krake.controller.scheduler.hosts import HostChoice
 from krake.controller.scheduler.scores import Score
 from krake.controller.scheduler.snapshot import Measurement, Reading, Snapshot
 from krake.data import ResourceRef
@@ -108,6 +109,27 @@ def _tell_condition(found: counterfactuals.Counterfactual) -> Condition:
         relation=">=" if found.at_least else "<=",
         bound=found.bound,
         present=_finite(found.present),
+    )
+
+
+def record_host(choice: HostChoice, now: datetime) -> Steps:
+    """Make the record of where a cluster is to be created."""
+    yield
+    fitting = [Verdict(host.ref, found) for host, found in choice.fitting]
+    refused = [Verdict(place, refusal) for place, refusal in choice.refusals]
+    measured = {host.ref: host.measurement for host, _ in choice.fitting}
+    place = None if choice.host is None else choice.host.ref
+    ground = Ground.NOTHING if place is None else Ground.BEST
+    told = select([*fitting, *refused], (place,), MOST_CANDIDATES)
+    return DecisionRecord(
+        since=now,
+        time=now,
+        choice=place,
+        ground=ground.name,
+        message="Nothing fits." if place is None else "It suits best of those that fit.",
+        considered=len(fitting) + len(refused),
+        refused=dict(Counter(refusal.rule for _, refusal in choice.refusals)),
+        candidates=[tell(each, measured.get(each.cluster, Measurement())) for each in told],
     )
 
 

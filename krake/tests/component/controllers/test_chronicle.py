@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from component.controllers.hosts import add_cloud, declare_cluster
 from component.controllers.world import add_app, add_cluster, eventually, running
 from fixtures.api import Serve
 from fixtures.proxy import Proxy
@@ -33,10 +34,10 @@ async def scheduler(api: str) -> AsyncIterator[None]:
         yield
 
 
-async def see_history(client: Client, accept: Callable[[Placement], bool]) -> Placement:
+async def see_history(client: Client, accept: Callable[[Placement], bool], name: str = PLACEMENT.name) -> Placement:
     async def look() -> Placement | None:
         try:
-            return await client.get(Placement, PLACEMENT)
+            return await client.get(Placement, Key("red", name))
         except NotFound:
             return None
 
@@ -73,6 +74,24 @@ async def test_a_history_tells_every_move_and_why(client: Client) -> None:
     assert latest.choice is not None
     assert latest.former == first.choice
     assert (latest.choice.name, latest.cause) == ("west", "The cluster is drained: applications are to leave it.")
+
+
+@pytest.mark.usefixtures("scheduler")
+async def test_the_cloud_of_a_cluster_is_explained_as_well(client: Client) -> None:
+    await add_cloud(client, "plain", labels={"zone": "a"})
+    await add_cloud(client, "other")
+    cluster = await declare_cluster(client, "made", wants=["zone is a"])
+    placement = await see_history(client, lambda each: each.decisions[0].choice is not None, "cluster-made")
+    assert placement.metadata.owners == [cluster.ref]
+    (decision,) = placement.decisions
+    assert decision.choice is not None
+    assert (decision.choice.kind, decision.choice.name, decision.considered, decision.refused) == (
+        "Cloud",
+        "plain",
+        2,
+        {"label": 1},
+    )
+    assert {each.place.name: each.rule for each in decision.candidates} == {"plain": None, "other": "label"}
 
 
 async def test_a_restart_neither_loses_nor_repeats_anything(client: Client, api: str) -> None:
