@@ -70,9 +70,16 @@ def is_coming(cluster: Cluster, now: datetime, patience: timedelta) -> bool:
         return False
     if status.state is ClusterState.FAILED:
         return status.scheduled_to is None  # it waits for a cloud
-    if status.state in _AILING:
-        return status.state_changed is not None and now - status.state_changed < patience
-    return status.state in _COMING
+    given_up = given_up_at(cluster, patience)
+    return status.state in _COMING if given_up is None else given_up > now
+
+
+def given_up_at(cluster: Cluster, patience: timedelta) -> datetime | None:
+    """Return from when on a cluster that does not work is not waited for any more; ``None`` for any other."""
+    status = cluster.status
+    if status.state not in _AILING:
+        return None
+    return (status.state_changed or cluster.metadata.created) + patience
 
 
 def name_of(app: Application, taken: Collection[str]) -> str:

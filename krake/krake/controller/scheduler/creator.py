@@ -8,7 +8,7 @@ no difference afterwards: all that fit there wait for it, and any may use it.
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from krake.client import AlreadyExists, Client
@@ -18,6 +18,7 @@ from krake.controller.scheduler.creation import (
     Template,
     as_online,
     find_better,
+    given_up_at,
     is_coming,
     is_new,
     make_cluster,
@@ -116,7 +117,9 @@ class Creator:
         if better is None:
             keeps = _keeps_intent(app, decision)
             return Outlook(None if keeps else await self._forget(app), prospects.hindrance)
-        return Outlook(await self._await_new(app) if is_new(better) else await self._await(app, better.name))
+        if is_new(better):
+            return Outlook(await self._await_new(app))
+        return Outlook(await self._await(app, better.name, self._wait_for(better.key, snapshot.now)))
 
     def follow_metrics(self, metrics: frozenset[Key]) -> None:
         """Have the applications reconciled to which some metrics may matter."""
@@ -196,6 +199,11 @@ class Creator:
             raise
         return result
 
+    def _wait_for(self, key: Key, now: datetime) -> float:
+        cluster = self._clusters.get(key)
+        given_up = None if cluster is None else given_up_at(cluster, self._patience)
+        return WAIT if given_up is None else min((given_up - now).total_seconds(), WAIT)
+
     def _name_new(self, app: Application) -> str:
         taken = {
             key.name for known in (self._clusters.objects, self._made) for key in known if key.namespace == app.key.namespace
@@ -213,8 +221,11 @@ class Creator:
             log.info("%s is created for applications.", stored.ref)
         self._clusters.expect(stored.key, stored.metadata.resource_version)
 
-    async def _await(self, app: Application, name: str) -> Result | None:
-        """Have an application wait for a cluster; one that is placed goes on where it is."""
+    async def _await(self, app: Application, name: str, wait: float = WAIT) -> Result | None:
+        """Have an application wait for a cluster; one that is placed goes on where it is.
+
+        :param wait: seconds after which it is looked at again, should nothing change.
+        """
         status = replace(app.status, auto_cluster_create_started=name)
         waits = status.scheduled_to is None
         if waits:
@@ -226,8 +237,8 @@ class Creator:
                     app, normal("AwaitsCluster", f"It is to run on the cluster {name}, which is being created.")
                 )
             await patch_status(self._client, app, status, informer=self._apps)
-            return Result(WAIT if waits else 0.0)
-        return Result(WAIT) if waits else None
+            return Result(wait if waits else 0.0)
+        return Result(wait) if waits else None
 
     async def _forget(self, app: Application) -> Result | None:
         """Take note that an application does not wait for a cluster any more."""
