@@ -169,7 +169,7 @@ class PlanStatus(Status):
     :param newly_unfit: how many of them would fit somewhere if all stayed as it is, or are new.
     :param score: the scores of the clusters by their metrics, without stickiness.
     :param metrics: the values as their providers give them, by metric.
-    :param decisions: those asked for, as they would be made at last, by application.
+    :param decisions: those asked for, by application: the last one that moved it, or else the first one.
     """
 
     state: PlanState = PlanState.PENDING

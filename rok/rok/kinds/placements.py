@@ -1,32 +1,27 @@
 """Placements: why something is where it is, and where it was before."""
 
-import secrets
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 
 from krake.client import wire
-from krake.client.errors import ApiError, NotFound
+from krake.client.errors import NotFound
 from krake.client.wire import Route
 
 from rok import flags
+from rok.asking import ask_scheduler
 from rok.cells import Object, dig
 from rok.errors import Failure
 from rok.explanation import explain, tell_history
 from rok.flags import Flags, flag, switch
 from rok.output import Result
-from rok.place import Place
 from rok.verbs import Call
 
 ROUTE = Route("core", "placements", True)
-PLANS = Route("core", "plans", True)
 
 PATIENCE = 5.0
 """Seconds within which decisions are written down, unless much is to be written."""
 PAUSE = 0.2
-ANSWER_LIMIT = 60.0
-"""Seconds that the scheduler may take to decide anew."""
 
 _OUTPUT = flag(
     "-o", "--output", choices=("table", "json", "yaml"), default="table", help="format of the output (default: table)"
@@ -102,27 +97,8 @@ def _decide_now(call: Call) -> Object:
     :raises Failure: it gives no answer.
     """
     call.session.get(call.place)
-    name = f"explain-{secrets.token_hex(6)}"
-    plan = {"api": "core", "kind": "Plan", "metadata": {"name": name}, "spec": {"explain": [call.args.name]}}
-    created: Object = call.session.send(wire.create(PLANS, call.namespace, plan))
-    try:
-        status = _await_answer(call, Place(PLANS, call.namespace, name), created)
-    finally:
-        # It expires by itself.
-        with suppress(ApiError):
-            call.session.send(wire.delete(PLANS, call.namespace, name))
-    decision: Object | None = dig(status, "decisions").get(call.args.name)
+    status = ask_scheduler(call, {"explain": [call.args.name]})
+    decision: Object | None = (status.get("decisions") or {}).get(call.args.name)
     if decision is None:
-        why = dig(status, "reason.message") or "it is being deleted"
-        raise Failure(f"nothing is decided about {call.place} now: {why}")
+        raise Failure(f"nothing is decided about {call.place} any more: it is being deleted")
     return decision
-
-
-def _await_answer(call: Call, place: Place, plan: Object) -> Object:
-    for current in call.session.follow(place, plan, time.monotonic() + ANSWER_LIMIT):
-        if current is None:
-            break
-        if dig(current, "status.observed_generation") >= dig(current, "metadata.generation"):
-            status: Object = current["status"]
-            return status
-    raise Failure(f"the scheduler has not answered within {ANSWER_LIMIT:g} s: is it running?")

@@ -87,7 +87,7 @@ class _Course:
 
     :ivar apps: the applications as they would be by now.
     :ivar unfit: the names of those that no cluster fitted in the last round.
-    :ivar decisions: those that are to be told: of each application the last one that moved it, or else the last one.
+    :ivar decisions: those that are to be told: of each application the last one that moved it, or else the first one.
     """
 
     def __init__(self, before: Situation, after: Situation, explained: frozenset[str]) -> None:
@@ -147,7 +147,7 @@ class _Course:
         """Let an application go where it was decided; returns whether that is elsewhere."""
         former, choice, name = app.status.scheduled_to, decision.choice, app.metadata.name
         moves = choice != former and (choice is not None or decision.ground is Ground.LOST)
-        if name in self._explained and (moves or name not in self._moves):
+        if name in self._explained and (moves or name not in self.decisions):
             self.decisions[name] = record(app, decision, self._snapshot)
         if moves:
             self._moves[name] = Move(
