@@ -123,9 +123,11 @@ class Finding:
 
     @property
     def gist(self) -> object:
-        """What is the same as long as nothing has changed but the time."""
-        reading = replace(self.reading, age=0.0) if self.reading else None
-        return reading, self.failure, self.excludes
+        """What is the same as long as nothing has changed but the time, except for the minutes that a last value is old."""
+        if self.reading is None:
+            return None, self.failure, self.excludes
+        minutes = 0.0 if self.failure is None else self.reading.age // 60
+        return replace(self.reading, age=60 * minutes), self.failure, self.excludes
 
 
 def find(key: Key, catalog: Catalog, tracks: Mapping[Key, Track], now: float) -> Finding | None:
@@ -156,7 +158,8 @@ def _judge(name: str, metric: MetricSpec, track: Track, now: float) -> Finding:
     except MetricError as error:
         # The range of the metric was changed after the value came.
         return Finding(None, failure or Reason(code=ReasonCode.INVALID_METRIC, message=str(error)))
-    remarks = [sample.note, _remark_range(metric, sample.value), failure and "the last valid value, as there is no newer one"]
+    lasting = None if failure is None else "the last valid value, as there is no newer one"
+    remarks = [sample.note, _remark_range(metric, sample.value), lasting]
     note = "; ".join(filter(None, remarks)) or None
     age = max(now - track.at, 0.0)
     return Finding(Reading(name, sample.value, value, 0.0, age, note, metric.min, metric.max), failure)

@@ -177,14 +177,20 @@ def test_a_provider_that_is_taken_away_leaves_the_last_value() -> None:
     assert found.failure.code is ReasonCode.UNKNOWN_METRICS_PROVIDER
 
 
-def test_time_alone_is_no_news_until_the_last_value_is_too_old() -> None:
+def gists(track: Track, *times: float) -> list[object]:
+    found = [find(Key(None, "load"), catalog(), {Key(None, "load"): track}, NOW + time) for time in times]
+    return [each and each.gist for each in found]
+
+
+def test_time_alone_is_no_news() -> None:
+    first, later = gists(learn(None, LOAD, Sample(5.0)), 0, 1000)
+    assert first == later
+
+
+def test_of_a_last_value_the_minutes_are_news_and_when_it_is_too_old() -> None:
     track = learn(learn(None, LOAD, Sample(5.0)), LOAD, ProviderError("down"))
-    gists = []
-    for later in (0, 299, 300, 400):
-        found = find(Key(None, "load"), catalog(), {Key(None, "load"): track}, NOW + later)
-        assert found is not None
-        gists.append(found.gist)
-    assert gists[0] == gists[1] != gists[2] == gists[3]
+    now, minute, next_minute, before, after, forever = gists(track, 0, 59, 60, 299, 300, 1000)
+    assert now == minute != next_minute != before != after == forever
     assert expiry_of(spec(), track) == NOW + 300
 
 
