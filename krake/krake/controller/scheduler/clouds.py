@@ -9,25 +9,33 @@ from krake.client import Client
 from krake.controller.runtime import Informer, Recorder, Result, patch_status
 from krake.controller.runtime.retries import plan_retry
 from krake.controller.scheduler.chronicle import Chronicle
+from krake.controller.scheduler.crowding import count_clusters
 from krake.controller.scheduler.filters import Rule
 from krake.controller.scheduler.hosting import Hosting, Measure
 from krake.controller.scheduler.hosts import CLOUD_RULES, Host, HostChoice, choose_host, reason_of
 from krake.controller.scheduler.inheritance import inherit
+from krake.controller.scheduler.ledger import Ledger
 from krake.controller.scheduler.snapshot import Settings
 from krake.data import Key, ReasonCode, ResourceRef
 from krake.data.events import warning
 from krake.data.infrastructure import Cloud, CloudBinding, GlobalCloud
 from krake.data.kubernetes import Cluster, ClusterState, ClusterStatus
+from krake.data.quotas import Quota
 
 PLURAL = "clouds"
 CREATED = "created"
 """Index of the clusters that were created for applications, by namespace."""
+BOUND = "bound"
+"""Index of the clusters that are bound to clouds, by namespace."""
 
 S = TypeVar("S")
 
 
 class CloudHosting(Hosting[Cluster]):
-    """Reconciles clusters that are declared by a template: each is bound to a cloud once, or says why it is not."""
+    """Reconciles clusters that are declared by a template: each is bound to a cloud once, or says why it is not.
+
+    :param ledger: knows the quotas.
+    """
 
     def __init__(
         self,
@@ -40,14 +48,17 @@ class CloudHosting(Hosting[Cluster]):
         *,
         enqueue: Callable[[Key], None],
         measure: Measure,
+        ledger: Ledger,
         settings: Settings,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._clouds = clouds
         self._global_clouds = global_clouds
         self._settings = settings
+        self._ledger = ledger
         self._failures: dict[Key, tuple[int, int]] = {}
         """Of clusters that fit nowhere: their generation, and how many attempts have failed since it."""
+        clusters.index(BOUND, lambda cluster: [cluster.key.namespace] if cluster.status.scheduled_to else [])
         clusters.index(CREATED, lambda cluster: [cluster.key.namespace] if cluster.spec.auto_generated else [])
         super().__init__(
             client, recorder, chronicle, clusters, [clouds, global_clouds], enqueue=enqueue, measure=measure, now=now
@@ -78,6 +89,8 @@ class CloudHosting(Hosting[Cluster]):
 
         :param guest: whom the rules are about: the cluster, or an application that a cluster may be created for.
         """
+        if (exceeded := count_clusters(self._ledger.quotas(namespace), self._count_bound(namespace))) is not None:
+            return HostChoice(None, None, (), hindrance=exceeded)
         failed = self._find_failed(namespace)
         own = self._candidates(self._clouds, namespace, failed)
         others = self._candidates(self._global_clouds, None, failed)
@@ -85,6 +98,17 @@ class CloudHosting(Hosting[Cluster]):
             return None
         choice = choose_host(rules, guest, self._settings, own, others or ())
         return None if choice.host is None and others is None else choice
+
+    def follow_quota(self, old: Quota | None, new: Quota | None) -> None:
+        """Have the clusters reconciled to which a quota may matter."""
+        obj = new or old
+        assert obj is not None
+        if old is None or new is None or old.spec != new.spec:
+            self.enqueue_waiting(obj.key.namespace)
+
+    def _count_bound(self, namespace: str | None) -> int:
+        bound = {cluster.key for cluster in self._guests.lookup(BOUND, namespace)}
+        return len(bound | {key for key in self._assumed if key.namespace == namespace})
 
     def _find_failed(self, namespace: str | None) -> dict[ResourceRef, str]:
         """Return the clouds where a cluster that was created for applications has failed, each with the name of one."""
@@ -123,7 +147,7 @@ class CloudHosting(Hosting[Cluster]):
             self._recorder.record(guest, warning("FailedScheduling", reason.message))
         status = replace(
             guest.status,
-            state=ClusterState.FAILED,
+            state=ClusterState.PENDING if choice.hindrance else ClusterState.FAILED,
             reason=reason,
             retries=retry.retries or 0,
             scheduled_retry=retry.due,

@@ -86,10 +86,12 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
         apps,
         clusters,
         config=config,
+        ledger=world.ledger,
         settings=world.settings,
         enqueue=placing.enqueue,
         changed=follow_heir,
     )
+    quotas.on_change(provisioning.hosting.follow_quota)
     movement = Movement(
         placing.enqueue,
         at_once=config.moves.at_once,

@@ -156,6 +156,8 @@ class Hosting(ABC, Generic[G]):
         assert obj is not None
         if new is None or not self._is_waiting(new):
             self._assumed.pop(obj.key, None)
+            if new is None:
+                self.enqueue_waiting(obj.key.namespace)  # there may be room now for somebody else
         elif old is None or declared(old) != declared(new) or not self._is_waiting(old):
             self._enqueue(obj.key)
 

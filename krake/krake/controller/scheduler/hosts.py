@@ -52,7 +52,7 @@ class Host:
 class HostChoice:
     """Where a cluster is to be created.
 
-    :param host: ``None`` if none fits; then *refusals* say why.
+    :param host: ``None`` if none fits; then *refusals* say why, or *hindrance* why none was looked for.
     :param score: of the host; compared with those of clusters where an application may go to one or the other.
     :param fitting: those that fit, with their scores.
     """
@@ -61,6 +61,7 @@ class HostChoice:
     score: Score | None
     refusals: tuple[tuple[ResourceRef, Refusal], ...]
     fitting: tuple[tuple[Host, Score], ...] = ()
+    hindrance: str | None = None
 
 
 def choose_host(rules: Iterable[Rule[S, Host]], guest: S, settings: Settings, *tiers: Iterable[Host]) -> HostChoice:
@@ -88,6 +89,8 @@ def explain_refusals(choice: HostChoice, plural: str) -> str:
 
     :param plural: what the hosts are called.
     """
+    if choice.hindrance is not None:
+        return choice.hindrance
     listed = sorted(choice.refusals, key=lambda each: (each[0].namespace is None, each[0].name))
     said = [f"{ref.name}: {refusal.message}" for ref, refusal in listed]
     if len(said) > LISTED:
@@ -97,7 +100,8 @@ def explain_refusals(choice: HostChoice, plural: str) -> str:
 
 def reason_of(choice: HostChoice, plural: str) -> Reason:
     """Return the reason of a cluster that fits nowhere."""
-    message = f"None of the {plural} matches: {explain_refusals(choice, plural)}"
+    prefix = f"None of the {plural} matches: " if choice.hindrance is None else ""
+    message = f"{prefix}{explain_refusals(choice, plural)}"
     return Reason(code=ReasonCode.NO_SUITABLE_RESOURCE, message=message)
 
 

@@ -13,6 +13,7 @@ from krake.controller.scheduler.creator import Creator, Outlook
 from krake.controller.scheduler.decide import Decision
 from krake.controller.scheduler.hosting import HOST, declared
 from krake.controller.scheduler.inheritance import metrics_of
+from krake.controller.scheduler.ledger import Ledger
 from krake.controller.scheduler.measuring import metric_key
 from krake.controller.scheduler.meter import Meter
 from krake.controller.scheduler.projects import ProjectHosting
@@ -30,6 +31,7 @@ from krake.data.openstack import MagnumCluster, Project
 class Provisioning:
     """Runs beside the placing of applications, and is asked by it.
 
+    :param ledger: knows the quotas.
     :param enqueue: has an application reconciled.
     :param changed: is told of a cluster that inherits something else than before.
     """
@@ -44,6 +46,7 @@ class Provisioning:
         clusters: Informer[Cluster],
         *,
         config: SchedulerConfig,
+        ledger: Ledger,
         settings: Settings,
         enqueue: Callable[[Key], None],
         changed: Callable[[Key], None],
@@ -71,6 +74,7 @@ class Provisioning:
             self._global_clouds,
             enqueue=in_clouds.enqueue,
             measure=meter.measure,
+            ledger=ledger,
             settings=settings,
         )
         projects = ProjectHosting(

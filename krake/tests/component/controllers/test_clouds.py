@@ -20,10 +20,11 @@ from component.controllers.world import add_app, add_cluster, eventually, runnin
 from krake.client import Client
 from krake.controller.scheduler.controller import build
 from krake.controller.scheduler.settings import MetricsConfig, SchedulerConfig
-from krake.data import Key, ReasonCode
+from krake.data import Key, Metadata, ReasonCode
 from krake.data.infrastructure import Cloud, CloudState, GlobalCloud
 from krake.data.kubernetes import Application, Cluster, ClusterState
 from krake.data.openstack import MagnumCluster, MagnumClusterState, Project, ProjectState
+from krake.data.quotas import Quota, QuotaSpec
 
 CONFIG = SchedulerConfig(reschedule_after=30.0, metrics=MetricsConfig(interval=0.2))
 
@@ -142,6 +143,24 @@ async def test_a_cluster_is_bound_once_whatever_becomes_better_later(client: Cli
     await declare_cluster(client, "witness")
     await see_on(client, "second", "witness")
     assert await client.get(Cluster, bound.key) == bound
+
+
+async def test_clusters_wait_where_a_quota_lets_no_more_be_created(client: Client) -> None:
+    await add_cloud(client, "cloud")
+    await client.create(Quota(metadata=Metadata(name="few", namespace="red"), spec=QuotaSpec(clusters=1)))
+    await declare_cluster(client, "first")
+    await see_on(client, "cloud", "first")
+    await declare_cluster(client, "second", backoff_limit=0)
+    cluster = await see(client, lambda it: it.status.reason is not None, "second")
+    assert cluster.status.state is ClusterState.PENDING
+    assert cluster.status.reason is not None
+    assert cluster.status.reason.message == "The quota few lets 1 clusters of the namespace be created, and 1 are."
+    await client.delete(Cluster, Key("red", "first"), force=True)
+    assert (await see_on(client, "cloud", "second")).status.reason is None
+    await declare_cluster(client, "third", backoff_limit=0)
+    await see(client, lambda it: it.status.reason is not None, "third")
+    await client.delete(Quota, Key("red", "few"), force=True)
+    await see_on(client, "cloud", "third")
 
 
 async def test_registered_clusters_are_left_alone(client: Client) -> None:
