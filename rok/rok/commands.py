@@ -203,7 +203,7 @@ TABLE: tuple[Group | Single, ...] = (
     Group(
         "core",
         (),
-        "metrics, and where their values come from",
+        "metrics, where their values come from, and quotas",
         (
             _written(
                 ("metricsprovider", "mp"),
@@ -240,6 +240,15 @@ TABLE: tuple[Group | Single, ...] = (
                 metrics.GLOBAL_UPDATE_FLAGS,
                 metrics.new_metric,
                 metrics.changed_metric,
+            ),
+            _written(
+                ("quota",),
+                "quota: how much of the clusters a namespace may take",
+                quotas.VIEW,
+                quotas.CREATE_FLAGS,
+                quotas.UPDATE_FLAGS,
+                quotas.new_quota,
+                quotas.changed_quota,
             ),
         ),
     ),

@@ -6,7 +6,7 @@ from typing import Any
 
 from krake.client.wire import Route
 
-from rok import cells, flags
+from rok import cells, flags, sharing
 from rok.cells import Object, cell
 from rok.errors import Failure, warn
 from rok.flags import SHUTDOWN_TIMEOUT, Exclusive, Flags, Shutdown, flag, repeated, switch
@@ -63,6 +63,10 @@ VIEW = View(
     details=(
         *_ROWS,
         cell("tolerations", "spec.tolerations", write_tolerations),
+        cell("priority", "spec.priority"),
+        cell("anti-affinity", "spec.constraints.anti_affinity", sharing.write_rules),
+        cell("spread", "spec.constraints.spread", sharing.write_rules),
+        cell("disruption budget", "spec.constraints.disruption_budget", sharing.write_budget),
         cell("volumes", "status.volumes", write_volumes),
     ),
 )
@@ -149,6 +153,7 @@ _DECLARATION: Flags = (
         type=flags.read_shutdown,
         help=f"Krake asks the application to shut down before it moves or ends, and waits (default: {SHUTDOWN_TIMEOUT} s)",
     ),
+    *sharing.FLAGS,
     *flags.BACKOFF,
 )
 
@@ -174,6 +179,7 @@ UPDATE_FLAGS: Flags = (
     switch("--remove-existing-metric-constraints", help="drop the metric constraints that are not given anew"),
     switch("--remove-existing-tolerations", help="drop the tolerations that are not given anew"),
     switch("--remove-existing-hooks", help="drop the hooks that are not given anew"),
+    *sharing.REMOVALS,
     switch("--remove-existing-overrides", help="drop the overrides unless they are given anew"),
     *flags.wait("reconciling", "running", default="running"),
     *flags.COMMON,
@@ -204,6 +210,7 @@ def new_application(args: argparse.Namespace) -> Object:
                 "custom_resources": args.resource_constraints,
                 "metrics": args.metric_constraints,
             },
+            **sharing.given_constraints(args),
         },
         "tolerations": flags.joined([], args.tolerations),
         **_declared(args),
@@ -231,7 +238,7 @@ def changed_application(stored: Object, args: argparse.Namespace) -> Object:
     if args.metric_constraints or args.remove_existing_metric_constraints:
         kept = [] if args.remove_existing_metric_constraints else cluster.get("metrics") or []
         cluster["metrics"] = flags.joined(kept, args.metric_constraints)
-    constraints = {**old["constraints"], "cluster": cluster}
+    constraints = {**old["constraints"], "cluster": cluster, **sharing.given_constraints(args)}
     if args.migration is not None:
         constraints["migration"] = args.migration
     spec = {**old, **_declared(args), "constraints": constraints}
@@ -249,7 +256,7 @@ def changed_application(stored: Object, args: argparse.Namespace) -> Object:
     return {**stored, "metadata": {**metadata, "labels": labels}, "spec": spec}
 
 
-_AS_GIVEN = ("backoff", "backoff_delay", "backoff_limit", "migration_strategy", "storage_migration")
+_AS_GIVEN = ("priority", "backoff", "backoff_delay", "backoff_limit", "migration_strategy", "storage_migration")
 
 
 def _declared(args: argparse.Namespace) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Plans: what the scheduler would do, now or if something were different."""
 
+import argparse
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,9 +26,12 @@ _PLANNED = ("manifest", "constraints", "tolerations", "priority")
 
 def _read_number(text: str, what: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise Misuse(f"{text!r} is not a number: write {what}") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise Misuse(f"{text!r} is not a number: write {what}")
+    return number
 
 
 def _split(text: str, separator: str, form: str) -> tuple[str, str]:
@@ -148,7 +153,7 @@ FLAGS: Flags = (
 def show_plan(call: Call) -> Result:
     """Show what the scheduler would do; the exit status tells whether that is anything."""
     try:
-        spec = _spec(call)
+        spec = make_spec(call.args)
     except Misuse as error:
         raise Failure(str(error)) from None  # the status of misuse is an answer of this command
     status = ask_scheduler(call, spec, call.args.timeout)
@@ -156,8 +161,9 @@ def show_plan(call: Call) -> Result:
     return Result(status, text=partial(predict, status), status=CHANGES if changes else 0)
 
 
-def _spec(call: Call) -> Object:
-    args = call.args
+def make_spec(args: argparse.Namespace) -> Object:
+    """Return the specification of the plan that a command asks for."""
+
     return {
         "applications": [each for name, path in args.files for each in _applications(name, path)],
         "constraints": _merged(args.constraints),

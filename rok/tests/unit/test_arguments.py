@@ -49,6 +49,10 @@ APP = {
         "--overrides",
         "--input",
         "--inputs-file",
+        "--priority",
+        "--anti-affinity",
+        "--spread",
+        "--disruption-budget",
     ),
     *COMMON,
     *BACKOFF,
@@ -71,6 +75,9 @@ EXPECTED = {
         "--remove-existing-inputs",
         "--remove-existing-hooks",
         "--remove-existing-tolerations",
+        "--remove-existing-anti-affinity",
+        "--remove-existing-spread",
+        "--remove-existing-disruption-budget",
     },
     "app delete": {"--force", *WAIT, *COMMON},
     "app retry": COMMON,
@@ -107,10 +114,12 @@ PROVIDER = {
     *("--token", "--username", "--password", "--ca"),
 }
 METRIC = {"--min", "--max", "--metric-name", "--allowed-values", "--out-of-range", "--on-failure", "--max-age"}
+QUOTA = {"--applications", "--clusters", "--request"}
 CORE = {
     ("metricsprovider", "mp"): ({*PROVIDER, "--type"}, PROVIDER),
     ("globalmetricsprovider", "gmp"): ({*PROVIDER, "--type"}, PROVIDER),
     ("metric",): ({*METRIC, "--mp-name"}, {*METRIC, "--mp-name"}),
+    ("quota",): (QUOTA, QUOTA | {"--remove-existing-requests"}),
     ("globalmetric", "gm"): ({*METRIC, "--gmp-name"}, {*METRIC, "--gmp-name"}),
 }
 
@@ -161,7 +170,7 @@ def test_no_command_is_left_out_of_this_test() -> None:
     about_kinds = {" ".join(words[1:]) for words in map(str.split, COMMANDS) if len(words) == 3}
     core = {f"{name} {verb}" for names in CORE for name in names for verb in ("list", "create", "get", "update", "delete")}
     assert {command.replace("application", "app") for command in about_kinds} == set(EXPECTED) | core
-    assert {command for command in COMMANDS if len(command.split()) < 3} == {"events", "auth whoami", "auth can-i"}
+    assert {command for command in COMMANDS if len(command.split()) < 3} == {"plan", "events", "auth whoami", "auth can-i"}
 
 
 def test_permissions_are_asked_for_by_words() -> None:
