@@ -145,6 +145,11 @@ class Demand:
         self._by_node = any(_type_of(item) == ("apps", "DaemonSet") for item in manifest)
         self._known: dict[tuple[tuple[int, ...], int], Amounts] = {}
 
+    @property
+    def everywhere(self) -> Amounts | None:
+        """What is asked for, if it is the same on all clusters."""
+        return None if self._overrides or self._by_node else self.on("", {}, 1)
+
     def on(self, cluster: str, labels: Mapping[str, str], nodes: int) -> Amounts:
         """Return what is asked for on a cluster.
 

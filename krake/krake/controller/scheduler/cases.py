@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
-from krake.controller.scheduler.crowding import Crowd, load_of
+from krake.controller.scheduler.crowding import Crowd
 from krake.controller.scheduler.filters import RULES, Refusal, fitting, minds, refuse, sift, tolerations_of
 from krake.controller.scheduler.fleet import positions_of
 from krake.controller.scheduler.scores import Score, score
@@ -70,17 +70,18 @@ class Case:
 
         Of others that suit equally well it is the one that is loaded the least, and then the first by name.
         """
-        reached = [(found.rank, self._reached[ref]) for ref, found in self.here.items() if isinstance(found, Score)]
+        positions = self.snapshot.fleet.positions
+        reached = [(found.rank, positions[ref]) for ref, found in self.here.items() if isinstance(found, Score)]
         highest = max((rank for rank, _ in reached), default=None)
-        best_reached = [each for rank, each in reached if rank == highest]
-        stays = any(each is self.home for each in best_reached)
+        best_reached = [position for rank, position in reached if rank == highest]
+        stays = self.home is not None and positions[self.home.ref] in best_reached
         for rank, tied in self._rank_newcomers():
             if highest is not None and (rank < highest or (stays and rank == highest)):
                 break
-            contenders = tied + best_reached if rank == highest else tied
+            contenders = sorted(tied + best_reached) if rank == highest else tied
             if (chosen := self._choose_among(contenders)) is not None:
                 return chosen
-        return self.home if stays else self._choose_among(best_reached)
+        return self.home if stays else self._choose_among(sorted(best_reached))
 
     def _find_home(self) -> Candidate | None:
         """Return where the application can stay: on the cluster it is bound to, or else where it still runs, unless that goes.
@@ -126,15 +127,25 @@ class Case:
     def _has_good_place(self) -> bool:
         return self.home is not None and isinstance(self.here[self.home.ref], Score)
 
-    def _rank_newcomers(self) -> Iterator[tuple[tuple[int, bool, float], list[Candidate]]]:
-        """Yield ranks, the highest first, each with those who have it; they are refused at most for crowding."""
+    def _rank_newcomers(self) -> Iterator[tuple[tuple[int, bool, float], list[int]]]:
+        """Yield ranks, the highest first, each with the positions that have it and are refused at most for crowding."""
         fleet = self.snapshot.fleet
         found = self._others & fitting(RULES, self.app, fleet, self.snapshot.settings)
         if self._has_good_place:
             found &= ~self._find_unsteady()
+        found &= self._find_room()
         for avoided, level in self._split_by_taints(found):
             for reached, tied in fleet.rank(level):
-                yield replace(reached, avoided=avoided).rank, tied
+                yield (-avoided, reached.measured, reached.total), tied
+
+    def _find_room(self) -> int:
+        """Return a set that holds all clusters with room for the application: as far as that is the same on all of them."""
+        asked = self.app.spec.demand.everywhere
+        if asked is None or self.app.status.state is ApplicationState.COMPLETED:
+            return self.snapshot.fleet.everyone
+        tenant = self.snapshot.ledger.tenant(self.app.key)
+        own = None if tenant is None or tenant.place is None else self.snapshot.fleet.positions.get(tenant.place)
+        return self.snapshot.vacancies.with_room(asked) | (0 if own is None else 1 << own)
 
     def _find_unsteady(self) -> int:
         """Return the set of the clusters that nobody moves to who can stay."""
@@ -152,11 +163,12 @@ class Case:
             found &= ~level
             avoided += 1
 
-    def _choose_among(self, contenders: list[Candidate]) -> Candidate | None:
+    def _choose_among(self, contenders: list[int]) -> Candidate | None:
         """Return the least loaded of some clusters that suit equally well; none, if there is room on none."""
         if len(contenders) > 1:
-            contenders = sorted(contenders, key=lambda each: (load_of(each, self.snapshot), each.ref.name))
-        for each in contenders:
+            contenders = sorted(contenders, key=self.snapshot.vacancies.loads.__getitem__)
+        for position in contenders:
+            each = self.snapshot.fleet.candidates[position]
             if each.ref in self.here or self._refuse_crowded(each) is None:
                 self._chosen = each
                 return each

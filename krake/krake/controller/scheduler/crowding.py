@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import cached_property
 
 from krake.controller.scheduler.filters import RULES, Refusal, fitting
-from krake.controller.scheduler.ledger import Counts
+from krake.controller.scheduler.ledger import Counts, Ledger
 from krake.controller.scheduler.snapshot import Candidate, Snapshot
 from krake.controller.scheduler.tenants import Distance, Selector, Tenant, matches, requests_on
 from krake.data.kubernetes import Application
@@ -75,21 +75,15 @@ class Crowd:
         return None
 
     def _lacks_room(self, candidate: Candidate) -> str | None:
-        room = candidate.cluster.status.room
-        if not room:
-            return None  # nobody knows how large the cluster is
-        for resource, wanted in requests_on(self._app, candidate.cluster).items():
-            if resource not in room:
-                if "/" in resource and len(room) < _ALL_RESOURCES:
-                    return f"The application asks for {write_amount(wanted)} of {resource}; the cluster has none."
-                continue
-            taken = self._ledger.taken(candidate.ref, resource)
-            if wanted and taken + wanted > room[resource]:
-                return (
-                    f"The application asks for {write_amount(wanted)} of {resource}; "
-                    f"of the {write_amount(room[resource])} of the cluster, {write_amount(taken)} are taken."
-                )
-        return None
+        requests, room = requests_on(self._app, candidate.cluster), candidate.cluster.status.room
+        resource = find_shortage(requests, candidate, self._ledger)
+        if resource is None:
+            return None
+        asks = f"The application asks for {write_amount(requests[resource])} of {resource};"
+        if resource not in room:
+            return f"{asks} the cluster has none."
+        taken = self._ledger.taken(candidate.ref, resource)
+        return f"{asks} of the {write_amount(room[resource])} of the cluster, {write_amount(taken)} are taken."
 
     def _those_who_mind(self) -> Iterator[tuple[Distance, Counts]]:
         """Yield which others keep apart from this application, and where they are."""
@@ -206,11 +200,26 @@ def count_clusters(quotas: Iterable[Quota], created: int) -> str | None:
     return None
 
 
-def load_of(candidate: Candidate, snapshot: Snapshot) -> tuple[bool, float, int]:
-    """Return how loaded a cluster is; of clusters that suit equally well the one with the least gets a newcomer.
+def find_shortage(requests: Amounts, candidate: Candidate, ledger: Ledger) -> str | None:
+    """Return the first resource of which a cluster has less left than is asked for, or nothing."""
+    room = candidate.cluster.status.room
+    if not room:
+        return None  # nobody knows how large the cluster is
+    for resource, wanted in requests.items():
+        if resource not in room:
+            if "/" in resource and len(room) < _ALL_RESOURCES:
+                return resource
+        elif wanted and ledger.taken(candidate.ref, resource) + wanted > room[resource]:
+            return resource
+    return None
 
-    :returns: whether its size is unknown, the share of it that is taken, and the number of its tenants.
-    """
+
+Load = tuple[bool, float, int]
+"""Whether the size of a cluster is unknown, the share of it that is taken, and the number of its tenants."""
+
+
+def load_of(candidate: Candidate, ledger: Ledger) -> Load:
+    """Return how loaded a cluster is; of clusters that suit equally well the one with the least gets a newcomer."""
     ref, room = candidate.ref, candidate.cluster.status.room
-    tenants = len(snapshot.ledger.tenants_on(ref))
-    return (False, snapshot.ledger.load(ref, room), tenants) if room else (True, 0.0, tenants)
+    tenants = len(ledger.tenants_on(ref))
+    return (False, ledger.load(ref, room), tenants) if room else (True, 0.0, tenants)

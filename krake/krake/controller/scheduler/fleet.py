@@ -71,20 +71,15 @@ class Fleet(Generic[C]):
             self._sets[key] = remembered = condition, found
         return remembered[1]
 
-    def rank(self, chosen: int) -> Iterator[tuple[Score, list[C]]]:
-        """Yield the scores of the members of a set, as newcomers see them: the best first, each with those that have it."""
+    def rank(self, chosen: int) -> Iterator[tuple[Score, list[int]]]:
+        """Return the scores of the members of a set, as newcomers see them: the best first, each with their positions."""
         if chosen.bit_count() <= FEW:
             ordered = sorted(positions_of(chosen), key=self._tiers.__getitem__)
-            for _, equal in groupby(ordered, key=self._tiers.__getitem__):
-                yield self._members(list(equal))
-            return
-        digits = chosen.to_bytes(len(self.candidates) // 8 + 1, "little")
-        for positions in self._ranking:
-            if tied := [each for each in positions if digits[each >> 3] >> (each & 7) & 1]:
-                yield self._members(tied)
-
-    def _members(self, positions: list[int]) -> tuple[Score, list[C]]:
-        return self.scores[positions[0]], [self.candidates[each] for each in positions]
+            groups = (list(equal) for _, equal in groupby(ordered, key=self._tiers.__getitem__))
+        else:
+            digits = chosen.to_bytes(len(self.candidates) // 8 + 1, "little")
+            groups = ([each for each in tied if digits[each >> 3] >> (each & 7) & 1] for tied in self._ranking)
+        return ((self.scores[tied[0]], tied) for tied in groups if tied)
 
     @cached_property
     def _ranking(self) -> list[list[int]]:

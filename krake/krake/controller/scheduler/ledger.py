@@ -1,6 +1,6 @@
 """Who is where: all tenants, by the cluster that they are bound to. Pure: the shell puts them in, decisions only read."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from krake.controller.scheduler.accounts import Account, ClusterAccount
 from krake.controller.scheduler.tenants import Distance, Selector, Tenant, matches
@@ -8,6 +8,8 @@ from krake.data import Key, ResourceRef
 from krake.data.quotas import Quota
 from krake.data.requests import Amounts
 
+JOURNAL = 4096
+"""So many changes are kept at most, for those who look now and then."""
 REMEMBERED = 256
 """So many groups are counted at most; beyond that all are counted anew, as they are asked for."""
 
@@ -38,6 +40,10 @@ class Ledger:
         self._groups: dict[str | None, dict[Selector, dict[ResourceRef, int]]] = {}
         self._distances: dict[str | None, dict[Distance, dict[ResourceRef, int]]] = {}
         self._quotas: dict[str | None, dict[str, Quota]] = {}
+        self._journal: list[ResourceRef] = []
+        """The clusters on which something has changed, the latest last."""
+        self._forgotten = 0
+        """The number of those that are not in the journal any more."""
 
     def put(self, tenant: Tenant) -> None:
         """Take in a tenant in place of what was known of it before."""
@@ -50,6 +56,7 @@ class Ledger:
         self._tenants[tenant.key] = tenant
         if tenant.place is not None:
             self._accounts.setdefault(tenant.place, ClusterAccount()).enter(tenant)
+            self._enter_in_journal(tenant.place)
             self._namespaces.setdefault(tenant.key.namespace, Account()).enter(tenant)
         self._count(tenant, 1)
 
@@ -61,6 +68,7 @@ class Ledger:
             self._count(tenant, -1)
             if tenant.place is not None:
                 self._accounts[tenant.place].leave(key)
+                self._enter_in_journal(tenant.place)
                 self._namespaces[key.namespace].leave(key)
 
     def _count(self, tenant: Tenant, change: int) -> None:
@@ -79,6 +87,7 @@ class Ledger:
     def observe(self, ref: ResourceRef, told: Amounts) -> None:
         """Take in what all Pods on a cluster have asked for, those of its tenants included, as its status tells."""
         self._accounts.setdefault(ref, ClusterAccount()).observe(told)
+        self._enter_in_journal(ref)
 
     def forget(self, ref: ResourceRef) -> None:
         """Take in that a cluster is gone. Who is bound to it still is."""
@@ -86,6 +95,21 @@ class Ledger:
             self._accounts[ref] = account = ClusterAccount()
             for tenant in before.tenants.values():
                 account.enter(tenant)
+        self._enter_in_journal(ref)
+
+    def _enter_in_journal(self, ref: ResourceRef) -> None:
+        if len(self._journal) >= JOURNAL:
+            self._forgotten += len(self._journal)
+            self._journal.clear()
+        self._journal.append(ref)
+
+    def changes_since(self, seen: int) -> tuple[int, Sequence[ResourceRef] | None]:
+        """Return on which clusters something has changed since the last look; ``None`` if that may be any.
+
+        :param seen: what this method returned first then; -1 if it was never asked.
+        """
+        end = self._forgotten + len(self._journal)
+        return end, None if seen < self._forgotten else self._journal[seen - self._forgotten :]
 
     def set_quota(self, key: Key, quota: Quota | None) -> None:
         """Take in a quota, or that it is gone."""

@@ -12,6 +12,7 @@ from krake.data.kubernetes import Cluster
 
 if TYPE_CHECKING:
     from krake.controller.scheduler.fleet import Fleet
+    from krake.controller.scheduler.vacancies import Vacancies
 
 
 @dataclass(frozen=True)
@@ -120,21 +121,33 @@ class Snapshot:
 
         return Fleet(self.candidates)
 
+    @cached_property
+    def vacancies(self) -> "Vacancies":
+        """How loaded the candidates are, and where there is room."""
+        from krake.controller.scheduler.vacancies import Vacancies
+
+        return Vacancies(self.fleet, self.ledger)
+
     def at(self, now: datetime) -> "Snapshot":
         """Return the same at another time; what was prepared is kept."""
-        return self._keeping_fleet(replace(self, now=now))
+        return _prepared(replace(self, now=now), fleet=self.fleet, vacancies=self.vacancies)
 
     def fork(self) -> "Snapshot":
         """Return the same with a ledger of its own, to try out what is not to happen: who leaves makes room at once."""
-        return self._keeping_fleet(replace(self, ledger=self.ledger.fork(at_once=True)))
+        return _prepared(replace(self, ledger=self.ledger.fork(at_once=True)), fleet=self.fleet)
 
     def changed(self, candidates: Iterable[Candidate], gone: Iterable[ResourceRef] = ()) -> "Snapshot":
         """Return a snapshot in which some candidates are new or others than before, and some are gone."""
-        fleet = self.fleet.changed(candidates, gone)
-        snapshot = replace(self, candidates=fleet.candidates)
-        snapshot.__dict__["fleet"] = fleet
+        news = list(candidates)
+        fleet = self.fleet.changed(news, gone)
+        snapshot = _prepared(replace(self, candidates=fleet.candidates), fleet=fleet)
+        if fleet.positions is self.fleet.positions:
+            positions = [fleet.positions[each.ref] for each in news]
+            snapshot = _prepared(snapshot, vacancies=self.vacancies.exchanged(fleet, positions))
         return snapshot
 
-    def _keeping_fleet(self, snapshot: "Snapshot") -> "Snapshot":
-        snapshot.__dict__["fleet"] = self.fleet
-        return snapshot
+
+def _prepared(snapshot: Snapshot, **parts: object) -> Snapshot:
+    """Fill in what else would be prepared when it is asked for."""
+    snapshot.__dict__.update(parts)
+    return snapshot

@@ -7,10 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.scheduler.worlds import NOW, make_app, make_candidate
 
+from krake.controller.scheduler.crowding import find_shortage
 from krake.controller.scheduler.decide import decide
 from krake.controller.scheduler.ledger import Ledger
 from krake.controller.scheduler.snapshot import Candidate, Snapshot
 from krake.controller.scheduler.tenants import tenant_of
+from krake.controller.scheduler.vacancies import Vacancies
+from krake.data import Key
 from krake.data.kubernetes import Application
 
 
@@ -84,3 +87,30 @@ def test_a_full_cluster_is_no_reason_to_leave_it() -> None:
     ledger.put(tenant_of(app, full.cluster))
     ledger.put(tenant_of(ask_for(1, "other"), full.cluster, full.ref))
     assert decide(app, Snapshot(NOW, (full, better), ledger=ledger)).choice == full.ref
+
+
+steps = st.lists(
+    st.tuples(st.sampled_from(["put", "drop", "told", "changed", "asked"]), st.integers(0, 3), st.integers(0, 4)), max_size=30
+)
+
+
+@given(steps)
+def test_vacancies_are_kept_up_with_the_ledger(steps: list[tuple[str, int, int]]) -> None:
+    ledger = Ledger()
+    snapshot = Snapshot(NOW, tuple(offer(f"c{number}", 4) for number in range(4)), ledger=ledger)
+    for what, where, number in steps:
+        place = snapshot.candidates[where]
+        if what == "put":
+            ledger.put(tenant_of(ask_for(number, f"app-{number}"), place.cluster, place.ref))
+        elif what == "drop":
+            ledger.drop(Key("red", f"app-{number}"))
+        elif what == "told":
+            ledger.observe(place.ref, {"cpu": 1000 * number})
+        elif what == "changed":
+            snapshot = snapshot.changed([offer(place.ref.name, number or None)])
+        fresh = Vacancies(snapshot.fleet, ledger)
+        requests = {"cpu": 1000 * number}
+        assert snapshot.vacancies.loads == fresh.loads
+        assert snapshot.vacancies.with_room(requests) == fresh.with_room(requests)
+        for position, each in enumerate(snapshot.fleet.candidates):
+            assert bool(fresh.with_room(requests) >> position & 1) == (find_shortage(requests, each, ledger) is None)

@@ -60,9 +60,8 @@ def test_many_are_put_in_the_same_order_as_few() -> None:
         members = [many.candidates[each] for each in sorted(chosen)]
         ranks = sorted({score(each.measurement).rank for each in members}, reverse=True)
         assert [each.rank for each, _ in found] == ranks
-        assert [tied for _, tied in found] == [
-            [each for each in members if score(each.measurement).rank == rank] for rank in ranks
-        ]
+        for (_, tied), rank in zip(found, ranks, strict=True):
+            assert tied == [each for each in sorted(chosen) if score(many.candidates[each].measurement).rank == rank]
 
 
 values = st.integers(0, 8).map(lambda number: number / 8)
