@@ -10,7 +10,7 @@ from rok import __version__, authorization, flags, verbs
 from rok.cells import Object
 from rok.errors import Failure, Misuse
 from rok.flags import Flags
-from rok.kinds import applications, clusters, events, maintenance, metrics, placements, plans, providers, rendering
+from rok.kinds import applications, clusters, events, maintenance, metrics, placements, plans, providers, quotas, rendering
 from rok.output import Result, View
 from rok.verbs import Call
 
@@ -180,7 +180,7 @@ TABLE: tuple[Group | Single, ...] = (
                         "explain",
                         "say why a cluster is on its cloud",
                         placements.HISTORY_FLAGS,
-                        placements.explain_placement,
+                        placements.explain_cluster,
                     ),
                     Operation("cordon", "let a cluster take no more applications", ONE, maintenance.cordon_cluster),
                     Operation("uncordon", "let a cluster take applications again", ONE, maintenance.uncordon_cluster),

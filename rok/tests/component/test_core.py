@@ -103,3 +103,22 @@ async def test_metrics_are_created_shown_changed_and_deleted(rok: Rok, client: C
     assert (rows["provider"], rows["metric"]) == ("other", "heat_demand")
     assert (await rok(f"core {words} delete heat")).status == 0
     assert (await rok(f"core {words} list -o json")).json == []
+
+
+async def test_quotas_are_created_shown_changed_and_deleted(rok: Rok, client: Client) -> None:
+    created = await rok("core quota create -n red fair --applications 5 --request cpu=20 --request memory=64Gi")
+    assert created.status == 0, created.err
+    rows = created.rows
+    assert (rows["applications"], rows["clusters"], rows["requests"]) == ("5", "any", "cpu: 20/memory: 64Gi")
+    changed = await rok("core quota update -n red fair --applications any --clusters 2 --remove-existing-requests")
+    assert [changed.rows[name] for name in ("applications", "clusters", "requests")] == ["any", "2", "None"]
+    for words, said in {
+        "create -n red other": "the quota limits nothing",
+        "update -n red fair": "nothing is to be changed",
+        "create -n red other --request cpu=much": "'much' is no quantity",
+    }.items():
+        refused = await rok(f"core quota {words}")
+        assert refused.status == 1
+        assert said in refused.err
+    assert (await rok("core quota delete -n red fair")).status == 0
+    assert (await rok("core quota list -a -o json")).json == []

@@ -153,3 +153,24 @@ async def test_an_application_tolerates_taints(rok: Rok, client: Client) -> None
     assert (await rok("kube app get echo")).rows["tolerations"] == "gpu"
     tolerations = (await client.get(Application, Key(NAMESPACE, "echo"))).spec.tolerations
     assert [(each.key, each.operator, each.effect) for each in tolerations] == [("gpu", "Exists", None)]
+
+
+async def test_an_application_says_how_it_shares_clusters(rok: Rok, client: Client) -> None:
+    rok.write("app.yaml", *MANIFEST)
+    apart = "--anti-affinity", "app is web over zone", "--anti-affinity", "*"
+    others = "--spread", "app is web by 2", "--disruption-budget", "1 of app is web"
+    done = await rok("kube app create echo -f app.yaml --priority 5", *apart, *others)
+    assert done.status == 0, done.err
+    rows = (await rok("kube app get echo")).rows
+    assert [rows[name] for name in ("priority", "anti-affinity", "spread", "disruption budget")] == [
+        "5",
+        "app is web over zone/*",
+        "app is web by 2",
+        "1 of app is web",
+    ]
+    await rok("kube app update echo --anti-affinity * --remove-existing-spread --remove-existing-disruption-budget")
+    rows = (await rok("kube app get echo")).rows
+    assert (rows["anti-affinity"], rows["spread"], rows["disruption budget"]) == ("*", "None", "None")
+    done = await rok("kube app update echo", "--anti-affinity", "app ~ web")
+    assert done.status == 1
+    assert "anti_affinity" in done.err
