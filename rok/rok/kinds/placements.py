@@ -40,8 +40,13 @@ def explain_application(call: Call) -> Result:
     return Result(decision, text=partial(explain, str(call.place), decision))
 
 
-def explain_placement(call: Call) -> Result:
-    """Show the latest decision about an object, and what it was made from."""
+def explain_cluster(call: Call) -> Result:
+    """Show the latest decision about where a cluster is to be created.
+
+    :raises Failure: the cluster was not created by Krake, or nothing is known of that.
+    """
+    if not dig(call.session.get(call.place), "spec.tosca"):
+        raise Failure(f"{call.place} was registered as it is: Krake has not decided where it is")
     decision = _decisions_of(call)[0]
     return Result(decision, text=partial(explain, str(call.place), decision))
 
