@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from krake.client import Client, NotFound
@@ -51,7 +50,6 @@ class Applications:
         enqueue: Callable[[Key], None],
         consider: Consider,
         note: Note,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._client = client
         self._apps = apps
@@ -62,7 +60,6 @@ class Applications:
         self._enqueue = enqueue
         self._consider = consider
         self._note = note
-        self._now = now
         apps.on_change(self._follow)
 
     def _follow(self, old: Application | None, new: Application | None) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from krake.adapters.metrics import Sources
 from krake.client import Client
-from krake.controller.runtime import Controller, Informer, Parts, Recorder, Result
+from krake.controller.runtime import Controller, Informer, Parts, Recorder
 from krake.controller.scheduler.applications import Applications
 from krake.controller.scheduler.chronicle import Chronicle
 from krake.controller.scheduler.failover import Failover
@@ -38,36 +38,14 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
     sight = Sight.of(client)
     meter = Meter(sight, connect or sources.connect, recorder, config.metrics)
     reporter = Reporter(client, clusters, meter, recorder, lambda cluster: provisioning.effective(cluster).spec.metrics)
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731
-
-    def describe(app: Application) -> Tenant:
-        bound = app.status.scheduled_to
-        return tenant_of(app, None if bound is None else clusters.get(bound.key))
-
-    world = World(
-        apps,
-        clusters,
-        describe=describe,
-        effective=lambda cluster: provisioning.effective(cluster),
-        measure=meter.measurement,
-        settings=Settings(
-            config.stickiness,
-            timedelta(seconds=config.reschedule_after),
-            weighted_constraints=config.metric_constraints == "weighted",
-        ),
-        failover=_failover_of(config),
-        now=now,
-    )
+    world = _make_world(config, apps, clusters, lambda cluster: provisioning.effective(cluster), meter)
     meter.on_change(world.follow_metrics)
     quotas = Informer(client, Quota)
     quotas.on_change(world.follow_quota)
 
-    async def place(key: Key) -> Result | None:
-        return await applications.reconcile(key)
-
-    placing = Controller(
+    placing: Controller[Key] = Controller(
         "scheduler",
-        place,
+        lambda key: applications.reconcile(key),
         config.worker_count,
         reads=[apps],
         debounce=config.debounce,
@@ -92,13 +70,7 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
         changed=follow_heir,
     )
     quotas.on_change(provisioning.hosting.follow_quota)
-    movement = Movement(
-        placing.enqueue,
-        at_once=config.moves.at_once,
-        per_minute=config.moves.per_minute,
-        failover_per_minute=config.failover.per_minute,
-        moving=lambda: world.moving,
-    )
+    movement = _make_movement(config, placing, world)
     applications = Applications(
         client,
         apps,
@@ -109,15 +81,8 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
         enqueue=placing.enqueue,
         consider=provisioning.consider,
         note=chronicle.note,
-        now=now,
     )
-
-    def look(namespace: str) -> Situation | None:
-        if (snapshot := world.look(namespace)) is None:
-            return None
-        return Situation(namespace, snapshot, {app.key.name: app for app in apps.lookup(NAMESPACE, namespace)}, sight.catalog)
-
-    planner = Planner(client, look=look, limit=config.plans.time_limit)
+    planner = _make_planner(config, client, apps, world, sight)
     sweep = Sweep(apps, world.look, placing.enqueue)
     world.on_change(sweep.stir)
     return Parts(
@@ -128,6 +93,48 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
     )
 
 
-def _failover_of(config: SchedulerConfig) -> Failover:
+def _make_world(
+    config: SchedulerConfig,
+    apps: Informer[Application],
+    clusters: Informer[Cluster],
+    effective: Callable[[Cluster], Cluster],
+    meter: Meter,
+) -> World:
+    def describe(app: Application) -> Tenant:
+        bound = app.status.scheduled_to
+        return tenant_of(app, None if bound is None else clusters.get(bound.key))
+
     wanted = config.failover
-    return Failover(wanted.enabled, timedelta(seconds=wanted.after), timedelta(seconds=wanted.fail_back_after))
+    return World(
+        apps,
+        clusters,
+        describe=describe,
+        effective=effective,
+        measure=meter.measurement,
+        settings=Settings(
+            config.stickiness,
+            timedelta(seconds=config.reschedule_after),
+            weighted_constraints=config.metric_constraints == "weighted",
+        ),
+        failover=Failover(wanted.enabled, timedelta(seconds=wanted.after), timedelta(seconds=wanted.fail_back_after)),
+        now=lambda: datetime.now(UTC),
+    )
+
+
+def _make_movement(config: SchedulerConfig, placing: Controller[Key], world: World) -> Movement:
+    return Movement(
+        placing.enqueue,
+        at_once=config.moves.at_once,
+        per_minute=config.moves.per_minute,
+        failover_per_minute=config.failover.per_minute,
+        moving=lambda: world.moving,
+    )
+
+
+def _make_planner(config: SchedulerConfig, client: Client, apps: Informer[Application], world: World, sight: Sight) -> Planner:
+    def look(namespace: str) -> Situation | None:
+        if (snapshot := world.look(namespace)) is None:
+            return None
+        return Situation(namespace, snapshot, {app.key.name: app for app in apps.lookup(NAMESPACE, namespace)}, sight.catalog)
+
+    return Planner(client, look=look, limit=config.plans.time_limit)
