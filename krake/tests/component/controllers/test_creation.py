@@ -87,8 +87,9 @@ async def see_refused(client: Client, name: str = "app") -> str:
 
 
 async def created(client: Client) -> list[str]:
-    """The names of the clusters that were created."""
-    return [it.metadata.name for it in (await client.list(Cluster, "red")).items if it.spec.auto_generated]
+    """The names of the clusters that were created, and are not being deleted."""
+    found = (await client.list(Cluster, "red")).items
+    return [it.metadata.name for it in found if it.spec.auto_generated and it.metadata.deleted is None]
 
 
 async def test_a_cluster_is_created_for_an_application_that_fits_nowhere(client: Client, run: Run) -> None:
