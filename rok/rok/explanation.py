@@ -20,16 +20,17 @@ NAMED = 5
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
-def explain(subject: str, decision: Object, screen: Screen) -> str:
+def explain(subject: str, decision: Object, screen: Screen, *, remark: str | None = None) -> str:
     """Return what is to be said about a decision.
 
     :param subject: how the reader calls what was decided about.
+    :param remark: what has come of the decision.
     """
     candidates = _mappings(decision.get("candidates"))
     fitting = sorted((each for each in candidates if not each.get("rule")), key=lambda each: _rank(each, decision))
     refused = [each for each in candidates if each.get("rule")]
     parts = [
-        "\n".join(_introduce(subject, decision)),
+        "\n".join([*_introduce(subject, decision), *([remark] if remark else [])]),
         _draw_fitting(fitting, decision, screen) if fitting else "",
         "\n".join([*_count_untold(decision, fitting), *_tell_notes(fitting)]),
         _draw_refused(refused, decision, screen) if refused else "",

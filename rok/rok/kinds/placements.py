@@ -37,7 +37,11 @@ EXPLAIN_FLAGS: Flags = (
 def explain_application(call: Call) -> Result:
     """Show the latest decision about an application, or the one that would be made now."""
     decision = _decide_now(call) if call.args.now else _decisions_of(call)[0]
-    return Result(decision, text=partial(explain, str(call.place), decision))
+    subject = call.session.get(call.place)
+    remark = None
+    if _is_behind(decision, subject):
+        remark = f"It is bound to cluster {dig(subject, 'status.scheduled_to.name')} still: moves are made by and by."
+    return Result(decision, text=partial(explain, str(call.place), decision, remark=remark))
 
 
 def explain_cluster(call: Call) -> Result:

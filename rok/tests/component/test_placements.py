@@ -8,7 +8,7 @@ from command import Rok
 from krake.client import Client
 from krake.data import Key, Metadata, ResourceRef
 from krake.data.events import Regarding
-from krake.data.kubernetes import Application, Cluster
+from krake.data.kubernetes import Application, Cluster, ClusterBinding
 from krake.data.placements import CandidateRecord, DecisionRecord, Placement, placement_key
 from objects import application, cluster
 
@@ -16,11 +16,26 @@ NAMESPACE = "system:admin"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MANIFEST = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "greeting"}}]
 
+KUBECONFIG = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "current-context": "c",
+    "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+    "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+    "users": [{"name": "c", "user": {"token": "t"}}],
+}
+
 
 async def add_app(client: Client) -> Application:
     body = application("demo")
     body["spec"]["manifest"] = MANIFEST
     return await client.create(Application.deserialize(body))
+
+
+async def add_cluster(client: Client) -> None:
+    body = cluster("north")
+    body["spec"]["kubeconfig"] = KUBECONFIG
+    await client.create(Cluster.deserialize(body))
 
 
 def place(name: str) -> ResourceRef:
@@ -57,6 +72,15 @@ async def test_the_latest_decision_is_explained_and_all_are_told(rok: Rok, clien
     assert [each["choice"]["name"] for each in told] == ["south", "north"]
 
 
+async def test_a_move_that_is_still_to_be_made_is_told(rok: Rok, client: Client) -> None:
+    await add_cluster(client)
+    app = await add_app(client)
+    await client.act(Application, app.key, "binding", ClusterBinding(cluster=place("north")))
+    await client.create(placement(app, "south"))
+    done = await rok("kube", "app", "explain", "demo")
+    assert "It is bound to cluster north still: moves are made by and by.\n" in done.out
+
+
 async def test_what_is_written_down_in_a_moment_is_waited_for(rok: Rok, client: Client) -> None:
     app = await add_app(client)
 
@@ -82,16 +106,7 @@ async def test_decisions_about_another_one_of_the_same_name_do_not_count(rok: Ro
 async def test_what_is_not_there_or_was_not_decided_is_told_at_once(rok: Rok, client: Client) -> None:
     done = await rok("kube", "app", "explain", "demo")
     assert (done.status, "'demo' does not exist" in done.err) == (1, True)
-    body = cluster("north")
-    body["spec"]["kubeconfig"] = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
-        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
-        "users": [{"name": "c", "user": {"token": "t"}}],
-    }
-    await client.create(Cluster.deserialize(body))
+    await add_cluster(client)
     done = await rok("kube", "cluster", "explain", "north")
     assert done.status == 1
     assert "cluster north was registered as it is: Krake has not decided where it is" in done.err
