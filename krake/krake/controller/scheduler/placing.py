@@ -141,12 +141,16 @@ def needs_binding(app: Application, choice: ResourceRef) -> bool:
 
 
 def needs_work(app: Application, decision: Decision) -> bool:
-    """Whether there is anything to do about an application that is bound, by what was decided."""
+    """Whether there is anything to do about an application by what was decided."""
+    status = app.status
     if app.metadata.deleted is not None:
         return False
+    if status.scheduled_to is None and decision.choice is None:
+        # Who has been told that there is no place for it is told again when the next attempt is due.
+        return not is_ours(status) or app.spec.auto_cluster_create
     if decision.choice is None:
-        return decision.ground is Ground.LOST or app.status.reason is None or is_ours(app.status)
-    return needs_binding(app, decision.choice) or decision.concern is not None or is_ours(app.status)
+        return decision.ground is Ground.LOST or status.reason is None or is_ours(status)
+    return needs_binding(app, decision.choice) or decision.concern is not None or is_ours(status)
 
 
 def is_ours(status: ApplicationStatus) -> bool:

@@ -18,6 +18,8 @@ from krake.data.kubernetes import Application
 
 GATHERING = 0.05
 """Seconds for which changes are gathered, so that a burst of them leads to one look."""
+LONGEST_REST = 0.5
+"""Seconds between two looks at most, as long as something changes."""
 SLICE = 0.005
 """Seconds of work after which others get their turn."""
 
@@ -51,30 +53,30 @@ class Sweep:
 
     async def run(self) -> None:
         """Look through what was stirred, until cancelled."""
+        rest = GATHERING
         while True:
             await self._changed.wait()
-            await asyncio.sleep(GATHERING)
+            await asyncio.sleep(rest)
             self._changed.clear()
             stirred, self._stirred = self._stirred, {}
+            began = time.perf_counter()
             for namespace, waiting_only in stirred.items():
                 await self._look_through(namespace, waiting_only)
+            # However much changes, half of the time is left for the work that comes of it.
+            rest = min(max(time.perf_counter() - began, GATHERING), LONGEST_REST)
 
     async def _look_through(self, namespace: str | None, waiting_only: bool) -> None:
         apps = self._apps.lookup(NAMESPACE, namespace)
-        for app in apps:
-            if app.status.scheduled_to is None:
-                self._enqueue(app.key)
-        if waiting_only:
-            return
-        placed = (app.key for app in apps if app.status.scheduled_to is not None)
-        until = 0.0
-        snapshot = None
-        for key in placed:
+        keys = [app.key for app in apps if app.status.scheduled_to is None]
+        if not waiting_only:
+            keys += [app.key for app in apps if app.status.scheduled_to is not None]
+        snapshot, until = None, 0.0
+        for key in keys:
             if time.perf_counter() > until:
                 await asyncio.sleep(0)
                 if (snapshot := self._look(namespace)) is None:
                     return  # as soon as all is measured, there is another change
                 until = time.perf_counter() + SLICE
-            current = self._apps.get(key)
-            if current is not None and snapshot is not None and needs_work(current, decide(current, snapshot)):
+            app = self._apps.get(key)
+            if app is not None and snapshot is not None and needs_work(app, decide(app, snapshot)):
                 self._enqueue(key)
