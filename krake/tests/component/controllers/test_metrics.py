@@ -113,10 +113,11 @@ async def see_placed(client: Client, cluster: str, name: str = "app") -> Applica
     )
 
 
-async def see_events(client: Client, reason: str, name: str) -> list[Event]:
+async def see_events(client: Client, reason: str, name: str, count: int = 1) -> list[Event]:
     async def look() -> list[Event]:
         events = (await client.list(Event)).items
-        return [each for each in events if each.reason == reason and each.regarding.name == name]
+        found = [each for each in events if each.reason == reason and each.regarding.name == name]
+        return found if len(found) >= count else []
 
     return await until(look)
 
@@ -185,7 +186,8 @@ async def test_a_failure_shows_with_its_reason_and_goes(
         assert {reason.code for reason in north.status.metrics_reasons.values()} == {ReasonCode.UNREACHABLE_METRICS_PROVIDER}
         fake.error, fake.answers["heat"] = None, 0.5
         await see_cluster(client, is_well)
-        assert "The sensor is broken." in (await see_events(client, "FailingMetrics", "north"))[0].message
+        told = {event.message for event in await see_events(client, "FailingMetrics", "north", count=2)}
+        assert told == {"heat: The sensor is broken.", "heat: It is down.; load: It is down."}
         assert await see_events(client, "MetricsRecovered", "north")
         assert (await see_events(client, "ProviderFailing", "source"))[0].message == "It is down."
         assert await see_events(client, "ProviderRecovered", "source")
