@@ -1,10 +1,13 @@
-"""Decisions alone, without a network: how many there are in a second, how long one takes, and what they need memory for."""
+"""Decisions alone, without a network: how many there are in a second, how long one takes, and how much memory they need.
+
+Time is that of the core, so that other work on the machine makes no difference.
+"""
 
 import asyncio
 import gc
 import time
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +16,9 @@ from random import Random
 from benchmarks.measuring import Row, median, percentile
 from krake.controller.scheduler.counterfactuals import find_counterfactuals
 from krake.controller.scheduler.decide import decide
+from krake.controller.scheduler.ledger import Ledger
 from krake.controller.scheduler.snapshot import Candidate, Measurement, Reading, Snapshot
+from krake.controller.scheduler.tenants import Tenant
 from krake.data import Key, Metadata, ResourceRef
 from krake.data.constraints import LabelConstraint, MetricConstraint
 from krake.data.kubernetes import (
@@ -33,9 +38,19 @@ from krake.data.kubernetes import (
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SIZES = (10, 100, 1000, 5000)
 METRICS = ("carbon", "cost", "energy", "latency", "load")
+TENANTS = 10
+"""Applications on each cluster."""
 DECISIONS = 1000
 ROUNDS = 5
 NAMESPACE = "bench"
+MANIFEST = [
+    {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "pod"},
+        "spec": {"containers": [{"resources": {"requests": {"cpu": "1", "memory": "1Gi"}}}]},
+    }
+]
 
 
 async def measure(directory: Path) -> AsyncIterator[Row]:
@@ -47,15 +62,22 @@ async def measure(directory: Path) -> AsyncIterator[Row]:
         decide(make_app(0, size), snapshot)
         memory, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        times, rates = _time_decisions(snapshot)
-        rate, p99 = median(rates), percentile(times, 0.99)
-        expected, met = ("≥ 1,000/s, p99 ≤ 10 ms", rate >= 1000 and p99 <= 0.01) if size == 1000 else ("", True)
-        what = f"decisions on {size:,} clusters with {len(METRICS)} metrics each"
-        yield Row(what, f"{rate:,.0f}/s, p50 {median(times) * 1000:.3f} ms, p99 {p99 * 1000:.3f} ms", expected, met)
-        yield Row(f"memory for the snapshot of {size:,} clusters", f"{memory / 2**20:.1f} MiB")
+        yield _row(f"decisions on {size:,} clusters with {len(METRICS)} metrics each", snapshot, expected=size == 1000)
+        yield Row(f"memory for the snapshot of {size:,} clusters, {TENANTS} tenants each", f"{memory / 2**20:.1f} MiB")
         await asyncio.sleep(0)
+    yield _row("decisions on 1,000 clusters, all of which suit equally well", make_snapshot(1000, metrics=()), expected=True)
+    yield _row("decisions on 1,000 clusters, all of which are full", make_snapshot(1000, cores=TENANTS), expected=True)
     async for row in _measure_the_rest(make_snapshot(1000)):
         yield row
+
+
+def _row(what: str, snapshot: Snapshot, *, expected: bool) -> Row:
+    times, rates = _time_decisions(snapshot)
+    rate, p99 = median(rates), percentile(times, 0.99)
+    figure = f"{rate:,.0f}/s, p50 {median(times) * 1000:.2f} ms, p99 {p99 * 1000:.2f} ms"
+    if not expected:
+        return Row(what, figure)
+    return Row(what, figure, "≥ 1,000/s, p99 ≤ 10 ms", rate >= 1000 and p99 <= 0.01)
 
 
 async def _measure_the_rest(snapshot: Snapshot) -> AsyncIterator[Row]:
@@ -66,20 +88,23 @@ async def _measure_the_rest(snapshot: Snapshot) -> AsyncIterator[Row]:
         yield Row(f"the metrics of {who} of {size:,} clusters change, until the next decision", f"{elapsed * 1000:.1f} ms")
     app = make_app(0, size)
     decision = decide(app, snapshot)
-    started = time.perf_counter()
+    started = time.thread_time()
     assert len(decision.verdicts) == size
-    yield Row(f"a verdict on each of {size:,} clusters", f"{(time.perf_counter() - started) * 1000:.1f} ms")
-    started = time.perf_counter()
+    yield Row(f"a verdict on each of {size:,} clusters", f"{(time.thread_time() - started) * 1000:.1f} ms")
+    started = time.thread_time()
     find_counterfactuals(app, snapshot, decision)
-    yield Row(
-        f"what would have to be otherwise for another one of {size:,}", f"{(time.perf_counter() - started) * 1000:.1f} ms"
-    )
+    yield Row(f"what would have to be otherwise for another one of {size:,}", f"{(time.thread_time() - started) * 1000:.1f} ms")
 
 
-def make_snapshot(size: int) -> Snapshot:
+def make_snapshot(size: int, *, metrics: Sequence[str] = METRICS, cores: int = 64) -> Snapshot:
     """Return so many clusters, of which every fourth is in the same zone; the same ones each time."""
-    random = Random(size)
-    return Snapshot(NOW, tuple(_make_candidate(number, random) for number in range(size)))
+    random, ledger = Random(size), Ledger()
+    candidates = tuple(_make_candidate(number, metrics, cores, random) for number in range(size))
+    for candidate in candidates:
+        for number in range(TENANTS):
+            key = Key(NAMESPACE, f"{candidate.ref.name}-{number}")
+            ledger.put(Tenant(key, place=candidate.ref, requests={"cpu": 1000, "memory": 2**40}))
+    return Snapshot(NOW, candidates, ledger=ledger)
 
 
 def make_app(number: int, size: int) -> Application:
@@ -91,22 +116,22 @@ def make_app(number: int, size: int) -> Application:
     placed = ApplicationStatus(scheduled_to=_ref(number * 7 % size), scheduled=NOW - timedelta(hours=1))
     return Application(
         metadata=Metadata(name=f"app-{number}", namespace=NAMESPACE, modified=NOW - timedelta(hours=2)),
-        spec=ApplicationSpec(manifest=[], constraints=Constraints(cluster=asks)),
+        spec=ApplicationSpec(manifest=MANIFEST, constraints=Constraints(cluster=asks)),
         status=placed if number % 3 else ApplicationStatus(),
     )
 
 
-def _make_candidate(number: int, random: Random) -> Candidate:
+def _make_candidate(number: int, metrics: Sequence[str], cores: int, random: Random) -> Candidate:
     cluster = Cluster(
         metadata=Metadata(name=f"cluster-{number:04}", namespace=NAMESPACE, labels={"zone": f"z{number % 4}"}),
         spec=ClusterSpec(constraints=ClusterCloudConstraints(cloud=CloudConstraints())),
-        status=ClusterStatus(state=ClusterState.ONLINE),
+        status=ClusterStatus(state=ClusterState.ONLINE, allocatable={"cpu": str(cores), "memory": "256Gi"}),
     )
-    return Candidate(cluster, _make_measurement(random))
+    return Candidate(cluster, _make_measurement(metrics, random))
 
 
-def _make_measurement(random: Random) -> Measurement:
-    return Measurement(tuple(Reading(name, value := random.random(), value, random.uniform(0.5, 3)) for name in METRICS))
+def _make_measurement(metrics: Sequence[str], random: Random) -> Measurement:
+    return Measurement(tuple(Reading(name, value := random.random(), value, random.uniform(0.5, 3)) for name in metrics))
 
 
 def _ref(number: int) -> ResourceRef:
@@ -118,12 +143,12 @@ def _time_decisions(snapshot: Snapshot) -> tuple[list[float], list[float]]:
     apps = [make_app(number, len(snapshot.candidates)) for number in range(DECISIONS)]
     times, rates = [], []
     for _ in range(ROUNDS):
-        began = time.perf_counter()
+        began = time.thread_time()
         for app in apps:
-            started = time.perf_counter()
+            started = time.thread_time()
             decide(app, snapshot)
-            times.append(time.perf_counter() - started)
-        rates.append(len(apps) / (time.perf_counter() - began))
+            times.append(time.thread_time() - started)
+        rates.append(len(apps) / (time.thread_time() - began))
     return times, rates
 
 
@@ -131,9 +156,9 @@ def _time_change(snapshot: Snapshot, number: int) -> float:
     """Return the median of the seconds until a decision is made after the metrics of so many clusters have changed."""
     random, times = Random(number), []
     for round_ in range(ROUNDS):
-        others = [replace(each, measurement=_make_measurement(random)) for each in snapshot.candidates[:number]]
-        started = time.perf_counter()
+        others = [replace(each, measurement=_make_measurement(METRICS, random)) for each in snapshot.candidates[:number]]
+        started = time.thread_time()
         snapshot = snapshot.changed(others)
         decide(make_app(round_, len(snapshot.candidates)), snapshot)
-        times.append(time.perf_counter() - started)
+        times.append(time.thread_time() - started)
     return median(times)

@@ -1,11 +1,11 @@
 """The case of an application: which clusters it may go to, and which of them suits it best. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from krake.controller.scheduler.crowding import Crowd
-from krake.controller.scheduler.filters import RULES, Refusal, fitting, minds, refuse, sift, tolerations_of
+from krake.controller.scheduler.filters import RULES, Refusal, Rule, fitting, minds, refuse, sift, tolerations_of
 from krake.controller.scheduler.fleet import positions_of
 from krake.controller.scheduler.scores import Score, score
 from krake.controller.scheduler.snapshot import Candidate, Snapshot
@@ -46,24 +46,25 @@ class Case:
         self.in_vain = self._find_target_in_vain()
         self.here = {ref: self._judge_here(each) for ref, each in self._reached.items()}
 
-    def judge_all(self) -> tuple[Verdict, ...]:
-        """Return a verdict on each cluster, by namespace and name."""
-        fleet, settings = self.snapshot.fleet, self.snapshot.settings
-        findings: list[Refusal | Score] = list(fleet.scores)
-        left = self._others
-        for rule, ask, found in sift(RULES, self.app, fleet, settings):
-            for position in positions_of(left & ~found):
-                message = rule.check(ask, fleet.candidates[position], False)
-                findings[position] = Refusal(rule.name, message or "")
-            left &= found
-        for avoided, level in self._split_by_taints(left):
-            for position in positions_of(level):
-                candidate = fleet.candidates[position]
-                refusal = self._refuse_unsteady(candidate) or self._refuse_crowded(candidate)
-                findings[position] = refusal or replace(fleet.scores[position], avoided=avoided)
-        for ref, found_here in self.here.items():
-            findings[fleet.positions[ref]] = found_here
-        return tuple(Verdict(each.ref, finding) for each, finding in zip(fleet.candidates, findings, strict=True))
+    def judge_all(self) -> Iterator[Verdict]:
+        """Yield a verdict on each cluster, by namespace and name."""
+        fleet, left = self.snapshot.fleet, self._others
+        failing: list[tuple[int, Rule[Application, Candidate], Hashable]] = []
+        for rule, ask, found in sift(RULES, self.app, fleet, self.snapshot.settings):
+            if refused := left & ~found:
+                failing.append((refused, rule, ask))
+                left &= found
+        levels = list(self._split_by_taints(left))
+        for position, candidate in enumerate(fleet.candidates):
+            finding: Refusal | Score | None = self.here.get(candidate.ref)
+            if finding is None and left >> position & 1:
+                avoided = next(number for number, level in levels if level >> position & 1)
+                finding = self._refuse_unsteady(candidate) or self._refuse_crowded(candidate)
+                finding = finding or replace(fleet.scores[position], avoided=avoided)
+            elif finding is None:
+                rule, ask = next((rule, ask) for refused, rule, ask in failing if refused >> position & 1)
+                finding = Refusal(rule.name, rule.check(ask, candidate, False) or "")
+            yield Verdict(candidate.ref, finding)
 
     def find_best(self) -> Candidate | None:
         """Return the cluster of those that fit that suits best; home, if none is better.

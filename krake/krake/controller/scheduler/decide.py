@@ -1,6 +1,6 @@
 """Decides where an application goes: the same from the same snapshot, with a verdict on each cluster. Pure."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
@@ -42,13 +42,15 @@ class Decision:
     :param choice: the cluster, or ``None`` if no cluster fits: then it stays where it is, unless the ground is LOST.
     :param settled_for: for how long time alone can not change the decision; ``None`` if it never can.
     :param concern: why it had better not be where it stays.
+    :param considered: the number of clusters.
     """
 
     choice: ResourceRef | None
     ground: Ground
     settled_for: timedelta | None = None
     concern: str | None = None
-    _judge: Callable[[], Iterable[Verdict]] = field(default=tuple, repr=False, compare=False)
+    considered: int = 0
+    _judge: Callable[[], Iterator[Verdict]] = field(default=lambda: iter(()), repr=False, compare=False)
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -67,13 +69,18 @@ class Decision:
             yield
         self.__dict__["verdicts"] = tuple(found)
 
+    def refusals(self) -> Iterator[tuple[ResourceRef, Refusal]]:
+        """Yield which clusters are out of the question and why; each is looked at when it is asked for."""
+        verdicts = self.__dict__.get("verdicts") or self._judge()
+        return ((each.cluster, each.finding) for each in verdicts if isinstance(each.finding, Refusal))
+
 
 def decide(app: Application, snapshot: Snapshot) -> Decision:
     """Return where the application goes."""
     case = Case(app, snapshot)
     choice, ground, settled_for = _hold(case) or _let_stand(case) or _choose(case)
     concern = _concern(case) if ground in (Ground.PINNED, Ground.NOTHING) else None
-    return Decision(choice, ground, settled_for, concern, case.judge_all)
+    return Decision(choice, ground, settled_for, concern, len(snapshot.candidates), case.judge_all)
 
 
 _Outcome = tuple[ResourceRef | None, Ground, timedelta | None]

@@ -1,6 +1,7 @@
 """Says in words why an application is where it is. Pure."""
 
 from dataclasses import replace
+from itertools import islice
 
 from krake.controller.scheduler.decide import Decision, Ground
 from krake.controller.scheduler.filters import Refusal
@@ -14,10 +15,12 @@ LISTED = 10
 
 def list_refusals(decision: Decision, *, besides: ResourceRef | None = None) -> str:
     """Return why clusters do not fit."""
-    refusals = [(each.cluster, each.finding) for each in decision.verdicts if isinstance(each.finding, Refusal)]
-    found = [f"{cluster.name}: {finding.message}" for cluster, finding in refusals if cluster != besides]
-    if len(found) > LISTED:
-        found[LISTED:] = [f"(and {len(found) - LISTED} more)"]
+    refusals = ((cluster, refusal) for cluster, refusal in decision.refusals() if cluster != besides)
+    found = [f"{cluster.name}: {refusal.message}" for cluster, refusal in islice(refusals, LISTED)]
+    # Where none fits, the number of the others is known without looking at each of them.
+    fits_nowhere = decision.choice is None and besides is None
+    if more := decision.considered - len(found) if fits_nowhere else sum(1 for _ in refusals):
+        found.append(f"(and {more} more)")
     return " ".join(found) or f"There is no {'other ' if besides else ''}cluster in its namespace."
 
 
