@@ -80,6 +80,16 @@ async def test_the_shipped_files(tools: Tools, http: Http) -> None:
     assert forced.out.splitlines()[-1] == "0 added, 0 replaced, 3 unchanged."
 
 
+@pytest.mark.parametrize("name", ["sites.yaml", "prometheus.yaml"])
+async def test_the_files_of_the_examples(tools: Tools, http: Http, name: str) -> None:
+    ended = await tools(BOOTSTRAP, str(ROOT / "examples" / "scheduling" / name))
+    assert (ended.status, ended.err) == (0, "")
+    providers = {each["metadata"]["name"] for each in (await http.get("/core/globalmetricsproviders")).json["items"]}
+    metrics = (await http.get("/core/globalmetrics")).json["items"]
+    assert metrics
+    assert {each["spec"]["provider"]["name"] for each in metrics} == providers
+
+
 async def test_all_that_is_wrong_is_told_at_once_and_nothing_is_written(tools: Tools, etcd_store: EtcdStore) -> None:
     assert (await tools(BOOTSTRAP, write(tools.folder, "first.yaml", role("there")))).status == 0
     before = await stored(etcd_store)
