@@ -4,13 +4,15 @@ Unlike those of ``filters`` they depend on where the others are, so their answer
 asks them last, and only of clusters that are worth choosing. They are for who comes: who is there stays, whatever they say.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import cached_property
 
 from krake.controller.scheduler.filters import RULES, Refusal, fitting
-from krake.controller.scheduler.ledger import Counts, Ledger
+from krake.controller.scheduler.groups import Counts
+from krake.controller.scheduler.ledger import Ledger
 from krake.controller.scheduler.snapshot import Candidate, Snapshot
 from krake.controller.scheduler.tenants import Distance, Selector, Tenant, matches, requests_on
+from krake.data import ResourceRef
 from krake.data.kubernetes import Application
 from krake.data.quotas import Quota
 from krake.data.requests import Amounts, write_amount
@@ -87,10 +89,9 @@ class Crowd:
 
     def _those_who_mind(self) -> Iterator[tuple[Distance, Counts]]:
         """Yield which others keep apart from this application, and where they are."""
-        for distance, counts in self._ledger.distances(self._namespace).items():
-            if matches(distance.labels, self._app.metadata.labels):
-                ours = self._self is not None and distance in self._self.distances
-                yield distance, self._without_self(counts) if ours else counts
+        for distance, counts in self._ledger.minding(self._namespace, self._app.metadata.labels):
+            ours = self._self is not None and distance in self._self.distances
+            yield distance, self._without_self(counts) if ours else counts
 
     def _keeps_apart(self, distance: Distance) -> Check:
         occupied = self._places(self._count(distance.labels), distance.over)
@@ -117,7 +118,7 @@ class Crowd:
     def _spreads(self, spread: Spread) -> Check:
         selector = tuple(spread.labels)
         numbers = self._numbers(selector, spread.over)
-        fewest = min(numbers.values(), default=0)
+        fewest = self._find_fewest(numbers, spread.over)
 
         def check(candidate: Candidate) -> str | None:
             place = _place_of(candidate, spread.over)
@@ -135,17 +136,28 @@ class Crowd:
         return check
 
     def _numbers(self, selector: Selector, over: str | None) -> dict[Hashable, int]:
-        """Return how many others are in each place that the application could go to, were there room."""
+        """Return how many others are in each place that holds some."""
+        numbers: dict[Hashable, int] = {}
+        for ref, number in self._count(selector).items():
+            if (candidate := self._snapshot.fleet.find(ref)) is not None:
+                place = _place_of(candidate, over)
+                numbers[place] = numbers.get(place, 0) + number
+        return numbers
+
+    def _find_fewest(self, numbers: Mapping[Hashable, int], over: str | None) -> int:
+        """Return how many others are where the fewest are, of the places that the application could go to, were there room.
+
+        :param numbers: in each place that holds some.
+        """
         fleet = self._snapshot.fleet
         found = fitting(RULES, self._app, fleet, self._snapshot.settings)
-        places = {
-            _place_of(each, over): 0 for each in fleet.members(found) if over is None or over in each.cluster.metadata.labels
-        }
-        for ref, number in self._count(selector).items():
-            candidate = fleet.find(ref)
-            if candidate is not None and (place := _place_of(candidate, over)) in places:
-                places[place] += number
-        return places
+        if over is not None:
+            places = fleet.grouped(("label", over), lambda each: each.cluster.metadata.labels.get(over))
+            return min(
+                (numbers.get(value, 0) for value, members in places.items() if value is not None and members & found), default=0
+            )
+        held = [number for ref, number in numbers.items() if isinstance(ref, ResourceRef) and found >> fleet.positions[ref] & 1]
+        return min(held) if held and len(held) == found.bit_count() else 0
 
     def _count(self, selector: Selector) -> Counts:
         """Return where the others are that a selector means."""

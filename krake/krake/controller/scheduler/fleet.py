@@ -42,6 +42,7 @@ class Fleet(Generic[C]):
     def __init__(self, candidates: Iterable[C]) -> None:
         self.candidates: tuple[C, ...] = tuple(sorted(candidates, key=lambda each: _order(each.ref)))
         self._sets: dict[Hashable, tuple[Callable[[C], bool], int]] = {}
+        self._grouped: dict[Hashable, dict[Hashable, int]] = {}
 
     @cached_property
     def positions(self) -> dict[ResourceRef, int]:
@@ -70,6 +71,21 @@ class Fleet(Generic[C]):
             found = sum(1 << position for position, each in enumerate(self.candidates) if condition(each))
             self._sets[key] = remembered = condition, found
         return remembered[1]
+
+    def grouped(self, key: Hashable, value_of: Callable[[C], Hashable]) -> Mapping[Hashable, int]:
+        """Return the candidates by a value that they have, as sets.
+
+        :param key: names the value; it must be another one for another value.
+        """
+        if key not in self._grouped:
+            if len(self._grouped) >= REMEMBERED:
+                self._grouped.clear()
+            groups: dict[Hashable, int] = {}
+            for position, each in enumerate(self.candidates):
+                value = value_of(each)
+                groups[value] = groups.get(value, 0) | 1 << position
+            self._grouped[key] = groups
+        return self._grouped[key]
 
     def rank(self, chosen: int) -> Iterator[tuple[Score, list[int]]]:
         """Return the scores of the members of a set, as newcomers see them: the best first, each with their positions."""

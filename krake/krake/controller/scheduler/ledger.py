@@ -2,29 +2,24 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from krake.controller.scheduler.accounts import Account, ClusterAccount
-from krake.controller.scheduler.tenants import Distance, Selector, Tenant, matches
+from krake.controller.scheduler.accounts import ClusterAccount
+from krake.controller.scheduler.groups import Counts, Namespace
+from krake.controller.scheduler.tenants import Distance, Selector, Tenant
 from krake.data import Key, ResourceRef
 from krake.data.quotas import Quota
 from krake.data.requests import Amounts
 
 JOURNAL = 4096
 """So many changes are kept at most, for those who look now and then."""
-REMEMBERED = 256
-"""So many groups are counted at most; beyond that all are counted anew, as they are asked for."""
-
-_NOBODY = Account()
+_NOBODY = Namespace()
 _EMPTY = ClusterAccount()
-
-Counts = Mapping[ResourceRef, int]
-"""How many tenants are on each cluster that has some."""
 
 
 class Ledger:
     """All tenants, and the sums of what they ask for on each cluster and in each namespace.
 
-    To put in, to drop and to ask takes no longer with many tenants than with few. Only a group that nobody has asked for before
-    is counted one by one.
+    To put in, to drop and to ask takes no longer with many tenants than with few. Only the members of a group that nobody has
+    asked for before are counted one by one.
 
     :ivar changes: counts how often anything was put in or dropped.
     :param at_once: whether the room of who leaves a cluster is free at once, as plans have it, and not only when the cluster
@@ -36,9 +31,7 @@ class Ledger:
         self._at_once = at_once
         self._tenants: dict[Key, Tenant] = {}
         self._accounts: dict[ResourceRef, ClusterAccount] = {}
-        self._namespaces: dict[str | None, Account] = {}
-        self._groups: dict[str | None, dict[Selector, dict[ResourceRef, int]]] = {}
-        self._distances: dict[str | None, dict[Distance, dict[ResourceRef, int]]] = {}
+        self._namespaces: dict[str | None, Namespace] = {}
         self._quotas: dict[str | None, dict[str, Quota]] = {}
         self._journal: list[ResourceRef] = []
         """The clusters on which something has changed, the latest last."""
@@ -49,40 +42,24 @@ class Ledger:
         """Take in a tenant in place of what was known of it before."""
         self.changes += 1
         before = self._tenants.get(tenant.key)
-        if before is not None and before.place == tenant.place:
-            self._count(before, -1)
+        if before is not None and before.place is not None and before.place == tenant.place:
+            self._namespaces[tenant.key.namespace].leave(before)
         else:
             self.drop(tenant.key)
         self._tenants[tenant.key] = tenant
         if tenant.place is not None:
             self._accounts.setdefault(tenant.place, ClusterAccount()).enter(tenant)
             self._enter_in_journal(tenant.place)
-            self._namespaces.setdefault(tenant.key.namespace, Account()).enter(tenant)
-        self._count(tenant, 1)
+            self._namespaces.setdefault(tenant.key.namespace, Namespace()).enter(tenant)
 
     def drop(self, key: Key) -> None:
         """Forget a tenant, if it is known."""
         self.changes += 1
         tenant = self._tenants.pop(key, None)
-        if tenant is not None:
-            self._count(tenant, -1)
-            if tenant.place is not None:
-                self._accounts[tenant.place].leave(key)
-                self._enter_in_journal(tenant.place)
-                self._namespaces[key.namespace].leave(key)
-
-    def _count(self, tenant: Tenant, change: int) -> None:
-        """Count a tenant in or out of the groups that it belongs to."""
-        if tenant.place is None:
-            return
-        for selector, counts in self._groups.get(tenant.key.namespace, {}).items():
-            if matches(selector, tenant.labels):
-                _change(counts, tenant.place, change)
-        distances = self._distances.setdefault(tenant.key.namespace, {}) if tenant.distances else {}
-        for distance in tenant.distances:
-            _change(counts := distances.setdefault(distance, {}), tenant.place, change)
-            if not counts:
-                del distances[distance]
+        if tenant is not None and tenant.place is not None:
+            self._accounts[tenant.place].leave(key)
+            self._enter_in_journal(tenant.place)
+            self._namespaces[key.namespace].leave(tenant)
 
     def observe(self, ref: ResourceRef, told: Amounts) -> None:
         """Take in what all Pods on a cluster have asked for, those of its tenants included, as its status tells."""
@@ -148,32 +125,24 @@ class Ledger:
 
     def placed_in(self, namespace: str | None) -> int:
         """Return how many tenants of a namespace are bound to clusters."""
-        return len(self._namespaces.get(namespace, _NOBODY).tenants)
+        return len(self._namespaces.get(namespace, _NOBODY).account.tenants)
 
     def used_in(self, namespace: str | None) -> Amounts:
         """Return what the tenants of a namespace ask for together, in thousandths by resource."""
-        return self._namespaces.get(namespace, _NOBODY).used
+        return self._namespaces.get(namespace, _NOBODY).account.used
 
     def count(self, namespace: str | None, selector: Selector) -> Counts:
         """Return on which clusters tenants of a namespace are that a selector means, and how many."""
-        groups = self._groups.setdefault(namespace, {})
-        if (counts := groups.get(selector)) is None:
-            if len(groups) >= REMEMBERED:
-                groups.clear()
-            counts = groups[selector] = {}
-            for tenant in self._namespaces.get(namespace, _NOBODY).tenants.values():
-                if tenant.place is not None and matches(selector, tenant.labels):
-                    _change(counts, tenant.place, 1)
-        return counts
+        found = self._namespaces.get(namespace)
+        return {} if found is None else found.count(selector)
 
     def members(self, namespace: str | None, selector: Selector) -> Iterable[Tenant]:
         """Yield the tenants of a namespace that a selector means."""
-        placed = self._namespaces.get(namespace, _NOBODY).tenants.values()
-        return (tenant for tenant in placed if matches(selector, tenant.labels))
+        return self._namespaces.get(namespace, _NOBODY).members(selector)
 
-    def distances(self, namespace: str | None) -> Mapping[Distance, Counts]:
-        """Return whom tenants of a namespace keep apart from, each with where those are who do."""
-        return self._distances.get(namespace, {})
+    def minding(self, namespace: str | None, labels: Mapping[str, str]) -> Iterable[tuple[Distance, Counts]]:
+        """Yield what distances tenants of a namespace keep from who has some labels, each with where those are who do."""
+        return self._namespaces.get(namespace, _NOBODY).minding(labels)
 
     def fork(self, *, at_once: bool | None = None) -> "Ledger":
         """Return a copy that can be changed without a trace in this one, and this one without a trace in it.
@@ -183,18 +152,6 @@ class Ledger:
         fork = Ledger(at_once=self._at_once if at_once is None else at_once)
         fork._tenants = dict(self._tenants)
         fork._accounts = {ref: account.copy() for ref, account in self._accounts.items()}
-        fork._namespaces = {name: account.copy() for name, account in self._namespaces.items()}
-        fork._distances = {
-            name: {distance: dict(counts) for distance, counts in distances.items()}
-            for name, distances in self._distances.items()
-        }
+        fork._namespaces = {name: namespace.copy() for name, namespace in self._namespaces.items()}
         fork._quotas = {name: dict(quotas) for name, quotas in self._quotas.items()}
         return fork
-
-
-def _change(counts: dict[ResourceRef, int], place: ResourceRef, change: int) -> None:
-    number = counts.get(place, 0) + change
-    if number:
-        counts[place] = number
-    else:
-        counts.pop(place, None)

@@ -17,15 +17,20 @@ NAMES = tuple("abcdef")
 PLACES = tuple(Cluster.definition.ref(Key("red", name)) for name in ("east", "north", "west"))
 WEB = (LabelConstraint.parse("app is web"),)
 ALL: tuple[LabelConstraint, ...] = ()
+SOME = (LabelConstraint.parse("app in (web, shop) or tier is front"), LabelConstraint.parse("tier not exists"))
+GROUPS = (WEB, ALL, SOME)
+LABELS: tuple[dict[str, str], ...] = ({}, {"app": "web"}, {"app": "shop", "tier": "front"}, {"app": "shop"})
 
 tenants = st.builds(
     Tenant,
     key=st.builds(Key, st.sampled_from(["red", "blue"]), st.sampled_from(NAMES)),
-    labels=st.sampled_from([{}, {"app": "web"}]),
+    labels=st.sampled_from(LABELS),
     place=st.none() | st.sampled_from(PLACES),
     requests=st.dictionaries(st.sampled_from(["cpu", "memory"]), st.integers(1, 9)),
     running=st.booleans(),
-    distances=st.lists(st.sampled_from([Distance(WEB, None), Distance(ALL, "zone")]), unique=True).map(tuple),
+    distances=st.lists(st.sampled_from([Distance(WEB, None), Distance(ALL, "zone"), Distance(SOME, None)]), unique=True).map(
+        tuple
+    ),
 )
 steps = st.lists(st.tuples(st.sampled_from(["put", "put", "drop", "ask", "tell"]), tenants), max_size=30)
 
@@ -66,8 +71,9 @@ def see(ledger: Ledger) -> dict[str, Any]:
     for name in ("red", "blue"):
         seen[f"used in {name}"] = {resource: each for resource, each in ledger.used_in(name).items() if each}
         seen[f"placed in {name}"] = ledger.placed_in(name)
-        seen[f"groups in {name}"] = [dict(ledger.count(name, selector)) for selector in (WEB, ALL)]
-        seen[f"distances in {name}"] = {each: dict(counts) for each, counts in ledger.distances(name).items()}
+        seen[f"groups in {name}"] = [dict(ledger.count(name, selector)) for selector in GROUPS]
+        for labels in LABELS:
+            seen[f"minding {labels} in {name}"] = {each: dict(counts) for each, counts in ledger.minding(name, labels)}
     return seen
 
 
@@ -81,9 +87,13 @@ def expect(known: dict[Key, Tenant]) -> dict[str, Any]:
     for name in ("red", "blue"):
         placed = [each for each in known.values() if each.key.namespace == name and each.place is not None]
         seen[f"used in {name}"], seen[f"placed in {name}"] = add_up(placed), len(placed)
-        seen[f"groups in {name}"] = [tally([each for each in placed if matches(group, each.labels)]) for group in (WEB, ALL)]
+        seen[f"groups in {name}"] = [tally([each for each in placed if matches(group, each.labels)]) for group in GROUPS]
         distances = {distance for each in placed for distance in each.distances}
-        seen[f"distances in {name}"] = {each: tally([it for it in placed if each in it.distances]) for each in distances}
+        for labels in LABELS:
+            minding = {each for each in distances if matches(each.labels, labels)}
+            seen[f"minding {labels} in {name}"] = {
+                each: tally([it for it in placed if each in it.distances]) for each in minding
+            }
     return seen
 
 
