@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +15,13 @@ from .exporter import NAME, Exporter
 from .package import find_program
 from .prometheus import Prometheus
 
+_DATA = Path(__file__).resolve().parents[2] / "tmp" / "prometheus"
 _DESCRIPTION = """\
 Start a real Prometheus on 127.0.0.1, and an exporter of metrics to try beside it, until Ctrl-C.
 
 The metrics are heat_demand_zone_1 and so on; that of zone i is from i-1 to i, and changes all the time. Krake knows them after
 `krake_bootstrap_db support/prometheus_metrics.yaml`. If there is no prometheus on the PATH, Debian's package is unpacked into
-your cache folder once. Everything measured is forgotten at the end.
+your cache folder once. What is measured is kept in tmp/prometheus.
 """
 
 
@@ -43,10 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(options: argparse.Namespace) -> None:
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="krake-prometheus-"))
         exporter = stack.enter_context(contextlib.closing(Exporter(options.port + 1, options.zones, options.values)))
         target = f"127.0.0.1:{options.port + 1}"
-        server = Prometheus(Path(folder), port=options.port, targets=[target], interval=options.interval, config=options.config)
+        server = Prometheus(
+            options.data_dir, port=options.port, targets=[target], interval=options.interval, config=options.config
+        )
         stack.enter_context(contextlib.closing(server))
         print(server.url, flush=True)
         names = ", ".join(NAME.format(zone=zone) for zone in range(1, options.zones + 1))
@@ -62,7 +63,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="support/prometheus", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="where to write its configuration (default: nowhere lasting)"
+        "--config", type=Path, metavar="FILE", help="where to write its configuration (default: prometheus.yml beside its data)"
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, default=_DATA, metavar="DIR", help="where it keeps its data (default: tmp/prometheus)"
     )
     parser.add_argument("--port", type=int, default=9090, help="its port; the exporter has the next one (default: 9090)")
     parser.add_argument("--interval", type=int, default=10, help="seconds between two values (default: 10)")

@@ -21,7 +21,7 @@ def query(url: str, name: str) -> list[float]:
 
 def test_its_metrics_are_there_and_change(prometheus: Prometheus, tmp_path: Path) -> None:
     """Where there is no Prometheus to be had, the fixture skips this."""
-    words = ["--port", str(free_port()), "--zones", "2", "--interval", "1", "--config", str(tmp_path / "prometheus.yml")]
+    words = ["--port", str(free_port()), "--zones", "2", "--interval", "1", "--data-dir", str(tmp_path)]
     process = subprocess.Popen(
         [sys.executable, SUPPORT / "prometheus", *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -40,3 +40,4 @@ def test_its_metrics_are_there_and_change(prometheus: Prometheus, tmp_path: Path
     assert status == 0
     assert all(1 <= value < 2 for value in seen)
     assert "scrape_configs" in (tmp_path / "prometheus.yml").read_text()
+    assert (tmp_path / "data" / "wal").is_dir()
