@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import burst, decisions, fleet, placements, processes, reads, roles, watches, writes
+from benchmarks import burst, decisions, fleet, placements, plans, processes, reads, roles, watches, writes
 
 MEASUREMENTS = {
     "reads": reads.measure,
@@ -20,6 +20,7 @@ MEASUREMENTS = {
     "processes": processes.measure,
     "roles": roles.measure,
     "decisions": decisions.measure,
+    "plans": plans.measure,
     "watches": watches.measure,
     "placements": placements.measure,
     "fleet": fleet.measure,

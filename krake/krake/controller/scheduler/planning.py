@@ -14,11 +14,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from krake.controller.scheduler.cases import Case
 from krake.controller.scheduler.decide import Decision, Ground, decide
 from krake.controller.scheduler.explanation import explain_stay, list_refusals
 from krake.controller.scheduler.filters import Refusal
-from krake.controller.scheduler.recording import explain_move, record
-from krake.controller.scheduler.scores import Score
+from krake.controller.scheduler.recording import explain_move, record_slowly
 from krake.controller.scheduler.snapshot import Snapshot
 from krake.controller.scheduler.tenants import tenant_of
 from krake.controller.scheduler.whatif import Situation
@@ -136,29 +136,29 @@ class _Course:
             decision = decide(app, self._snapshot)
             if decision.ground in _WAITING and decision.settled_for is not None:
                 pauses.append(decision.settled_for)
-            if _is_unfit(decision):
+            if _is_unfit(app, decision, self._snapshot):
                 self.unfit.add(name)
-            if self._follow(app, decision):
+            moves = decision.choice != app.status.scheduled_to and (
+                decision.choice is not None or decision.ground is Ground.LOST
+            )
+            if name in self._explained and (moves or name not in self.decisions):
+                self.decisions[name] = yield from record_slowly(app, decision, self._snapshot)
+            if moves:
+                self._follow(app, decision)
                 pauses.append(self._snapshot.settings.reschedule_after)
             yield
         return max(pauses, default=None)
 
-    def _follow(self, app: Application, decision: Decision) -> bool:
-        """Let an application go where it was decided; returns whether that is elsewhere."""
-        former, choice, name = app.status.scheduled_to, decision.choice, app.metadata.name
-        moves = choice != former and (choice is not None or decision.ground is Ground.LOST)
-        if name in self._explained and (moves or name not in self.decisions):
-            self.decisions[name] = record(app, decision, self._snapshot)
-        if moves:
-            self._moves[name] = Move(
-                application=name,
-                choice=_name_of(choice),
-                why=_cut(_why(decision, former)),
-                after=(self._snapshot.now - self._started).total_seconds(),
-            )
-            self.apps[name] = moved = _arrived(app, choice, self._snapshot)
-            self._enter(moved)
-        return moves
+    def _follow(self, app: Application, decision: Decision) -> None:
+        """Let an application go where it was decided."""
+        self._moves[app.metadata.name] = Move(
+            application=app.metadata.name,
+            choice=_name_of(decision.choice),
+            why=_cut(_why(app, decision, self._snapshot)),
+            after=(self._snapshot.now - self._started).total_seconds(),
+        )
+        self.apps[app.metadata.name] = moved = _arrived(app, decision.choice, self._snapshot)
+        self._enter(moved)
 
     def moves(self) -> list[Move]:
         """Those who would be elsewhere than now at last, in the order of their last moves."""
@@ -183,27 +183,26 @@ def _rank(app: Application) -> tuple[Any, ...]:
     return placed, waits, -app.spec.priority, app.metadata.created, app.metadata.name
 
 
-def _is_unfit(decision: Decision) -> bool:
+def _is_unfit(app: Application, decision: Decision, snapshot: Snapshot) -> bool:
     """Whether no cluster fits an application, or not the only one that it may be on."""
     if decision.choice is None or decision.ground is Ground.HOME:
         return True
-    return decision.ground is Ground.PINNED and isinstance(_find(decision, decision.choice), Refusal)
+    return decision.ground is Ground.PINNED and isinstance(Case(app, snapshot).here.get(decision.choice), Refusal)
 
 
 def _is_unfit_now(name: str, situation: Situation) -> bool:
     app = situation.apps.get(name)
-    return app is not None and _is_unfit(decide(app, situation.snapshot))
+    return app is not None and _is_unfit(app, decide(app, situation.snapshot), situation.snapshot)
 
 
-def _find(decision: Decision, place: ResourceRef | None) -> Refusal | Score | None:
-    return next((each.finding for each in decision.verdicts if each.cluster == place), None)
-
-
-def _why(decision: Decision, former: ResourceRef | None) -> str:
+def _why(app: Application, decision: Decision, snapshot: Snapshot) -> str:
     """Return why an application goes elsewhere."""
-    if former is None or decision.ground is not Ground.BEST:
+    former, choice = app.status.scheduled_to, decision.choice
+    if former is None or choice is None or decision.ground is not Ground.BEST:
         return decision.ground.value
-    return explain_move(_find(decision, former), _find(decision, decision.choice))
+    here = Case(app, snapshot).here
+    there = here[choice] if choice in here else snapshot.fleet.scores[snapshot.fleet.positions[choice]]
+    return explain_move(here.get(former), there)
 
 
 def _cut(text: str) -> str:
