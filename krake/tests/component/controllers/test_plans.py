@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from component.controllers.world import add_app, add_cluster, eventually, running
+from fixtures.api import Serve
 
-from krake.client import Client, NotFound
+from krake.client import Client, Forbidden, NotFound
 from krake.controller.scheduler.controller import build
 from krake.controller.scheduler.planner import Planner
 from krake.controller.scheduler.settings import FailoverConfig, MetricsConfig, PlansConfig, SchedulerConfig
@@ -20,6 +23,8 @@ from krake.data.core import (
     MetricSpec,
     MetricSpecProvider,
     MetricsProviderSpec,
+    Role,
+    RoleBinding,
     StaticSpec,
 )
 from krake.data.kubernetes import Application, ApplicationSpec, Cluster, ClusterConstraints, Constraints
@@ -244,3 +249,38 @@ async def test_a_scheduler_that_starts_later_answers_what_was_asked_before(clien
         for name in ("first", "second"):
             look = partial(client.get, Plan, Key("red", name))
             await eventually(look, lambda plan: plan.status.state is PlanState.DONE)
+
+
+ROLES = Path(__file__).parents[4] / "templates" / "bootstrapping" / "base_roles.yaml"
+PLANNER = {"api": "core", "resources": ["plans"], "namespaces": ["red"], "verbs": ["create", "list", "get", "delete"]}
+
+
+def named(user: str) -> dict[str, Any]:
+    """The settings of an API that takes everybody for *user*, who may do what their roles allow."""
+    return {"authentication": {"strategy": {"static": {"enabled": True, "name": user}}}, "authorization": "RBAC"}
+
+
+async def test_a_user_needs_no_other_permissions_and_the_shipped_role_of_the_scheduler_is_enough(serve_api: Serve) -> None:
+    async with (
+        serve_api() as admin,
+        serve_api(**named("system:scheduler")) as theirs,
+        serve_api(**named("ann")) as hers,
+        Client(admin.url) as client,
+        Client(hers.url) as ann,
+    ):
+        for document in yaml.safe_load_all(ROLES.read_text()):
+            plural = "roles" if document.pop("kind") == "Role" else "rolebindings"
+            assert (await admin.post(f"/core/{plural}", document)).status == 201
+        await client.create(Role.deserialize({"metadata": {"name": "planner"}, "rules": [PLANNER]}))
+        await client.create(RoleBinding(metadata=Metadata(name="ann"), users=["ann"], roles=["planner"]))
+        await add_cluster(client, "east")
+        await add_cluster(client, "west")
+        await add_app(client)
+        async with running(partial(build, SchedulerConfig()), theirs.url):
+            await eventually(partial(places, client), lambda found: None not in found.values())
+            status = await ask(ann, drain=["east"])
+        assert [(each.former, each.choice) for each in status.moves] == [("east", "west")]
+        with pytest.raises(Forbidden):
+            await ann.list(Application, "red")
+        with pytest.raises(Forbidden):
+            await ann.create(Plan(metadata=Metadata(name="plan", namespace="blue"), spec=PlanSpec()))
