@@ -20,6 +20,9 @@ R = TypeVar("R", bound=Resource)
 
 log = logging.getLogger(__name__)
 
+SLICE = 0.01
+"""Seconds of work after which others get their turn."""
+
 
 class Informer(Generic[R]):
     """Lists the objects of a kind, of one namespace or of all, and follows them by a watch.
@@ -172,10 +175,15 @@ class Informer(Generic[R]):
             self.kind, self.namespace, resource_version=str(self.version), bookmarks=True, on_open=self._found
         )
         async with aclosing(events):
+            until = time.monotonic() + SLICE
             async for event in events:
                 self._failures = 0
                 self._tell(self._view.apply(event.type, event.object))
                 await self._notify()
+                # Thousands of events that have come together would otherwise be taken in without anybody else having a turn.
+                if time.monotonic() > until:
+                    await asyncio.sleep(0)
+                    until = time.monotonic() + SLICE
 
     def _tell(self, transitions: list[Transition[R]]) -> None:
         self._heard = time.monotonic()

@@ -204,8 +204,9 @@ class World:
             self.ledger.drop(obj.key)
             self._moving.discard(obj.key)
         elif not self._is_older_than_assumed(new):
-            self._assumed.pop(obj.key, None)
-            self._enter(new)
+            assumed = self._assumed.pop(obj.key, None) is not None
+            if assumed or old is None or (_footprint(old), old.status.state) != (_footprint(new), new.status.state):
+                self._enter(new)
         if old is not None and (new is None or _footprint(old) != _footprint(new)):
             self._tell(obj.key.namespace, True)  # there may be room now for somebody else
         for place in {app.status.scheduled_to for app in (old, new) if app is not None}:
