@@ -22,7 +22,7 @@ from krake.data.secrets import MARK, secrets_of
 EVERYTHING = {"api": "", "resources": [""], "namespaces": [""]}
 VERBS = ["create", "list", "list_all", "get", "update", "delete"]
 RESOURCES = {
-    "core": ["metricsproviders", "globalmetricsproviders", "events"],
+    "core": ["metricsproviders", "globalmetricsproviders", "events", "plans"],
     "kubernetes": ["applications", "clusters"],
     "infrastructure": ["infrastructureproviders", "globalinfrastructureproviders", "clouds", "globalclouds"],
     "openstack": ["projects"],
