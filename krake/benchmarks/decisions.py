@@ -14,11 +14,11 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.measuring import Row, median, percentile
-from krake.controller.scheduler.counterfactuals import find_counterfactuals
-from krake.controller.scheduler.decide import decide
-from krake.controller.scheduler.ledger import Ledger
-from krake.controller.scheduler.snapshot import Candidate, Measurement, Reading, Snapshot
-from krake.controller.scheduler.tenants import Tenant
+from krake.controller.scheduler.deciding.decide import decide
+from krake.controller.scheduler.deciding.ledger import Ledger
+from krake.controller.scheduler.deciding.snapshot import Candidate, Measurement, Reading, Snapshot
+from krake.controller.scheduler.deciding.tenants import Tenant
+from krake.controller.scheduler.explaining.counterfactuals import find_counterfactuals
 from krake.data import Key, Metadata, ResourceRef
 from krake.data.constraints import LabelConstraint, MetricConstraint
 from krake.data.kubernetes import (

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from benchmarks.decisions import make_app, make_snapshot
 from benchmarks.measuring import Row, median
-from krake.controller.scheduler.ledger import Ledger
-from krake.controller.scheduler.measuring import Catalog
-from krake.controller.scheduler.planning import finish, work_out
-from krake.controller.scheduler.tenants import tenant_of
-from krake.controller.scheduler.whatif import Situation, imagine
+from krake.controller.scheduler.deciding.ledger import Ledger
+from krake.controller.scheduler.deciding.tenants import tenant_of
+from krake.controller.scheduler.metrics.measuring import Catalog
+from krake.controller.scheduler.planning.forecast import finish, work_out
+from krake.controller.scheduler.planning.whatif import Situation, imagine
 from krake.data.kubernetes import Application
 from krake.data.plans import PlanSpec, PlanStatus
 

@@ -6,21 +6,21 @@ from datetime import UTC, datetime, timedelta
 from krake.adapters.metrics import Sources
 from krake.client import Client
 from krake.controller.runtime import Controller, Informer, Parts, Recorder
-from krake.controller.scheduler.applications import Applications
-from krake.controller.scheduler.chronicle import Chronicle
-from krake.controller.scheduler.failover import Failover
-from krake.controller.scheduler.meter import Connect, Meter, Sight
-from krake.controller.scheduler.movement import Movement
-from krake.controller.scheduler.placing import Placing
-from krake.controller.scheduler.planner import Planner
-from krake.controller.scheduler.provisioning import Provisioning
-from krake.controller.scheduler.reporting import Reporter
+from krake.controller.scheduler.applications.controller import Applications
+from krake.controller.scheduler.applications.failover import Failover
+from krake.controller.scheduler.applications.movement import Movement
+from krake.controller.scheduler.applications.placing import Placing
+from krake.controller.scheduler.applications.sweep import Sweep
+from krake.controller.scheduler.applications.world import NAMESPACE, World
+from krake.controller.scheduler.deciding.snapshot import Settings
+from krake.controller.scheduler.deciding.tenants import Tenant, tenant_of
+from krake.controller.scheduler.explaining.chronicle import Chronicle
+from krake.controller.scheduler.metrics.meter import Connect, Meter, Sight
+from krake.controller.scheduler.metrics.reporting import Reporter
+from krake.controller.scheduler.planning.planner import Planner
+from krake.controller.scheduler.planning.whatif import Situation
+from krake.controller.scheduler.provisioning.assembly import Provisioning
 from krake.controller.scheduler.settings import SchedulerConfig
-from krake.controller.scheduler.snapshot import Settings
-from krake.controller.scheduler.sweep import Sweep
-from krake.controller.scheduler.tenants import Tenant, tenant_of
-from krake.controller.scheduler.whatif import Situation
-from krake.controller.scheduler.world import NAMESPACE, World
 from krake.data import Key
 from krake.data.kubernetes import Application, Cluster
 from krake.data.quotas import Quota

@@ -64,7 +64,9 @@ async def test_wrong_types_name_the_field(http: Http, kind: type[Resource], wron
         answer = await http.post(path_of(kind), {**sample(kind), field: wrong})
         if answer.status == 201:
             text = wrong == "text" and field in ("message", "component")
-            assert text or wrong == [] or kind in (MagnumCluster, Plan), "An empty list may be meant so, or where nothing is required."
+            assert text or wrong == [] or kind in (MagnumCluster, Plan), (
+                "An empty list may be meant so, or where nothing is required."
+            )
             await http.delete(path_of(kind, "sample"), force="True")
             continue
         assert answer.status == 422

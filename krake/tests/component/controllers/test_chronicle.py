@@ -16,11 +16,11 @@ from unit.scheduler.worlds import NOW, make_app, make_candidate
 from krake.client import Client, NotFound
 from krake.controller.gc.controller import build as build_gc
 from krake.controller.runtime import ControllerConfig
-from krake.controller.scheduler.chronicle import Chronicle
 from krake.controller.scheduler.controller import build
-from krake.controller.scheduler.decide import decide
+from krake.controller.scheduler.deciding.decide import decide
+from krake.controller.scheduler.deciding.snapshot import Snapshot
+from krake.controller.scheduler.explaining.chronicle import Chronicle
 from krake.controller.scheduler.settings import SchedulerConfig
-from krake.controller.scheduler.snapshot import Snapshot
 from krake.data import Key
 from krake.data.kubernetes import Application, Cluster
 from krake.data.placements import Placement

@@ -15,8 +15,8 @@ from krake.client import Client
 from krake.controller.runtime import Recorder
 from krake.controller.runtime.process import Parts
 from krake.controller.scheduler.controller import build
-from krake.controller.scheduler.measuring import Provider
-from krake.controller.scheduler.meter import Connect, Meter, Sight
+from krake.controller.scheduler.metrics.measuring import Provider
+from krake.controller.scheduler.metrics.meter import Connect, Meter, Sight
 from krake.controller.scheduler.settings import MetricsConfig, SchedulerConfig
 from krake.data import Key, Metadata, ReasonCode
 from krake.data.core import (
@@ -380,7 +380,7 @@ async def test_the_meter_tells_which_metrics_have_changed(client: Client, fakes:
 async def test_what_nobody_wants_to_know_any_more_is_not_asked_for(
     client: Client, fakes: Fakes, meter: Meter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("krake.controller.scheduler.meter.KEPT", 0.5)
+    monkeypatch.setattr("krake.controller.scheduler.metrics.meter.KEPT", 0.5)
     fake = fakes.by_name["source"] = Fake(load=0.5, heat=0.5)
     await declare(client, "source", "load", "heat")
     load, heat = MetricRef(name="load", weight=1), MetricRef(name="heat", weight=1)

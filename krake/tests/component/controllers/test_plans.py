@@ -13,7 +13,7 @@ from fixtures.api import Serve
 
 from krake.client import Client, Forbidden, NotFound
 from krake.controller.scheduler.controller import build
-from krake.controller.scheduler.planner import Planner
+from krake.controller.scheduler.planning.planner import Planner
 from krake.controller.scheduler.settings import FailoverConfig, MetricsConfig, PlansConfig, SchedulerConfig
 from krake.data import Key, Metadata, ReasonCode
 from krake.data.constraints import LabelConstraint

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.scheduler.worlds import NOW, make_app, make_candidate
 
-from krake.controller.scheduler.crowding import find_shortage
-from krake.controller.scheduler.decide import decide
-from krake.controller.scheduler.ledger import Ledger
-from krake.controller.scheduler.snapshot import Candidate, Snapshot
-from krake.controller.scheduler.tenants import tenant_of
-from krake.controller.scheduler.vacancies import Vacancies
+from krake.controller.scheduler.deciding.crowding import find_shortage
+from krake.controller.scheduler.deciding.decide import decide
+from krake.controller.scheduler.deciding.ledger import Ledger
+from krake.controller.scheduler.deciding.snapshot import Candidate, Snapshot
+from krake.controller.scheduler.deciding.tenants import tenant_of
+from krake.controller.scheduler.deciding.vacancies import Vacancies
 from krake.data import Key
 from krake.data.kubernetes import Application
 

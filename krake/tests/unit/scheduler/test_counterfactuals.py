@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.scheduler.worlds import NOW, apps, make_app, make_candidate, snapshots
 
-from krake.controller.scheduler.counterfactuals import apply, find_counterfactuals
-from krake.controller.scheduler.decide import Ground, decide
-from krake.controller.scheduler.snapshot import Candidate, Measurement, Reading, Snapshot
+from krake.controller.scheduler.deciding.decide import Ground, decide
+from krake.controller.scheduler.deciding.snapshot import Candidate, Measurement, Reading, Snapshot
+from krake.controller.scheduler.explaining.counterfactuals import apply, find_counterfactuals
 from krake.data.kubernetes import Application
 
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from unit.scheduler.clouds import make_cloud, refs
 from unit.scheduler.worlds import NOW, make_app, make_candidate, make_cluster
 
-from krake.controller.scheduler.creation import (
+from krake.controller.scheduler.deciding.decide import decide
+from krake.controller.scheduler.deciding.snapshot import Candidate, Measurement, Reading, Snapshot
+from krake.controller.scheduler.provisioning.creation import (
     FAILED_RETENTION,
     Template,
     as_online,
@@ -21,11 +23,9 @@ from krake.controller.scheduler.creation import (
     remaining,
     stand_in,
 )
-from krake.controller.scheduler.creation import (
+from krake.controller.scheduler.provisioning.creation import (
     make_cluster as make_new,
 )
-from krake.controller.scheduler.decide import decide
-from krake.controller.scheduler.snapshot import Candidate, Measurement, Reading, Snapshot
 from krake.data.kubernetes import Application, Cluster, ClusterState
 
 TEMPLATE = Template({"tosca_definitions_version": "tosca_simple_yaml_1_0"}, ["queues.example.com"])

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.scheduler.worlds import NOW, make_app, make_cluster
 
-from krake.controller.scheduler.budgets import exceed
-from krake.controller.scheduler.crowding import count_clusters
-from krake.controller.scheduler.decide import Decision, decide
-from krake.controller.scheduler.filters import Refusal
-from krake.controller.scheduler.ledger import Ledger
-from krake.controller.scheduler.snapshot import Candidate, Settings, Snapshot
-from krake.controller.scheduler.tenants import tenant_of
+from krake.controller.scheduler.applications.budgets import exceed
+from krake.controller.scheduler.deciding.crowding import count_clusters
+from krake.controller.scheduler.deciding.decide import Decision, decide
+from krake.controller.scheduler.deciding.filters import Refusal
+from krake.controller.scheduler.deciding.ledger import Ledger
+from krake.controller.scheduler.deciding.snapshot import Candidate, Settings, Snapshot
+from krake.controller.scheduler.deciding.tenants import tenant_of
 from krake.data import Key, Metadata
 from krake.data.constraints import LabelConstraint
 from krake.data.kubernetes import Application, ApplicationState, Cluster

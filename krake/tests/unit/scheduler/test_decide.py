@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.scheduler.worlds import NO_COST, NOW, apps, make_app, make_candidate, read_taint, snapshots
 
-from krake.controller.scheduler.decide import Decision, Ground, decide
-from krake.controller.scheduler.explanation import reason_to_stay, reason_to_wait
-from krake.controller.scheduler.filters import Refusal
-from krake.controller.scheduler.scores import Score
-from krake.controller.scheduler.snapshot import Candidate, Settings, Snapshot
+from krake.controller.scheduler.deciding.decide import Decision, Ground, decide
+from krake.controller.scheduler.deciding.filters import Refusal
+from krake.controller.scheduler.deciding.scores import Score
+from krake.controller.scheduler.deciding.snapshot import Candidate, Settings, Snapshot
+from krake.controller.scheduler.explaining.explanation import reason_to_stay, reason_to_wait
 from krake.data import ResourceRef
 from krake.data.kubernetes import Application, ApplicationState, ClusterSpec, ClusterState, Toleration
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fixtures.samples import sample
 
-from krake.controller.scheduler.failover import Failover, Reports, Standing, count, judge
+from krake.controller.scheduler.applications.failover import Failover, Reports, Standing, count, judge
 from krake.data import Reason, ReasonCode
 from krake.data.kubernetes import Application, ApplicationState, Cluster, ClusterState
 

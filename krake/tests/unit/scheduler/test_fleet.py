@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.scheduler.worlds import CLUSTERS, NOW, apps, candidates, make_app, make_candidate, snapshots
 
-from krake.controller.scheduler.decide import decide
-from krake.controller.scheduler.filters import RULES, fitting, refuse
-from krake.controller.scheduler.fleet import FEW, Fleet
-from krake.controller.scheduler.scores import score
-from krake.controller.scheduler.snapshot import Candidate, Settings, Snapshot
+from krake.controller.scheduler.deciding.decide import decide
+from krake.controller.scheduler.deciding.filters import RULES, fitting, refuse
+from krake.controller.scheduler.deciding.fleet import FEW, Fleet
+from krake.controller.scheduler.deciding.scores import score
+from krake.controller.scheduler.deciding.snapshot import Candidate, Settings, Snapshot
 from krake.data.kubernetes import Application
 
 

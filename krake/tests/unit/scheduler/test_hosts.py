@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from unit.scheduler.clouds import make_cloud
 from unit.scheduler.worlds import NOW, make_cluster
 
-from krake.controller.scheduler.hosts import CLOUD_RULES, Host, choose_host, reason_of
-from krake.controller.scheduler.snapshot import Measurement, Reading, Settings
+from krake.controller.scheduler.deciding.hosts import CLOUD_RULES, Host, choose_host, reason_of
+from krake.controller.scheduler.deciding.snapshot import Measurement, Reading, Settings
 from krake.data import Reason, ReasonCode
 from krake.data.constraints import LabelConstraint, MetricConstraint
 from krake.data.kubernetes import CloudConstraints, Cluster, ClusterCloudConstraints

@@ -6,7 +6,7 @@ import pytest
 from unit.scheduler.clouds import make_cloud, refs
 from unit.scheduler.worlds import make_cluster
 
-from krake.controller.scheduler.inheritance import inherit, inherit_from_project
+from krake.controller.scheduler.deciding.inheritance import inherit, inherit_from_project
 from krake.data import Metadata
 from krake.data.constraints import LabelConstraint, MetricConstraint
 from krake.data.kubernetes import CloudConstraints, Cluster, ClusterCloudConstraints

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from krake.controller.scheduler.ledger import Ledger
-from krake.controller.scheduler.tenants import Distance, Tenant, matches
+from krake.controller.scheduler.deciding.ledger import Ledger
+from krake.controller.scheduler.deciding.tenants import Distance, Tenant, matches
 from krake.data import Key, ResourceRef
 from krake.data.constraints import LabelConstraint
 from krake.data.kubernetes import Cluster

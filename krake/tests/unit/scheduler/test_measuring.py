@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krake.adapters.metrics.static import StaticMetrics
-from krake.controller.scheduler.measuring import (
+from krake.controller.scheduler.deciding.snapshot import Measurement, Reading
+from krake.controller.scheduler.metrics.measuring import (
     Answer,
     Catalog,
     Track,
@@ -21,7 +22,6 @@ from krake.controller.scheduler.measuring import (
     provider_key,
     report,
 )
-from krake.controller.scheduler.snapshot import Measurement, Reading
 from krake.data import Key, Metadata, Reason, ReasonCode
 from krake.data.core import (
     GlobalMetric,

@@ -7,8 +7,8 @@ from functools import partial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from krake.controller.scheduler.notes import AGAIN, Note, Notes
-from krake.controller.scheduler.recording import Steps, fold
+from krake.controller.scheduler.explaining.notes import AGAIN, Note, Notes
+from krake.controller.scheduler.explaining.recording import Steps, fold
 from krake.data import ResourceRef
 from krake.data.events import Regarding
 from krake.data.placements import MOST_DECISIONS, DecisionRecord

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.scheduler.worlds import NO_COST, NOW, make_app, make_candidate
 
-from krake.controller.scheduler.decide import Ground, decide
-from krake.controller.scheduler.ledger import Ledger
-from krake.controller.scheduler.measuring import Catalog
-from krake.controller.scheduler.planning import finish, work_out
-from krake.controller.scheduler.snapshot import Candidate, Settings, Snapshot
-from krake.controller.scheduler.tenants import tenant_of
-from krake.controller.scheduler.whatif import Impossible, Situation, imagine
+from krake.controller.scheduler.deciding.decide import Ground, decide
+from krake.controller.scheduler.deciding.ledger import Ledger
+from krake.controller.scheduler.deciding.snapshot import Candidate, Settings, Snapshot
+from krake.controller.scheduler.deciding.tenants import tenant_of
+from krake.controller.scheduler.metrics.measuring import Catalog
+from krake.controller.scheduler.planning.forecast import finish, work_out
+from krake.controller.scheduler.planning.whatif import Impossible, Situation, imagine
 from krake.data import Key, Metadata
 from krake.data.constraints import LabelConstraint, MetricConstraint
 from krake.data.core import GlobalMetric, MetricRef, MetricSpec, MetricSpecProvider

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.scheduler.worlds import NOW, apps, make_app, make_candidate, snapshots
 
-from krake.controller.scheduler.decide import decide
-from krake.controller.scheduler.filters import Refusal
-from krake.controller.scheduler.recording import RENEWAL, fold, is_news, record
-from krake.controller.scheduler.scores import Score
-from krake.controller.scheduler.snapshot import Candidate, Measurement, Reading, Snapshot
+from krake.controller.scheduler.deciding.decide import decide
+from krake.controller.scheduler.deciding.filters import Refusal
+from krake.controller.scheduler.deciding.scores import Score
+from krake.controller.scheduler.deciding.snapshot import Candidate, Measurement, Reading, Snapshot
+from krake.controller.scheduler.explaining.recording import RENEWAL, fold, is_news, record
 from krake.data import Reason, ReasonCode, ResourceRef
 from krake.data.kubernetes import Application
 from krake.data.placements import MOST_DECISIONS, Condition, DecisionRecord

@@ -11,11 +11,11 @@ import pytest
 from unit.scheduler.reference import Apart, AppFacts, ClusterFacts, Rank, TenantFacts, World, answer
 from unit.scheduler.worlds import NOW, make_app, make_cluster
 
-from krake.controller.scheduler.decide import Decision, decide
-from krake.controller.scheduler.filters import Refusal
-from krake.controller.scheduler.ledger import Ledger
-from krake.controller.scheduler.snapshot import Candidate, Measurement, Reading, Settings, Snapshot
-from krake.controller.scheduler.tenants import Distance, Tenant, tenant_of
+from krake.controller.scheduler.deciding.decide import Decision, decide
+from krake.controller.scheduler.deciding.filters import Refusal
+from krake.controller.scheduler.deciding.ledger import Ledger
+from krake.controller.scheduler.deciding.snapshot import Candidate, Measurement, Reading, Settings, Snapshot
+from krake.controller.scheduler.deciding.tenants import Distance, Tenant, tenant_of
 from krake.data import Key, Metadata, ResourceRef
 from krake.data.constraints import LabelConstraint
 from krake.data.kubernetes import Application, ApplicationState, Cluster, ClusterState

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krake.controller.scheduler.turns import BURST, CALLED_FOR, Pace, Turns
+from krake.controller.scheduler.applications.turns import BURST, CALLED_FOR, Pace, Turns
 
 
 @given(st.floats(0.1, 10_000), st.lists(st.floats(0, 20), max_size=100))

@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from krake.controller.scheduler.snapshot import Candidate, Measurement, Reading, Settings, Snapshot
+from krake.controller.scheduler.deciding.snapshot import Candidate, Measurement, Reading, Settings, Snapshot
 from krake.data import Key, Metadata, Reason, ReasonCode
 from krake.data.constraints import LabelConstraint, MetricConstraint
 from krake.data.kubernetes import (

@@ -1,0 +1,82 @@
+"""Looks through the applications of a namespace after a change, for those that it concerns.
+
+Deciding is cheap, so that all of them are decided on; only those whose decision has something done are handed to the workers.
+So a change that thousands might be concerned by does not keep newcomers waiting.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from krake.controller.runtime import Informer
+from krake.controller.scheduler.applications.placing import needs_work
+from krake.controller.scheduler.applications.world import NAMESPACE
+from krake.controller.scheduler.deciding.decide import decide
+from krake.controller.scheduler.deciding.snapshot import Snapshot
+from krake.data import Key
+from krake.data.kubernetes import Application
+
+GATHERING = 0.05
+"""Seconds for which changes are gathered, so that a burst of them leads to one look."""
+LONGEST_REST = 0.5
+"""Seconds between two looks at most, as long as something changes."""
+SLICE = 0.005
+"""Seconds of work after which others get their turn."""
+
+
+class Sweep:
+    """Has those applications reconciled that changes concern.
+
+    :param look: returns the snapshot of a namespace, if there is one.
+    :param enqueue: has an application reconciled.
+    """
+
+    def __init__(
+        self,
+        apps: Informer[Application],
+        look: Callable[[str | None], Snapshot | None],
+        enqueue: Callable[[Key], None],
+    ) -> None:
+        self._apps = apps
+        self._look = look
+        self._enqueue = enqueue
+        self._stirred: dict[str | None, bool] = {}
+        self._changed = asyncio.Event()
+
+    def stir(self, namespace: str | None, waiting_only: bool = False) -> None:
+        """Look through a namespace soon.
+
+        :param waiting_only: whether only those are concerned that wait for a place.
+        """
+        self._stirred[namespace] = self._stirred.get(namespace, True) and waiting_only
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Look through what was stirred, until cancelled."""
+        rest = GATHERING
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(rest)
+            self._changed.clear()
+            stirred, self._stirred = self._stirred, {}
+            began = time.perf_counter()
+            for namespace, waiting_only in stirred.items():
+                await self._look_through(namespace, waiting_only)
+            # However much changes, half of the time is left for the work that comes of it.
+            rest = min(max(time.perf_counter() - began, GATHERING), LONGEST_REST)
+
+    async def _look_through(self, namespace: str | None, waiting_only: bool) -> None:
+        apps = self._apps.lookup(NAMESPACE, namespace)
+        keys = [app.key for app in apps if app.status.scheduled_to is None]
+        if not waiting_only:
+            keys += [app.key for app in apps if app.status.scheduled_to is not None]
+        snapshot, until = None, 0.0
+        for key in keys:
+            if time.perf_counter() > until:
+                await asyncio.sleep(0)
+                if (snapshot := self._look(namespace)) is None:
+                    return  # as soon as all is measured, there is another change
+                until = time.perf_counter() + SLICE
+            app = self._apps.get(key)
+            if app is not None and snapshot is not None and needs_work(app, decide(app, snapshot)):
+                self._enqueue(key)
