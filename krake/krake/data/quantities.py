@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from typing import Any
 
 HOLDERS = frozenset(("limits", "requests", "capacity", "hard", "default", "defaultRequest", "max", "min", "overhead"))
@@ -15,6 +15,8 @@ _DECIMAL = {prefix: Decimal(1000**power) for power, prefix in enumerate("kMGTPE"
 _SMALL = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1)}
 _SUFFIXES = {**_SMALL, **_DECIMAL, **_BINARY}
 _LARGEST = Decimal(2) ** 80
+_EXACT = Context(prec=100)
+"""More digits than sums of many of the largest quantities have."""
 _QUANTITY = re.compile(r"([+-]?(?:\d{1,30}\.?\d{0,30}|\.\d{1,30})(?:[eE][+-]?\d{1,2})?)([numkKMGTPE]?i?)", re.ASCII)
 
 
@@ -28,6 +30,11 @@ def parse_quantity(value: Any) -> Decimal | None:
 
 def format_quantity(number: Decimal) -> str:
     """Write a number with the largest suffix that keeps it whole; what is smaller than a thousandth is rounded up."""
+    with localcontext(_EXACT):
+        return _format(number)
+
+
+def _format(number: Decimal) -> str:
     if number != number.to_integral_value():
         thousandths = (number * 1000).to_integral_value(ROUND_CEILING)
         return f"{thousandths}m" if thousandths % 1000 else str(thousandths // 1000)

@@ -71,6 +71,7 @@ def _read_rows(reply: Reply) -> Iterator[tuple[Row, str]]:
     """
     header: list[str] = []
     types: list[str] = []
+    kind = ""
     try:
         for cells in csv.reader(io.StringIO(reply.text)):
             if not any(cells) or cells[0].startswith("#"):
@@ -78,10 +79,12 @@ def _read_rows(reply: Reply) -> Iterator[tuple[Row, str]]:
                 types = cells if cells and cells[0] == "#datatype" else types
             elif not header:
                 header = cells
+                # Once for all rows: there may be many of them, and as many columns.
+                kind = dict(zip(header, types, strict=False)).get("_value", "double")
             else:
                 row = dict(zip(header, cells, strict=False))
                 _check_row(reply, row)
-                yield row, dict(zip(header, types, strict=False)).get("_value", "double")
+                yield row, kind
     except csv.Error:
         raise ProviderError(f"{reply.service} answered something that can not be read.") from None
 

@@ -1,7 +1,9 @@
 """What is sent to sources of metrics can not be misunderstood, and whatever they answer does no harm."""
 
+import contextlib
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -134,3 +136,14 @@ def test_a_login_that_can_not_be_is_refused(kind: str, login: dict[str, str], wo
         return
     with pytest.raises(ValidationError, match=words):
         load(GlobalMetricsProvider, body, Purpose.CREATE)
+
+
+async def test_a_table_of_many_columns_and_rows_takes_no_longer_than_to_read_it() -> None:
+    """Whoever runs a metrics provider of a namespace must not be able to keep the scheduler from everything else."""
+    columns, rows = 100_000, 100_000
+    body = "#datatype" + "," * columns + "\n_value" + ",a" * columns + "\n" + "1\n" * rows
+    server: Any = Parrot(body.encode())
+    started = time.process_time()
+    with contextlib.suppress(ProviderError):
+        await InfluxMetrics(server, "org", "bucket").fetch(["load"])
+    assert time.process_time() - started < 5

@@ -54,3 +54,16 @@ def test_anything_is_a_quantity_or_not(value: Any) -> None:
 def test_what_is_no_quantity_is_left_out() -> None:
     assert read_quantities({"cpu": "1", "memory": "much", 3: "1", "pods": None, "disk": "-1"}) == {"cpu": 1}
     assert read_quantities(["cpu"]) == {}
+
+
+@pytest.mark.parametrize("number", ["2147483647000000000000002147483647", "1e60", "123456789012345678901234567890123456789.5"])
+def test_amounts_of_any_size_can_be_written(number: str) -> None:
+    """They stand in messages: an application that asks for absurdly much must only harm itself."""
+    assert parse_or_int(format_quantity(Decimal(number))) == pytest.approx(float(number))
+
+
+def parse_or_int(text: str) -> float:
+    digits = text.rstrip("mkKMGTPEi")
+    factor = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18, "": 1.0}
+    suffix = text[len(digits) :]
+    return float(digits) * (factor[suffix] if suffix in factor else 2.0 ** (10 * ("KMGTPE".index(suffix[0]) + 1)))
