@@ -7,12 +7,15 @@ missing label or metric satisfies ``not exists``, and nothing else.
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from marshmallow import ValidationError
 
 from krake.data.names import is_name, label_key_problem, label_value_problem
+from krake.data.rules import rule
 
 V = TypeVar("V", str, float)
 
@@ -233,3 +236,18 @@ def _number_problem(text: str) -> str | None:
     if len(text) > _LONGEST_NUMBER:
         return f"Invalid metric constraint: a number has at most {_LONGEST_NUMBER} characters"
     return None if _NUMBER.fullmatch(text) else f"Invalid metric constraint: {text!r} is not a number"
+
+
+MOST_CONSTRAINTS, LONGEST_CONSTRAINTS = 100, 10_000
+"""So many constraints may be asked for together, with so many characters: each is compared with each candidate."""
+
+
+@rule({"maxItems": MOST_CONSTRAINTS})
+def check_constraints(constraints: Sequence["Constraint[Any]"] | None) -> None:
+    """Refuse more constraints than anybody would write, which would keep the scheduler from everything else."""
+    if constraints is None:
+        return
+    if len(constraints) > MOST_CONSTRAINTS:
+        raise ValidationError(f"Must not be longer than {MOST_CONSTRAINTS}.")
+    if (length := sum(len(str(each)) for each in constraints)) > LONGEST_CONSTRAINTS:
+        raise ValidationError(f"Must not have more than {LONGEST_CONSTRAINTS} characters together; these have {length}.")

@@ -192,9 +192,15 @@ class MetricRef(Record):
     namespaced: bool = False
 
 
-@rule({"uniqueItems": True})
+MOST_METRICS = 100
+"""Metrics that something may be ranked by."""
+
+
+@rule({"uniqueItems": True, "maxItems": MOST_METRICS})
 def check_metrics(metrics: list[MetricRef]) -> None:
-    """Refuse to rank by the same metric twice."""
+    """Refuse to rank by the same metric twice, and by more of them than anybody would."""
+    if len(metrics) > MOST_METRICS:
+        raise ValidationError(f"Must not be longer than {MOST_METRICS}.")
     counts = Counter((metric.namespaced, metric.name) for metric in metrics)
     if repeated := sorted(name for (_, name), count in counts.items() if count > 1):
         raise ValidationError(f"Named more than once: {', '.join(repeated)}.")

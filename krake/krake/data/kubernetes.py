@@ -5,7 +5,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
-from krake.data.constraints import LabelConstraint, MetricConstraint
+from krake.data.constraints import LabelConstraint, MetricConstraint, check_constraints
 from krake.data.core import MetricRef, check_metrics
 from krake.data.credentials import destination_of_kubeconfig, rewrite_kubeconfig, rewrite_manifest, rewrite_overrides
 from krake.data.infrastructure import CloudBinding
@@ -20,11 +20,11 @@ from krake.data.manifests import (
     observer_schema_problem,
 )
 from krake.data.metadata import Metadata, Reason, ResourceRef, Status
-from krake.data.names import at_least, check_label_key, check_label_value, each_of, one_of
+from krake.data.names import at_least, check_label_key, check_label_value, each_of, no_longer_than, one_of
 from krake.data.overrides import Override, overrides_problem
 from krake.data.record import Record, Typed, field
 from krake.data.requests import Demand, offered
-from krake.data.scheduling import AntiAffinity, DisruptionBudget, Spread
+from krake.data.scheduling import MOST_RULES, AntiAffinity, DisruptionBudget, Spread
 
 _CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "greeting"}, "data": {"text": "hello"}}
 _KUBECONFIG = {
@@ -40,9 +40,9 @@ _KUBECONFIG = {
 class ClusterConstraints(Record):
     """What a cluster must have to run an application; all must hold."""
 
-    labels: list[LabelConstraint] | None = field(default=None, example=["location is DE"])
-    custom_resources: list[str] = field(factory=list)
-    metrics: list[MetricConstraint] | None = None
+    labels: list[LabelConstraint] | None = field(default=None, validate=check_constraints, example=["location is DE"])
+    custom_resources: list[str] = field(factory=list, validate=no_longer_than(MOST_RULES))
+    metrics: list[MetricConstraint] | None = field(default=None, validate=check_constraints)
 
 
 class Constraints(Record):
@@ -55,8 +55,8 @@ class Constraints(Record):
 
     cluster: ClusterConstraints
     migration: bool = True
-    anti_affinity: list[AntiAffinity] = field(factory=list)
-    spread: list[Spread] = field(factory=list)
+    anti_affinity: list[AntiAffinity] = field(factory=list, validate=no_longer_than(MOST_RULES))
+    spread: list[Spread] = field(factory=list, validate=no_longer_than(MOST_RULES))
     disruption_budget: DisruptionBudget | None = None
 
 
@@ -147,7 +147,7 @@ class ApplicationSpec(Record):
     auto_cluster_create: bool = False
     migration_strategy: str = field(default="create_first", validate=one_of("create_first", "delete_first"))
     overrides: list[Override] = field(factory=list, secret=rewrite_overrides)
-    tolerations: list[Toleration] = field(factory=list)
+    tolerations: list[Toleration] = field(factory=list, validate=no_longer_than(MOST_RULES))
     inputs: dict[str, Any] = field(factory=dict)
     priority: int = 0
 
@@ -317,8 +317,8 @@ class Application(Resource):
 class CloudConstraints(Record):
     """What a cloud must have to hold a cluster; all must hold."""
 
-    labels: list[LabelConstraint] | None = None
-    metrics: list[MetricConstraint] | None = None
+    labels: list[LabelConstraint] | None = field(default=None, validate=check_constraints)
+    metrics: list[MetricConstraint] | None = field(default=None, validate=check_constraints)
 
 
 class ClusterCloudConstraints(Record):
@@ -353,7 +353,7 @@ class ClusterSpec(Record):
     auto_generated: bool = False
     unschedulable: bool = False
     drain: bool = False
-    taints: list[Taint] = field(factory=list)
+    taints: list[Taint] = field(factory=list, validate=no_longer_than(MOST_RULES))
 
     def problem(self) -> str | None:
         """Refuse a cluster that neither exists nor can be created."""

@@ -128,6 +128,17 @@ def at_least(minimum: float) -> Rule:
     return check
 
 
+def no_longer_than(length: int) -> Rule:
+    """Return a validator for a list or an optional text of a limited length."""
+
+    @rule({"maxItems": length, "maxLength": length})
+    def check(value: list[object] | str | None) -> None:
+        if value is not None and len(value) > length:
+            raise ValidationError(f"Must not be longer than {length}.")
+
+    return check
+
+
 @rule({"minimum": 0, "maximum": 65535})
 def check_port(port: int) -> None:
     """Refuse what is no port; 0 stands for any free one."""

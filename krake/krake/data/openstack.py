@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from krake.data.constraints import LabelConstraint
+from krake.data.constraints import LabelConstraint, check_constraints
 from krake.data.core import MetricRef, check_metrics
 from krake.data.credentials import rewrite_url
 from krake.data.kinds import Resource, resource
@@ -82,7 +82,7 @@ class Project(Resource):
 class ProjectConstraints(Record):
     """What a project must have to hold a cluster; all must hold."""
 
-    labels: list[LabelConstraint] | None = None
+    labels: list[LabelConstraint] | None = field(default=None, validate=check_constraints)
 
 
 class MagnumClusterConstraints(Record):

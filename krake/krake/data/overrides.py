@@ -3,7 +3,7 @@
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from krake.data.constraints import LabelConstraint
+from krake.data.constraints import LabelConstraint, check_constraints
 from krake.data.elements import has_keys, key_of
 from krake.data.manifests import check_manifest
 from krake.data.record import Record, field
@@ -26,7 +26,7 @@ class Override(Record):
     """
 
     cluster: str | None = None
-    labels: list[LabelConstraint] | None = field(default=None, example=["location is DE"])
+    labels: list[LabelConstraint] | None = field(default=None, validate=check_constraints, example=["location is DE"])
     patches: list[dict[str, Any]] = field(validate=check_manifest, example=[_EXAMPLE])
 
     def problem(self) -> str | None:

@@ -6,14 +6,11 @@ The kind `Placement` keeps the latest decisions about one object; a plan answers
 import hashlib
 from datetime import datetime
 
-from marshmallow import ValidationError
-
 from krake.data.events import Regarding
 from krake.data.kinds import Resource, resource
 from krake.data.metadata import Key, Metadata, ResourceRef
-from krake.data.names import at_least, one_of
+from krake.data.names import at_least, no_longer_than, one_of
 from krake.data.record import Record, field
-from krake.data.rules import Rule, rule
 
 MOST_DECISIONS = 10
 """Decisions that are kept of one object."""
@@ -26,17 +23,6 @@ LONGEST_TEXT = 1024
 
 _LONGEST_NAME = 255
 _DIGEST = 16
-
-
-def no_longer_than(length: int) -> Rule:
-    """Return a validator for a list or an optional text of a limited length."""
-
-    @rule({"maxItems": length, "maxLength": length})
-    def check(value: list[object] | str | None) -> None:
-        if value is not None and len(value) > length:
-            raise ValidationError(f"Must not be longer than {length}.")
-
-    return check
 
 
 class MetricRecord(Record):

@@ -7,15 +7,23 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
-from krake.data.constraints import LabelConstraint, MetricConstraint
+from krake.data.constraints import LabelConstraint, MetricConstraint, check_constraints
 from krake.data.credentials import rewrite_manifest
 from krake.data.kinds import Resource, resource
 from krake.data.kubernetes import Constraints, Toleration
 from krake.data.manifests import check_manifest
 from krake.data.metadata import Metadata, Status
-from krake.data.names import at_least, check_label_key, check_label_value, check_labels, check_resource_name
-from krake.data.placements import DecisionRecord, no_longer_than
+from krake.data.names import (
+    at_least,
+    check_label_key,
+    check_label_value,
+    check_labels,
+    check_resource_name,
+    no_longer_than,
+)
+from krake.data.placements import DecisionRecord
 from krake.data.record import Record, field
+from krake.data.scheduling import MOST_RULES
 
 MOST_CHANGES = 1000
 """Changes of one kind that a plan may ask about."""
@@ -37,7 +45,7 @@ class PlannedApplication(Record):
     labels: dict[str, str] | None = field(default=None, validate=check_labels)
     manifest: list[dict[str, Any]] | None = field(default=None, secret=rewrite_manifest, validate=check_manifest)
     constraints: Constraints | None = None
-    tolerations: list[Toleration] | None = None
+    tolerations: list[Toleration] | None = field(default=None, validate=no_longer_than(MOST_RULES))
     priority: int | None = None
 
 
@@ -45,8 +53,8 @@ class ConstraintChange(Record):
     """Other constraints of an application; they take the place of those that it has. What is null stays as it is."""
 
     application: str = field(validate=check_resource_name, example="demo")
-    labels: list[LabelConstraint] | None = field(default=None, validate=no_longer_than(MOST_CHANGES))
-    metrics: list[MetricConstraint] | None = field(default=None, validate=no_longer_than(MOST_CHANGES))
+    labels: list[LabelConstraint] | None = field(default=None, validate=check_constraints)
+    metrics: list[MetricConstraint] | None = field(default=None, validate=check_constraints)
 
 
 class LabelChange(Record):

@@ -4,13 +4,16 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from krake.data.constraints import LabelConstraint
+from krake.data.constraints import LabelConstraint, check_constraints
 from krake.data.names import at_least, check_label_key
 from krake.data.quantities import read_quantities
 from krake.data.record import Record, field
 from krake.data.rules import rule
 
 _LABELS = ["app is web"]
+
+MOST_RULES = 100
+"""Rules of one kind that an application, or a cluster, may have: each takes time in every decision."""
 
 
 class AntiAffinity(Record):
@@ -23,7 +26,7 @@ class AntiAffinity(Record):
         itself.
     """
 
-    labels: list[LabelConstraint] = field(factory=list, example=_LABELS)
+    labels: list[LabelConstraint] = field(factory=list, validate=check_constraints, example=_LABELS)
     over: str | None = field(default=None, validate=check_label_key, example="zone")
 
 
@@ -36,7 +39,7 @@ class Spread(Record):
     :param max_skew: how many more may be in one place than where there are the fewest.
     """
 
-    labels: list[LabelConstraint] = field(factory=list, example=_LABELS)
+    labels: list[LabelConstraint] = field(factory=list, validate=check_constraints, example=_LABELS)
     over: str | None = field(default=None, validate=check_label_key, example="zone")
     max_skew: int = field(default=1, validate=at_least(1))
 
@@ -48,7 +51,7 @@ class DisruptionBudget(Record):
     :param max_unavailable: so many of them may be on their way, or out of order, at once; 0 lets none be moved.
     """
 
-    labels: list[LabelConstraint] = field(factory=list, example=_LABELS)
+    labels: list[LabelConstraint] = field(factory=list, validate=check_constraints, example=_LABELS)
     max_unavailable: int = field(default=1, validate=at_least(0))
 
 

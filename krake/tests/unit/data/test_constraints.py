@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from marshmallow import ValidationError
 
-from krake.data.constraints import Constraint, LabelConstraint, LabelTerm, MetricConstraint, MetricTerm
+from krake.data.constraints import Constraint, LabelConstraint, LabelTerm, MetricConstraint, MetricTerm, check_constraints
 
 LANGUAGES: list[type[Constraint[Any]]] = [LabelConstraint, MetricConstraint]
 
@@ -418,3 +419,17 @@ def test_labels_compare_as_written(terms: list[tuple[str, str, list[str]]], labe
             "not exists": not there,
         }[sign]
     assert LabelConstraint.parse(" or ".join(written)).match(labels) is expected
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ([f"zone is not z{number}" for number in range(100)], None),
+        ([f"zone is not z{number}" for number in range(101)], "longer than 100"),
+        ([" or ".join(f"zone is z{number}" for number in range(1000))], "10000 characters"),
+    ],
+)
+def test_so_many_constraints_are_refused_that_decisions_would_take_long(texts: list[str], words: str | None) -> None:
+    constraints = [LabelConstraint.parse(text) for text in texts]
+    with pytest.raises(ValidationError, match=words) if words else contextlib.nullcontext():
+        check_constraints(constraints)
