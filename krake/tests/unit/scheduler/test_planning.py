@@ -16,7 +16,7 @@ from krake.controller.scheduler.deciding.snapshot import Candidate, Settings, Sn
 from krake.controller.scheduler.deciding.tenants import tenant_of
 from krake.controller.scheduler.metrics.measuring import Catalog
 from krake.controller.scheduler.planning.forecast import finish, work_out
-from krake.controller.scheduler.planning.whatif import Impossible, Situation, imagine
+from krake.controller.scheduler.planning.whatif import Impossible, Situation, imagine, imagine_slowly
 from krake.data import Key, Metadata
 from krake.data.constraints import LabelConstraint, MetricConstraint
 from krake.data.core import GlobalMetric, MetricRef, MetricSpec, MetricSpecProvider
@@ -350,3 +350,11 @@ def test_the_decisions_of_the_scheduler_lead_there(before: Situation, changed: d
         name: each.status.scheduled_to and each.status.scheduled_to.name for name, each in carry_out(imagined, status).items()
     }
     assert planned == places_at_last
+
+
+def test_a_thousand_changes_are_imagined_in_small_steps() -> None:
+    """Each of them concerns every cluster; whoever asks for a plan must not keep the scheduler from everything else."""
+    before = situation([cluster(f"c{number}", 0.5) for number in range(50)], [app("a", "c1")])
+    steps = imagine_slowly(before, PlanSpec(metrics=[MetricChange(metric="load", value=0.1)] * 200))
+    assert sum(1 for _ in steps) == 200
+    assert plan(before, metrics=[MetricChange(metric="load", value=0.1)] * 3).metrics["load"].after.mean == 0.1

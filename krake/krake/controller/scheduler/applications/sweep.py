@@ -5,6 +5,7 @@ So a change that thousands might be concerned by does not keep newcomers waiting
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
@@ -15,6 +16,8 @@ from krake.controller.scheduler.deciding.decide import decide
 from krake.controller.scheduler.deciding.snapshot import Snapshot
 from krake.data import Key
 from krake.data.kubernetes import Application
+
+log = logging.getLogger(__name__)
 
 GATHERING = 0.05
 """Seconds for which changes are gathered, so that a burst of them leads to one look."""
@@ -78,5 +81,14 @@ class Sweep:
                     return  # as soon as all is measured, there is another change
                 until = time.perf_counter() + SLICE
             app = self._apps.get(key)
-            if app is not None and snapshot is not None and needs_work(app, decide(app, snapshot)):
+            if app is not None and snapshot is not None and _has_work(app, snapshot):
                 self._enqueue(key)
+
+
+def _has_work(app: Application, snapshot: Snapshot) -> bool:
+    """Whether there is something to be done about an application, or it can not be decided on: a worker tells of that."""
+    try:
+        return needs_work(app, decide(app, snapshot))
+    except Exception:
+        log.debug("%s can not be decided on.", app.ref, exc_info=True)
+        return True

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from krake.client import ApiError, Client, Conflict, NotFound, Unavailable
 from krake.controller.runtime import Controller, Informer, Result, patch_status
 from krake.controller.scheduler.planning.forecast import Steps, work_out
-from krake.controller.scheduler.planning.whatif import Impossible, Situation, imagine
+from krake.controller.scheduler.planning.whatif import Impossible, Situation, imagine_slowly
 from krake.data import Reason, ReasonCode
-from krake.data.plans import Plan, PlanState, PlanStatus
+from krake.data.plans import Plan, PlanSpec, PlanState, PlanStatus
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +81,7 @@ class Planner:
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._limit):
-                steps = work_out(situation, imagine(situation, plan.spec), plan.spec.explain)
-                status = await self._walk(plan, steps)
+                status = await self._walk(plan, _work_out(situation, plan.spec))
         except Impossible as error:
             return _failed(str(error), ReasonCode.INVALID_RESOURCE)
         except TimeoutError:
@@ -122,6 +121,11 @@ class Planner:
     async def _put(self, plan: Plan, status: PlanStatus) -> None:
         answered = replace(status, observed_generation=plan.metadata.generation)
         await patch_status(self._client, plan, answered, informer=self.plans)
+
+
+def _work_out(situation: Situation, spec: PlanSpec) -> Steps:
+    after = yield from imagine_slowly(situation, spec)
+    return (yield from work_out(situation, after, spec.explain))
 
 
 def _is_answered(plan: Plan) -> bool:

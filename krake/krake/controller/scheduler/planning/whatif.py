@@ -1,9 +1,9 @@
 """What the scheduler would see if something were different: another situation, made of the present one by changes. Pure."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from krake.controller.scheduler.deciding.snapshot import Candidate, Measurement, Reading, Snapshot
 from krake.controller.scheduler.metrics.measuring import Catalog, metric_key, normalise
@@ -56,23 +56,32 @@ def imagine(situation: Situation, spec: PlanSpec) -> Situation:
 
     :raises Impossible: a name is wrong, or a change can not be.
     """
+    steps = imagine_slowly(situation, spec)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            found: Situation = ended.value
+            return found
+
+
+def imagine_slowly(situation: Situation, spec: PlanSpec) -> Generator[None, None, Situation]:
+    """Do the same step by step, so that others may have their turn: there may be a thousand changes of a thousand clusters."""
     changed = _Changes(situation)
-    for app in spec.applications:
-        changed.apply_application(app)
-    for constraint in spec.constraints:
-        changed.apply_constraint(constraint)
-    for label in spec.labels:
-        changed.apply_label(label)
-    for weight in spec.weights:
-        changed.apply_weight(weight)
-    for metric in spec.metrics:
-        changed.apply_metric(metric)
-    for name in spec.drain:
-        changed.drain(name)
-    for name in spec.lose:
-        changed.lose(name)
-    for name in spec.explain:
-        changed.find_app(name)
+    changes: tuple[tuple[Callable[[Any], object], Iterable[Any]], ...] = (
+        (changed.apply_application, spec.applications),
+        (changed.apply_constraint, spec.constraints),
+        (changed.apply_label, spec.labels),
+        (changed.apply_weight, spec.weights),
+        (changed.apply_metric, spec.metrics),
+        (changed.drain, spec.drain),
+        (changed.lose, spec.lose),
+        (changed.find_app, spec.explain),
+    )
+    for apply, wanted in changes:
+        for each in wanted:
+            apply(each)
+            yield
     return changed.result()
 
 
@@ -81,13 +90,15 @@ class _Changes:
 
     def __init__(self, situation: Situation) -> None:
         self._situation = situation
+        # Before anything else: meanwhile the ledger goes on, and the applications are those of now.
+        self._snapshot = situation.snapshot.fork()
         self._apps = dict(situation.apps)
         self._candidates = {each.ref.name: each for each in situation.snapshot.candidates}
         self._changed: set[str] = set()
 
     def result(self) -> Situation:
         """The situation as it is by now."""
-        snapshot = self._situation.snapshot.fork()
+        snapshot = self._snapshot
         if self._changed:
             snapshot = snapshot.changed(self._candidates[name] for name in self._changed)
         return replace(self._situation, snapshot=snapshot, apps=self._apps)
