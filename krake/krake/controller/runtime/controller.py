@@ -48,6 +48,7 @@ class Controller(Generic[K]):
     :param debounce: seconds that a key is held back after it was enqueued, so that what follows it closely is handled with it.
     :param time_limit: seconds after which *reconcile* is cancelled.
     :param rank: how soon a key is worked on compared with others that wait; the least first.
+    :param share: whose a key is: those of each are worked on in turn, and ranks count only among those of the same.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Controller(Generic[K]):
         time_limit: float = 300.0,
         backoff: Backoff = BACKOFF,
         rank: Callable[[K], Any] | None = None,
+        share: Callable[[K], Hashable] | None = None,
     ) -> None:
         self.name = name
         self._reconcile = reconcile
@@ -68,7 +70,7 @@ class Controller(Generic[K]):
         self._reads = reads
         self._debounce = debounce
         self._time_limit = time_limit
-        self._queue: Queue[K] = Queue(backoff, rank)
+        self._queue: Queue[K] = Queue(backoff, rank, share)
         self._last_error: dict[K, str] = {}
         self._silent_until: dict[str, float] = {}
         backlog = self._queue.backlog

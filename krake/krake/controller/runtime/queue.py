@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import random
+from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
@@ -25,12 +26,17 @@ class Backlog(Generic[K]):
 
     :param rank: says of a key how soon it is to be handed out compared with others; the least first. It is asked whenever the
         key is added, so that one that has become more urgent while it waits is moved up.
+    :param share: says of a key whose it is. Those of each have their turn in turn, so that no rank, and no number of keys of
+        one, keeps those of others waiting; ranks count among those of the same.
     """
 
-    def __init__(self, rank: Callable[[K], Any] | None = None) -> None:
+    def __init__(self, rank: Callable[[K], Any] | None = None, share: Callable[[K], Hashable] | None = None) -> None:
         self._rank = rank
-        self._ready: list[tuple[Any, int, K]] = []
-        """A heap of ranks; an entry counts only while it agrees with `_places`."""
+        self._share = share
+        self._ready: dict[Hashable, list[tuple[Any, int, K]]] = {}
+        """A heap of ranks for each share; an entry counts only while it agrees with `_places`."""
+        self._turns: deque[Hashable] = deque()
+        """The shares that have a heap, in the order in which they have their turn."""
         self._places: dict[K, tuple[Any, int]] = {}
         self._waiting: dict[K, float] = {}
         """The ready keys, and since when."""
@@ -84,12 +90,25 @@ class Backlog(Generic[K]):
     def take(self, now: float) -> tuple[K, float] | None:
         """Hand out the next key, and how many seconds it has waited; ``None`` if none is ready."""
         self._promote(now)
-        while self._ready:
-            rank, number, key = heapq.heappop(self._ready)
+        while self._turns:
+            share = self._turns.popleft()
+            found = self._pop(self._ready[share])
+            if self._ready[share]:
+                self._turns.append(share)
+            else:
+                del self._ready[share]
+            if found is not None:
+                self._active.add(found)
+                return found, now - self._waiting.pop(found)
+        return None
+
+    def _pop(self, row: list[tuple[Any, int, K]]) -> K | None:
+        """Take the first key out of a row, and what does not count any more before it."""
+        while row:
+            rank, number, key = heapq.heappop(row)
             if self._places.get(key) == (rank, number):
                 del self._places[key]
-                self._active.add(key)
-                return key, now - self._waiting.pop(key)
+                return key
         return None
 
     def done(self, key: K, now: float) -> None:
@@ -126,7 +145,11 @@ class Backlog(Generic[K]):
             return
         self._counter += 1
         self._places[key] = rank, self._counter
-        heapq.heappush(self._ready, (rank, self._counter, key))
+        share = None if self._share is None else self._share(key)
+        if share not in self._ready:
+            self._ready[share] = []
+            self._turns.append(share)
+        heapq.heappush(self._ready[share], (rank, self._counter, key))
 
     def _promote(self, now: float) -> None:
         while (due := self.next_due()) is not None and due <= now:
@@ -149,8 +172,13 @@ class Closed(Exception):
 class Queue(Generic[K]):
     """A `Backlog` on the clock of the running event loop, with workers waiting for it."""
 
-    def __init__(self, backoff: Backoff = BACKOFF, rank: Callable[[K], Any] | None = None) -> None:
-        self.backlog: Backlog[K] = Backlog(rank)
+    def __init__(
+        self,
+        backoff: Backoff = BACKOFF,
+        rank: Callable[[K], Any] | None = None,
+        share: Callable[[K], Hashable] | None = None,
+    ) -> None:
+        self.backlog: Backlog[K] = Backlog(rank, share)
         self.closed = False
         self._backoff = backoff
         self._changed = asyncio.Event()

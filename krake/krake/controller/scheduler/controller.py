@@ -50,6 +50,7 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
         reads=[apps],
         debounce=config.debounce,
         rank=lambda key: applications.rank(key),
+        share=lambda key: key.namespace,
     )
 
     def follow_heir(cluster: Key) -> None:
@@ -127,7 +128,7 @@ def _make_movement(config: SchedulerConfig, placing: Controller[Key], world: Wor
         at_once=config.moves.at_once,
         per_minute=config.moves.per_minute,
         failover_per_minute=config.failover.per_minute,
-        moving=lambda: world.moving,
+        moving=world.moving,
     )
 
 

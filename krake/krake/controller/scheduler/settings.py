@@ -40,7 +40,7 @@ class MetricsConfig(Record):
 
 
 class MovesConfig(Record):
-    """How many applications are moved that run well where they are, and had better run elsewhere.
+    """How many applications of each namespace are moved that run well where they are, and had better run elsewhere.
 
     :param at_once: so many may be on their way at the same time; 0 for any number.
     :param per_minute: so many may begin to move; 0 for any number.
@@ -55,7 +55,7 @@ class FailoverConfig(Record):
 
     :param enabled: whether they go elsewhere; otherwise they wait for their cluster.
     :param after: seconds for which a cluster has to be out of use before it counts as lost.
-    :param per_minute: so many applications may begin to move; 0 for any number.
+    :param per_minute: so many applications of each namespace may begin to move; 0 for any number.
     :param fail_back_after: seconds for which a cluster that came back has to be of use before those who have a good place move
         there.
     """

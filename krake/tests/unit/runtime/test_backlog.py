@@ -177,3 +177,13 @@ def test_who_comes_back_from_a_worker_is_ranked_anew() -> None:
     ranks["a"] = 2
     backlog.done("a", 1)
     assert [backlog.take(2), backlog.take(2)] == [("b", 2), ("a", 1)]
+
+
+def test_those_of_each_have_their_turn_in_turn() -> None:
+    keys = [f"many-{number}" for number in range(5)] + ["few-0", "few-1"]
+    ranks = {key: -100 if key.startswith("many") else 0 for key in keys} | {"few-1": -1}
+    backlog: Backlog[str] = Backlog(rank=ranks.__getitem__, share=lambda key: key.partition("-")[0])
+    for key in keys:
+        backlog.add(key, 0)
+    taken = [backlog.take(1) for _ in range(8)]
+    assert [each and each[0] for each in taken] == ["many-0", "few-1", "many-1", "few-0", "many-2", "many-3", "many-4", None]

@@ -47,3 +47,35 @@ async def test_an_application_that_can_not_be_decided_on_keeps_no_other_from_bei
     finally:
         running.cancel()
     assert {key.name for key in handed} == {"bad", "good"}
+
+
+async def test_a_namespace_that_takes_long_holds_up_no_other() -> None:
+    """The others are looked at meanwhile, again and again, and not only when it is done."""
+    looked_at: list[str | None] = []
+    crowd = [make_app() for _ in range(10_000)]
+    crowd = [replace(app, metadata=replace(app.metadata, name=f"a{index}")) for index, app in enumerate(crowd)]
+    one = replace(make_app(), metadata=replace(make_app().metadata, namespace="small", name="one"))
+    shelf: Any = Shelf([*crowd, one])
+    snapshot = Snapshot(NOW, tuple(make_candidate(f"c{index}") for index in range(20)), Settings())
+    done = asyncio.Event()
+
+    def look(namespace: str | None) -> Snapshot:
+        looked_at.append(namespace)
+        return snapshot
+
+    def enqueue(key: Key) -> None:
+        if key.namespace == "small":
+            sweep.stir("small")
+        elif key.name == crowd[-1].metadata.name:
+            done.set()
+
+    sweep = Sweep(shelf, look, enqueue)
+    running = asyncio.create_task(sweep.run())
+    sweep.stir(crowd[0].key.namespace)
+    sweep.stir("small")
+    try:
+        async with asyncio.timeout(30):
+            await done.wait()
+    finally:
+        running.cancel()
+    assert looked_at.count("small") > 1

@@ -1,4 +1,8 @@
-"""Lets applications move one after the other: those that could stay slowly, those that have lost their cluster faster."""
+"""Lets applications move one after the other: those that could stay slowly, those that have lost their cluster faster.
+
+Each namespace has turns of its own: they share no clusters, and however many applications of one want to move, or never arrive,
+those of the others are not held up.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -41,13 +45,13 @@ def move_of(app: Application, decision: Decision, snapshot: Snapshot) -> Move | 
 
 
 class Movement:
-    """Knows who may move, and calls those who have waited for their turn.
+    """Knows who may move, and calls those who have waited for their turn. The limits are those of each namespace.
 
     :param call: has an application reconciled.
     :param at_once: so many may be on their way at the same time that could have stayed; 0 for any number.
     :param per_minute: so many of them may begin to move; 0 for any number.
     :param failover_per_minute: so many applications of lost clusters may begin to move; 0 for any number.
-    :param moving: returns how many are on their way that could have stayed.
+    :param moving: returns how many of a namespace are on their way that could have stayed.
     """
 
     def __init__(
@@ -57,15 +61,14 @@ class Movement:
         at_once: int,
         per_minute: float,
         failover_per_minute: float,
-        moving: Callable[[], int],
+        moving: Callable[[str | None], int],
     ) -> None:
         self._call = call
         self._at_once = at_once
         self._moving = moving
-        self._turns: dict[Move, Turns[Key]] = {
-            Move.VOLUNTARY: Turns(per_minute),
-            Move.FAILOVER: Turns(failover_per_minute),
-        }
+        self._rates = {Move.VOLUNTARY: per_minute, Move.FAILOVER: failover_per_minute}
+        self._turns: dict[str | None, dict[Move, Turns[Key]]] = {}
+        """By namespace."""
         self._changed = asyncio.Event()
 
     def allows(self, key: Key, move: Move | None, rank: Any) -> bool:
@@ -73,19 +76,22 @@ class Movement:
 
         :param rank: of those who wait, the one with the least goes first.
         """
-        for kind, turns in self._turns.items():
+        for kind, turns in self._turns.get(key.namespace, {}).items():
             if kind is not move:
                 turns.leave(key)
-        if move not in self._turns:
+        if move is None or move not in self._rates:
             return True
-        allowed = self._turns[move].ask(key, rank, _now(), self._room(move))
+        of_namespace = self._turns.setdefault(key.namespace, {})
+        if move not in of_namespace:
+            of_namespace[move] = Turns(self._rates[move])
+        allowed = of_namespace[move].ask(key, rank, _now(), self._room(key.namespace, move))
         if not allowed:
             self._changed.set()
         return allowed
 
     def leave(self, key: Key) -> None:
         """Forget an application."""
-        for turns in self._turns.values():
+        for turns in self._turns.get(key.namespace, {}).values():
             turns.leave(key)
 
     def wake(self) -> None:
@@ -96,20 +102,23 @@ class Movement:
         """Call those whose turn it is, until cancelled."""
         while True:
             self._changed.clear()
-            for kind, turns in self._turns.items():
-                for key in turns.call(_now(), self._room(kind)):
+            for namespace, kind, turns in self._everybody():
+                for key in turns.call(_now(), self._room(namespace, kind)):
                     self._call(key)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._wait()):
                     await self._changed.wait()
 
-    def _room(self, move: Move) -> int | None:
+    def _everybody(self) -> list[tuple[str | None, Move, Turns[Key]]]:
+        return [(name, kind, turns) for name, kinds in self._turns.items() for kind, turns in kinds.items()]
+
+    def _room(self, namespace: str | None, move: Move) -> int | None:
         if move is not Move.VOLUNTARY or self._at_once <= 0:
             return None
-        return max(self._at_once - self._moving(), 0)
+        return max(self._at_once - self._moving(namespace), 0)
 
     def _wait(self) -> float:
-        waits = [wait for turns in self._turns.values() if (wait := turns.wait(_now())) is not None and wait > 0]
+        waits = [wait for _, _, turns in self._everybody() if (wait := turns.wait(_now())) is not None and wait > 0]
         return min([IDLE, *waits])
 
 

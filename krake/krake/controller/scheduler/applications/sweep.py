@@ -44,6 +44,7 @@ class Sweep:
         self._look = look
         self._enqueue = enqueue
         self._stirred: dict[str | None, bool] = {}
+        self._looked_at: set[str | None] = set()
         self._changed = asyncio.Event()
 
     def stir(self, namespace: str | None, waiting_only: bool = False) -> None:
@@ -55,18 +56,27 @@ class Sweep:
         self._changed.set()
 
     async def run(self) -> None:
-        """Look through what was stirred, until cancelled."""
+        """Look through what was stirred, until cancelled: each namespace by itself, as it may take long where there is much."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                for namespace in self._stirred.keys() - self._looked_at:
+                    self._looked_at.add(namespace)
+                    group.create_task(self._settle(namespace))
+
+    async def _settle(self, namespace: str | None) -> None:
+        """Look through a namespace until nothing stirs it any more."""
         rest = GATHERING
-        while True:
-            await self._changed.wait()
-            await asyncio.sleep(rest)
-            self._changed.clear()
-            stirred, self._stirred = self._stirred, {}
-            began = time.perf_counter()
-            for namespace, waiting_only in stirred.items():
-                await self._look_through(namespace, waiting_only)
-            # However much changes, half of the time is left for the work that comes of it.
-            rest = min(max(time.perf_counter() - began, GATHERING), LONGEST_REST)
+        try:
+            while namespace in self._stirred:
+                await asyncio.sleep(rest)
+                began = time.perf_counter()
+                await self._look_through(namespace, self._stirred.pop(namespace))
+                # However much changes, half of the time is left for the work that comes of it.
+                rest = min(max(time.perf_counter() - began, GATHERING), LONGEST_REST)
+        finally:
+            self._looked_at.discard(namespace)
 
     async def _look_through(self, namespace: str | None, waiting_only: bool) -> None:
         apps = self._apps.lookup(NAMESPACE, namespace)

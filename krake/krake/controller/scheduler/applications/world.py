@@ -101,10 +101,9 @@ class World:
         """
         self._handlers.append(handler)
 
-    @property
-    def moving(self) -> int:
-        """How many applications are on their way from a cluster that is of use."""
-        return len(self._moving)
+    def moving(self, namespace: str | None) -> int:
+        """Return how many applications of a namespace are on their way from a cluster that is of use."""
+        return sum(key.namespace == namespace for key in self._moving)
 
     def look(self, namespace: str | None) -> Snapshot | None:
         """Return the snapshot of a namespace; ``None`` if some of its clusters have yet to be measured."""
