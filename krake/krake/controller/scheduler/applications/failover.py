@@ -75,8 +75,16 @@ def _is_troubled(app: Application, state: ClusterState) -> bool:
     return unreachable or (state is not ClusterState.OFFLINE and status.state is not ApplicationState.RUNNING)
 
 
-def judge(cluster: Cluster, reports: Reports, failover: Failover, now: datetime) -> Standing:
-    """Return what is to be thought of a cluster."""
+def outage_of(cluster: Cluster) -> datetime:
+    """Return since when a cluster is out of use, by the clock of the API."""
+    return cluster.status.out_of_use or cluster.status.state_changed or cluster.metadata.created
+
+
+def judge(cluster: Cluster, reports: Reports, failover: Failover, now: datetime, since: datetime | None = None) -> Standing:
+    """Return what is to be thought of a cluster.
+
+    :param since: when its outage began, by the clock that *now* is of, if that is known better than by the clock of the API.
+    """
     status = cluster.status
     if status.state in USABLE:
         steady_from = None if status.recovered is None else status.recovered + failover.fail_back_after
@@ -84,7 +92,7 @@ def judge(cluster: Cluster, reports: Reports, failover: Failover, now: datetime)
         return Standing(steady_from=steady_from if ahead else None, until=steady_from if ahead else None)
     if status.state not in BROKEN or not failover.enabled:
         return Standing(awaited=True)
-    due = (status.out_of_use or status.state_changed or cluster.metadata.created) + failover.after
+    due = (since or outage_of(cluster)) + failover.after
     if due > now:
         return Standing(awaited=True, until=due)
     return Standing(lost=True) if reports.confirm else Standing(awaited=True)

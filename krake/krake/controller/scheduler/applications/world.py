@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from krake.controller.runtime import Informer
-from krake.controller.scheduler.applications.failover import USABLE, Failover, Reports, Standing, count, judge
+from krake.controller.scheduler.applications.failover import USABLE, Failover, Reports, Standing, count, judge, outage_of
 from krake.controller.scheduler.deciding.ledger import Ledger
 from krake.controller.scheduler.deciding.snapshot import Candidate, Measurement, Settings, Snapshot
 from krake.controller.scheduler.deciding.tenants import Tenant
@@ -80,6 +80,8 @@ class World:
         self._now = now
         self._realms: dict[str | None, _Realm] = {}
         self._standings: dict[Key, Standing] = {}
+        self._outages: dict[Key, tuple[datetime, datetime]] = {}
+        """Since when clusters are out of use: by the clock of the API, and by ours."""
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._metrics: dict[Key, frozenset[Key]] = {}
         """The metrics of each cluster."""
@@ -283,6 +285,7 @@ class World:
         for metric in self._metrics.pop(key, ()):
             self._users[metric].discard(key)
         self._standings.pop(key, None)
+        self._outages.pop(key, None)
         if (timer := self._timers.pop(key, None)) is not None:
             timer.cancel()
 
@@ -291,13 +294,30 @@ class World:
         if state not in USABLE:
             tenants = self.ledger.tenants_on(cluster.ref)
             reports = count((app for key in tenants if (app := self._apps.get(key)) is not None), state)
-        standing = judge(cluster, reports, self._failover, now := self._now())
+        now = self._now()
+        standing = judge(cluster, reports, self._failover, now, self._find_outage(cluster, now))
         if standing.lost and not self.standing(cluster.key).lost:
             log.warning("%s is lost: it is %s since %s.", cluster.ref, state.name, cluster.status.out_of_use)
         self._standings[cluster.key] = standing
         if standing.until is not None:
             self._look_again(cluster.key, (standing.until - now).total_seconds())
         return standing
+
+    def _find_outage(self, cluster: Cluster, now: datetime) -> datetime | None:
+        """Return since when a cluster is out of use, by our clock: that of the API may be ahead of it, or behind.
+
+        Whoever has seen the cluster in use takes the time from when it was told of the outage. Otherwise the API is believed,
+        as far as what it says can be.
+        """
+        if cluster.status.state in USABLE:
+            self._outages.pop(cluster.key, None)
+            return None
+        told = outage_of(cluster)
+        known = self._outages.get(cluster.key)
+        if known is None or known[0] != told:
+            known = told, now if cluster.key in self._standings else min(told, now)
+            self._outages[cluster.key] = known
+        return known[1]
 
     def _look_again(self, key: Key, delay: float) -> None:
         """Look at a cluster anew after a while, or earlier, if that was planned before."""
