@@ -34,6 +34,8 @@ class Guard(AbstractResolver):
         self._threads = threads
         self._destinations = destinations
         self._setting = setting
+        self._under_way: dict[tuple[object, ...], asyncio.Future[list[Any]]] = {}
+        """Lookups: who asks for the same name meanwhile waits for the same one, so that a slow name takes one thread only."""
         self._forbidden = read_url(forbidden) if forbidden else None
 
     async def check(self, url: str) -> None:
@@ -73,8 +75,18 @@ class Guard(AbstractResolver):
     async def _look_up(
         self, host: str, port: int, family: socket.AddressFamily = socket.AF_UNSPEC, flags: int = 0
     ) -> list[tuple[Any, ...]]:
-        ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=flags)
-        return list(await asyncio.get_running_loop().run_in_executor(self._threads, ask))
+        asked = host, port, family, flags
+        if (lookup := self._under_way.get(asked)) is None:
+            ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=flags)
+            lookup = asyncio.get_running_loop().run_in_executor(self._threads, ask)
+            self._under_way[asked] = lookup
+            lookup.add_done_callback(partial(self._end, asked))
+        return list(await asyncio.shield(lookup))
+
+    def _end(self, asked: tuple[object, ...], lookup: asyncio.Future[list[Any]]) -> None:
+        del self._under_way[asked]
+        if not lookup.cancelled():
+            lookup.exception()  # seen, even if nobody waits for it any more
 
     async def _addresses_of_forbidden(self, parts: SplitResult | None, port: int) -> set[Address]:
         if parts is None or port_of(parts) != port:

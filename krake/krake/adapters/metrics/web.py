@@ -22,8 +22,9 @@ from krake.ports.metrics import ProviderError
 _MAX_ANSWER = 1_048_576
 """Bytes; a thousand values with many labels have less."""
 _LONGEST_QUOTE = 200
-_LOOKUPS = 16
-"""How many names of hosts are looked up at once: where that takes long, it must hold up nothing else of the process."""
+_LOOKUPS = 128
+"""How many names of hosts are looked up at once: where that takes long, it must hold up nothing else of the process. There are
+more than providers that are asked at once, as a lookup can take longer than anybody waits for it."""
 _KEPT_ALIVE = 75.0
 """Seconds; longer than the usual interval, so that a server is asked through the connection of the last time."""
 

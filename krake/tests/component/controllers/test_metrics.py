@@ -15,6 +15,7 @@ from krake.client import Client
 from krake.controller.runtime import Recorder
 from krake.controller.runtime.process import Parts
 from krake.controller.scheduler.controller import build
+from krake.controller.scheduler.metrics import meter as meter_module
 from krake.controller.scheduler.metrics.measuring import Provider
 from krake.controller.scheduler.metrics.meter import Connect, Meter, Sight
 from krake.controller.scheduler.settings import MetricsConfig, SchedulerConfig
@@ -57,12 +58,14 @@ class Fake:
         self.answers: dict[str, float | MetricError] = answers
         self.error: Exception | None = None
         self.hangs = False
+        self.delay = 0.0
         self.asked: list[set[str]] = []
 
     async def fetch(self, names: Collection[str]) -> Answers:
         self.asked.append(set(names))
         if self.hangs:
             await asyncio.Event().wait()
+        await asyncio.sleep(self.delay)
         if self.error is not None:
             raise self.error
         return {
@@ -166,6 +169,28 @@ async def test_a_provider_that_hangs_costs_nobody_else_anything(
         await until(lambda: _true(len(live.asked) > before + 10))
         assert loop.time() - started < 5
         assert is_well(await client.get(Cluster, Key("red", "live")))
+
+
+async def test_providers_that_answer_just_in_time_hold_up_no_quick_one(
+    client: Client, fakes: Fakes, scheduler: AbstractAsyncContextManager[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meter_module, "HEALTHY", 2)
+    monkeypatch.setattr(meter_module, "SLOW", 0.2)
+    for number in range(10):
+        fakes.by_name[f"slow-{number}"] = fake = Fake(**{f"slow-{number}": 0.5})
+        fake.delay = 0.4
+        await declare(client, f"slow-{number}", f"slow-{number}")
+        await add_cluster(client, f"slow-{number}", metrics=[f"slow-{number}"])
+    live = fakes.by_name["live"] = Fake(load=0.5)
+    await declare(client, "live", "load")
+    await add_cluster(client, "live", metrics=["load"])
+    async with scheduler:
+        await until(lambda: _true(all(fakes.by_name[f"slow-{number}"].asked for number in range(10))))
+        before, loop = len(live.asked), asyncio.get_running_loop()
+        started = loop.time()
+        await until(lambda: _true(len(live.asked) > before + 10))
+        assert loop.time() - started < 5
+        assert is_well(await client.get(Cluster, Key("red", "slow-0")))
 
 
 async def test_a_failure_shows_with_its_reason_and_goes(

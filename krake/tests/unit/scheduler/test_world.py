@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from unit.scheduler.worlds import NOW, make_cluster
 
+from krake.controller.scheduler.applications import world as world_module
 from krake.controller.scheduler.applications.failover import Failover
 from krake.controller.scheduler.applications.world import World
 from krake.controller.scheduler.deciding.snapshot import Measurement, Settings
 from krake.data import Key
+from krake.data.core import MetricRef
 from krake.data.kubernetes import Cluster, ClusterState
 
 AFTER = timedelta(seconds=30)
@@ -41,23 +43,26 @@ class Shelf:
             handler(old, obj)
 
 
+def watch(clusters: Any, **more: Any) -> World:
+    apps: Any = Shelf()
+    settings: dict[str, Any] = {
+        "describe": lambda app: pytest.fail(f"There is no {app}."),
+        "effective": lambda cluster: cluster,
+        "measure": lambda cluster: Measurement(),
+        "settings": Settings(),
+        "failover": Failover(after=AFTER),
+        "now": lambda: NOW,
+    }
+    return World(apps, clusters, **(settings | more))
+
+
 class Observer:
     """A world with one cluster, seen by a clock that is ahead of that of the API, or behind it."""
 
     def __init__(self, ahead: timedelta) -> None:
         self._ahead, self.time = ahead, NOW
         self._clusters: Any = Shelf()
-        apps: Any = Shelf()
-        self._world = World(
-            apps,
-            self._clusters,
-            describe=lambda app: pytest.fail(f"There is no {app}."),
-            effective=lambda cluster: cluster,
-            measure=lambda cluster: Measurement(),
-            settings=Settings(),
-            failover=Failover(after=AFTER),
-            now=lambda: self.time + self._ahead,
-        )
+        self._world = watch(self._clusters, now=lambda: self.time + self._ahead)
         self._key = make_cluster("east").key
 
     def tell(self, state: ClusterState, out_of_use: datetime | None = None) -> None:
@@ -103,3 +108,27 @@ async def test_a_new_scheduler_believes_the_api_as_far_as_that_can_be() -> None:
     assert not behind.is_lost()
     behind.time += AFTER
     assert behind.is_lost()
+
+
+async def test_metrics_that_do_not_come_are_waited_for_once_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster changes all the time; nobody else of the namespace would ever be placed."""
+    clusters: Any = Shelf()
+    known: dict[str, Measurement] = {}
+    world = watch(clusters, measure=lambda cluster: known.get(cluster.metadata.name))
+    clusters.put(make_cluster("east", metrics=[MetricRef(name="load", weight=1.0)]))
+    assert world.look("red") is None
+    monkeypatch.setattr(world_module, "PATIENCE", 0.0)
+    for _ in range(3):
+        world.touch([make_cluster("east").key])
+        snapshot = world.look("red")
+        assert snapshot is not None
+        assert "load" in snapshot.candidates[0].measurement.failures
+        monkeypatch.setattr(world_module, "PATIENCE", 1e-9)
+
+    known["east"] = Measurement()
+    world.touch([make_cluster("east").key])
+    assert world.look("red") is not None
+    known.clear()
+    monkeypatch.setattr(world_module, "PATIENCE", 2.0)
+    world.touch([make_cluster("east").key])
+    assert world.look("red") is None  # another metric, for example

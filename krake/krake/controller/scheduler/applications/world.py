@@ -38,12 +38,14 @@ class _Realm:
     """What is known of a namespace.
 
     :ivar changed: the clusters that the snapshot shows as they were before.
-    :ivar unmeasured: those of them whose metrics are not known yet, and since when that is so.
+    :ivar unmeasured: those of them that are waited for, as their metrics are not known yet.
+    :ivar waited: since when the metrics of clusters are not known that are, or were, waited for: once only.
     """
 
     snapshot: Snapshot
     changed: set[Key] = field(default_factory=set)
-    unmeasured: dict[Key, float] = field(default_factory=dict)
+    unmeasured: set[Key] = field(default_factory=set)
+    waited: dict[Key, float] = field(default_factory=dict)
 
 
 Handler = Callable[[str | None, bool], None]
@@ -238,7 +240,8 @@ class World:
             if cluster is None:
                 gone.append(Cluster.definition.ref(key))
                 self._forget(key)
-                realm.unmeasured.pop(key, None)
+                realm.unmeasured.discard(key)
+                realm.waited.pop(key, None)
             elif (candidate := self._prepare(cluster, realm)) is not None:
                 news.append(candidate)
         realm.changed = set(realm.unmeasured)
@@ -255,17 +258,20 @@ class World:
         self._remember_metrics(effective)
         measurement: Measurement | None = Measurement()
         if effective.metadata.deleted is None and effective.status.state in USABLE and effective.spec.metrics:
-            measurement = self._measure(effective) or self._give_up_waiting(effective, realm)
-        if measurement is None:
+            measurement = self._measure(effective)
+        if measurement is not None:
+            realm.waited.pop(cluster.key, None)
+        elif (measurement := self._give_up_waiting(effective, realm)) is None:
+            realm.unmeasured.add(cluster.key)
             return None
-        realm.unmeasured.pop(cluster.key, None)
+        realm.unmeasured.discard(cluster.key)
         standing = self._judge(cluster)
         return Candidate(effective, measurement, awaited=standing.awaited, steady_from=standing.steady_from)
 
     def _give_up_waiting(self, cluster: Cluster, realm: _Realm) -> Measurement | None:
         """Return that the metrics of a cluster could not be read, if they have been waited for long enough."""
         now = asyncio.get_running_loop().time()
-        since = realm.unmeasured.setdefault(cluster.key, now)
+        since = realm.waited.setdefault(cluster.key, now)
         if now < since + PATIENCE:
             self._look_again(cluster.key, since + PATIENCE - now)
             return None

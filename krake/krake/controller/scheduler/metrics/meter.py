@@ -47,7 +47,10 @@ LONGEST_SILENCE = 60.0
 """Seconds after which a provider that fails is asked again, unless the interval is longer."""
 
 HEALTHY, AILING = 64, 64
-"""How many providers are asked at once: of those that answered the last time, and of the others, which may take long."""
+"""How many providers are asked at once: of those that answered the last time, and quickly, and of the others."""
+
+SLOW = 2.0
+"""Seconds; a provider that takes longer is asked with those that fail, so that the quick ones need not wait for it."""
 
 PROVIDER = "provider"
 """Index of the metrics."""
@@ -87,10 +90,19 @@ class Sight:
 
 @dataclass
 class _Health:
-    """How the last attempts to ask a provider went."""
+    """How the last attempts to ask a provider went.
+
+    :ivar slow: whether the last one took long.
+    """
 
     source: MetricsSource | None = None
     failures: int = 0
+    slow: bool = False
+
+    @property
+    def ailing(self) -> bool:
+        """Whether the next one had better not be waited for."""
+        return self.slow or self.failures > 0
 
 
 @dataclass
@@ -177,7 +189,7 @@ class Meter:
 
     def _enqueue(self, provider: Key) -> None:
         health = self._health.get(provider)
-        (self._ailing if health and health.failures else self._healthy).enqueue(provider)
+        (self._ailing if health and health.ailing else self._healthy).enqueue(provider)
 
     async def _poll(self, key: Key, *, ailing: bool) -> Result | None:
         """Ask a provider for all of its metrics that are wanted."""
@@ -186,15 +198,17 @@ class Meter:
             self._health.pop(key, None)
             return self._tell_until(metrics)
         health = self._health.setdefault(key, _Health())
-        if bool(health.failures) != ailing:
+        if health.ailing != ailing:
             self._enqueue(key)
             return None
+        began = self._now()
         answers = await self._ask(provider, health, {metric.spec.provider.metric for metric in metrics.values()})
         if self._health.get(key) is not health:
             return None  # the provider was changed meanwhile, and is enqueued for that
+        health.slow = self._now() - began > SLOW
         self._note_health(provider, health, answers)
         self._take_in(provider, answers, asked=metrics)
-        if bool(health.failures) != ailing:
+        if health.ailing != ailing:
             (self._healthy if ailing else self._ailing).enqueue(key, self._delay(health))
             return self._tell_until(metrics)
         wait = self._tell_until(metrics).requeue_after
