@@ -31,6 +31,7 @@ METRICS = 5
 LOST = 5000
 HARBOURS = 100
 NEWCOMERS = 20
+CHANGES = 15
 TASKS = 32
 LIMIT = 600.0
 LOST_CLUSTER = "lost"
@@ -67,6 +68,29 @@ async def _measure_backlog(directory: Path, clusters: int) -> AsyncIterator[Row]
             yield Row(f"bindings, {what}", f"{rate:.0f}/s; {_cost(scheduler, APPLICATIONS)}")
             places = len(set(sight.places.values()))
             yield Row(f"scheduler, {what}", f"{memory_mib(scheduler):.0f} MiB RSS; {places:,} clusters used")
+            yield await _measure_changes(client, sight, what)
+
+
+async def _measure_changes(client: Client, sight: "Sight", what: str) -> Row:
+    """Change again and again what somebody waits for, each time something else, and see how long that takes to be noticed."""
+    waits = []
+    for number in range(CHANGES):
+        name, cluster = f"waits{number}", Key(NAMESPACE, f"c{number:04}")
+        asks = {"metrics": [f"m0 > {0.59 + number / 100:.2f}"]} if number % 3 == 0 else {"labels": [f"wanted is w{number}"]}
+        await _create(client, name, asks)
+        await sight.until(lambda name=name: name in sight.told)  # type: ignore[misc]
+        changed = time.perf_counter()
+        if number % 3 == 0:
+            values = dict.fromkeys((f"m{each}" for each in range(METRICS)), 0.6 + number / 100)
+            await client.patch(GlobalMetricsProvider, Key(None, "bench"), {"spec": {"static": {"metrics": values}}})
+        elif number % 3 == 1:
+            await client.patch(Cluster, cluster, {"metadata": {"labels": {"wanted": f"w{number}"}}})
+        else:
+            await client.patch(Application, Key(NAMESPACE, name), {"spec": {"constraints": {"cluster": {"labels": []}}}})
+        await sight.until(lambda name=name: name in sight.bound)  # type: ignore[misc]
+        waits.append(sight.bound[name] - changed)
+    figure = f"p50 {percentile(waits, 0.5) * 1000:.0f} ms, at most {max(waits) * 1000:.0f} ms"
+    return Row(f"a value, a label, a constraint changes → who waits is bound, {what}", figure, "≤ 1 s", max(waits) <= 1)
 
 
 async def _measure_loss(directory: Path) -> AsyncIterator[Row]:
@@ -113,10 +137,11 @@ async def _measure_newcomers(client: Client, sight: "Sight") -> AsyncIterator[Ro
 
 @dataclass
 class Sight:
-    """When each application was bound first, and where it is."""
+    """When each application was bound first, where it is, and who was told that there is no place for it."""
 
     bound: dict[str, float] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -137,6 +162,9 @@ async def _following(client: Client) -> AsyncIterator[Sight]:
             if place is not None:
                 sight.bound.setdefault(name, time.perf_counter())
                 sight.places[name] = place.name
+                sight.changed.set()
+            elif event.object.status.reason is not None:
+                sight.told.add(name)
                 sight.changed.set()
 
     task = asyncio.create_task(follow())
@@ -197,9 +225,11 @@ async def _add_clusters(client: Client, names: Iterable[str]) -> None:
     await _spread(add, names)
 
 
-async def _create(client: Client, name: str) -> None:
+async def _create(client: Client, name: str, asks: dict[str, Any] | None = None) -> None:
     body = application(name)
     body["metadata"]["namespace"] = NAMESPACE
+    if asks is not None:
+        body["spec"] |= {"constraints": {"cluster": asks}, "backoff_limit": 0}
     await client.create(Application.restore(body))
 
 
