@@ -50,7 +50,7 @@ def tell_history(decisions: Sequence[Object], screen: Screen) -> str:
             cells.time(each.get("since")),
             _name(each.get("former")),
             _name(each.get("choice")) if _moves(each) else "(stays)",
-            str(each.get("cause") or each.get("message") or ""),
+            _tell_why(each),
             f"{_number_fitting(each)} of {each.get('considered') or 0}",
         )
         for each in reversed(decisions)
@@ -58,10 +58,18 @@ def tell_history(decisions: Sequence[Object], screen: Screen) -> str:
     return draw(rows, header=header, limit=screen.width)
 
 
+def _tell_why(decision: Object) -> str:
+    why = str(decision.get("cause") or decision.get("message") or "")
+    return f"{why} (Waits: {decision['waits']})" if decision.get("waits") else why
+
+
 def _introduce(subject: str, decision: Object) -> Iterator[str]:
     choice, former = decision.get("choice"), decision.get("former")
     message = str(decision.get("message") or "")
-    if choice is not None:
+    waits = decision.get("waits")
+    if waits and choice is not None:
+        yield f"{subject} is to go to {_kind(choice)} {_name(choice)}: {message}"
+    elif choice is not None:
         yield f"{subject} is placed on {_kind(choice)} {_name(choice)}: {message}"
     elif not _moves(decision):
         yield f"{subject} stays on {_kind(former)} {_name(former)}: {message}"
@@ -69,8 +77,10 @@ def _introduce(subject: str, decision: Object) -> Iterator[str]:
         yield f"{subject} is placed nowhere: {message}"
     if decision.get("concern"):
         yield f"It had better leave: {decision['concern']}"
+    if waits:
+        yield f"It is not carried out yet: {waits}"
     if decision.get("cause") and former is not None:
-        yield f"It left {_kind(former)} {_name(former)}: {decision['cause']}"
+        yield f"It {'leaves' if waits else 'left'} {_kind(former)} {_name(former)}: {decision['cause']}"
     yield f"Decided on {cells.time(decision.get('since'))}, with the numbers of {cells.time(decision.get('time'))} (UTC)."
 
 

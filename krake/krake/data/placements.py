@@ -101,6 +101,7 @@ class DecisionRecord(Record):
     :param ground: why the choice is what it is, for machines.
     :param message: the same, for people.
     :param concern: why it had better not be where it stays.
+    :param waits: why that is not carried out yet; null once it is. What was never carried out does not stay in the history.
     :param considered: the number of candidates; *candidates* may be fewer.
     :param refused: how many were refused, by rule.
     :param candidates: the choice, where it was, the best, and some of those that each rule refused.
@@ -115,6 +116,7 @@ class DecisionRecord(Record):
     message: str = field(default="", validate=no_longer_than(LONGEST_TEXT))
     cause: str | None = field(default=None, validate=no_longer_than(LONGEST_TEXT))
     concern: str | None = field(default=None, validate=no_longer_than(LONGEST_TEXT))
+    waits: str | None = field(default=None, validate=no_longer_than(LONGEST_TEXT))
     considered: int = field(default=0, validate=at_least(0))
     refused: dict[str, int] = field(factory=dict)
     candidates: list[CandidateRecord] = field(factory=list, validate=no_longer_than(MOST_CANDIDATES))

@@ -95,9 +95,9 @@ def _find_decisions(call: Call, subject: Object) -> Sequence[Object]:
 
 
 def _is_behind(decision: Object, subject: Object) -> bool:
-    """Whether an object is bound to something else already."""
+    """Whether an object is bound to something else already, and not because the decision waits to be carried out."""
     place, choice = dig(subject, "status.scheduled_to.name"), dig(decision, "choice.name")
-    return place is not None and choice is not None and place != choice
+    return place is not None and choice is not None and place != choice and not decision.get("waits")
 
 
 def _decide_now(call: Call) -> Object:

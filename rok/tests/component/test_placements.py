@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from command import Rok
@@ -79,6 +80,19 @@ async def test_a_move_that_is_still_to_be_made_is_told(rok: Rok, client: Client)
     await client.create(placement(app, "south"))
     done = await rok("kube", "app", "explain", "demo")
     assert "It is bound to cluster north still: moves are made by and by.\n" in done.out
+
+
+async def test_why_a_move_waits_is_told(rok: Rok, client: Client) -> None:
+    await add_cluster(client)
+    app = await add_app(client)
+    await client.act(Application, app.key, "binding", ClusterBinding(cluster=place("north")))
+    told = placement(app, "north", "south")
+    waiting = replace(told.decisions[0], waits="It waits for its turn.")
+    await client.create(replace(told, decisions=[waiting, told.decisions[1]]))
+    done = await rok("kube", "app", "explain", "demo")
+    assert done.out.startswith("application demo is to go to cluster south: It suits best.\n")
+    assert "It is not carried out yet: It waits for its turn.\n" in done.out
+    assert "(Waits: It waits for its turn.)" in (await rok("kube", "app", "history", "demo")).out
 
 
 async def test_what_is_written_down_in_a_moment_is_waited_for(rok: Rok, client: Client) -> None:

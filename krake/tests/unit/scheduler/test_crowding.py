@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.scheduler.worlds import NOW, make_app, make_cluster
 
-from krake.controller.scheduler.applications.budgets import exceed
+from krake.controller.scheduler.applications.budgets import Held, exceed
 from krake.controller.scheduler.deciding.crowding import count_clusters
 from krake.controller.scheduler.deciding.decide import Decision, decide
 from krake.controller.scheduler.deciding.filters import Refusal
@@ -323,6 +323,30 @@ def test_a_budget_lets_so_many_be_moved_as_others_are_well() -> None:
     never = make("a", disruption_budget=DisruptionBudget(labels=WEB, max_unavailable=0))
     realm.run("a")
     assert exceed(never, realm.ledger) == "Its disruption budget lets it not be moved at all."
+
+
+def test_whom_a_budget_holds_goes_when_others_have_arrived_by_priority() -> None:
+    realm, held = Realm((offer("north"),)), Held()
+    budget = DisruptionBudget(labels=WEB, max_unavailable=2)
+    for name, priority in (("a", 0), ("b", 0), ("c", 1), ("d", 2)):
+        app = make(name, web=True, disruption_budget=budget)
+        realm.place(replace(app, spec=replace(app.spec, priority=priority)))
+    for name in ("c", "d", "b"):
+        held.hold(realm.apps[name])
+
+    def release(labels: dict[str, str]) -> list[str]:
+        return [key.name for key in held.release("red", labels, realm.ledger)]
+
+    web = realm.apps["a"].metadata.labels
+    assert release(web) == []  # none of them is well
+    for name in ("b", "c", "d"):
+        realm.run(name)
+    assert release({"app": "other"}) == []
+    assert release(web) == ["d"]  # beside a, one more may go
+    realm.run("a")
+    held.leave(realm.apps["c"].key)
+    assert release(web) == ["b"]
+    assert release(web) == []
 
 
 @pytest.mark.parametrize(("created", "allowed"), [(0, True), (1, True), (2, False), (3, False)])

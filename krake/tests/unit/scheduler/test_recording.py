@@ -145,6 +145,23 @@ def test_a_history_is_bounded_and_tells_the_latest_outcomes_in_order(choices: li
     assert [each.choice for each in history] == [cluster(name) for name in reversed(turns)][:MOST_DECISIONS]
 
 
+def test_what_waits_to_be_carried_out_is_replaced_by_what_comes_of_it() -> None:
+    waiting = later(FIRST, 5, choice=cluster("south"), former=FIRST.choice, waits="It waits for its turn.")
+    assert is_news(FIRST, waiting)
+    (latest, first) = history = fold([FIRST], waiting)
+    assert (latest, first.choice) == (waiting, FIRST.choice)
+    still = later(waiting, 90, waits="It waits for its budget.")
+    assert [each.since for each in fold(history, still)] == [waiting.since, FIRST.since]
+    done = later(waiting, 9, waits=None)
+    assert is_news(waiting, done)
+    assert [(each.choice, each.since, each.waits) for each in fold(history, done)] == [
+        (cluster("south"), done.since, None),
+        (FIRST.choice, FIRST.since, None),
+    ]
+    stays = later(FIRST, 20, former=FIRST.choice)
+    assert [(each.choice, each.since, each.time) for each in fold(history, stays)] == [(FIRST.choice, FIRST.since, stays.time)]
+
+
 LOW, HIGH = 200.0, 0.0
 """The less of the metric, the better: the raw values that are normalised to 0 and 1."""
 

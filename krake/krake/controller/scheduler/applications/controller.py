@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from krake.client import Client, NotFound
 from krake.controller.runtime import Informer, Result
-from krake.controller.scheduler.applications.budgets import exceed
+from krake.controller.scheduler.applications.budgets import Held, exceed
 from krake.controller.scheduler.applications.movement import Move, Movement, move_of
 from krake.controller.scheduler.applications.placing import Placing, is_ours
 from krake.controller.scheduler.applications.world import World
@@ -21,13 +21,16 @@ log = logging.getLogger(__name__)
 
 SHORTEST_WAIT = 0.1
 """Seconds between two looks at an application that nothing has happened to."""
-BUDGET_WAIT = 1.0
-"""Seconds after which an application that its disruption budget holds looks again whether it may move."""
+MOVE_WAIT = 60.0
+"""Seconds after which an application that waits until it may move is looked at again, should nobody tell."""
 UNMEASURED_WAIT = 5.0
 """Seconds after which an application looks again whether the clusters are measured, should nobody tell."""
 
-Note = Callable[[Application, Decision, Snapshot], None]
-"""Is told of each decision."""
+NO_TURN = "Not all applications are moved at once; it waits for its turn."
+AWAITS_CLUSTER = "It waits for a cluster that is being created, which suits it better."
+
+Note = Callable[[Application, Decision, Snapshot, str | None], None]
+"""Is told of each decision that was carried out, or why that has to wait."""
 Consider = Callable[[Application, Decision, Snapshot], Awaitable[Outlook]]
 """Says whether an application had better wait for a cluster that is to be created."""
 
@@ -60,6 +63,7 @@ class Applications:
         self._enqueue = enqueue
         self._consider = consider
         self._note = note
+        self._held = Held()
         apps.on_change(self._follow)
 
     def _follow(self, old: Application | None, new: Application | None) -> None:
@@ -69,6 +73,14 @@ class Applications:
             self._enqueue(obj.key)
         if old is not None and (new is None or old.status.running_on != new.status.running_on):
             self._movement.wake()
+        if old is not None and (new is None or _availability(old) != _availability(new)):
+            for labels in {frozenset(each.metadata.labels.items()) for each in (old, new) if each is not None}:
+                self._release(obj.key.namespace, dict(labels))
+
+    def _release(self, namespace: str | None, labels: Mapping[str, str]) -> None:
+        """Have those reconciled whose budget is free again, now that something is otherwise about an application."""
+        for key in self._held.release(namespace, labels, self._world.ledger):
+            self._enqueue(key)
 
     def rank(self, key: Key) -> Any:
         """Return how soon an application is to be looked at; the least first."""
@@ -83,6 +95,7 @@ class Applications:
         if app is None or app.metadata.deleted is not None:
             self._placing.forget(key)
             self._movement.leave(key)
+            self._held.leave(key)
             return None
         if await self._lags_behind(app):
             return Result(requeue_after=SHORTEST_WAIT)
@@ -90,24 +103,40 @@ class Applications:
         if snapshot is None:
             return Result(requeue_after=UNMEASURED_WAIT)
         decision, changes = decide(app, snapshot), snapshot.ledger.changes
-        self._note(app, decision, snapshot)
         try:
             outlook = await self._consider(app, decision, snapshot)
             if outlook.result is not None:
+                if outlook.awaits and app.status.scheduled_to is None:
+                    self._tell(app, decision, snapshot, AWAITS_CLUSTER)
                 return outlook.result
             if snapshot.ledger.changes != changes:
                 return Result(requeue_after=SHORTEST_WAIT)  # meanwhile somebody else may have been given the room
             move = move_of(app, decision, snapshot)
-            if move is Move.VOLUNTARY and (message := exceed(app, snapshot.ledger)) is not None:
-                log.debug("%s does not move yet: %s", app.ref, message)
-                self._movement.leave(key)
-                return Result(requeue_after=BUDGET_WAIT)
-            if not self._movement.allows(key, move, -app.spec.priority):
-                return None  # called again when it is its turn
+            if (waits := self._hold_back(app, move, snapshot)) is not None:
+                self._tell(app, decision, snapshot, waits)
+                return Result(requeue_after=MOVE_WAIT)
             wait = await self._placing.carry_out(app, decision, snapshot.now, outlook.hindrance)
         except NotFound:
             return None
+        self._tell(app, decision, snapshot, None)
         return Result(None if wait is None else max(wait.total_seconds(), SHORTEST_WAIT))
+
+    def _tell(self, app: Application, decision: Decision, snapshot: Snapshot, waits: str | None) -> None:
+        known = self._apps.get(app.key)
+        if known is not None and known.metadata.uid == app.metadata.uid:  # otherwise it is gone, and its history with it
+            self._note(app, decision, snapshot, waits)
+
+    def _hold_back(self, app: Application, move: Move | None, snapshot: Snapshot) -> str | None:
+        """Return why an application may not move yet; it is reconciled again when it may."""
+        self._held.leave(app.key)
+        if move is None and app.spec.constraints.disruption_budget is not None:
+            # Should it have been called to move: as it stays, somebody else may.
+            self._release(app.key.namespace, app.metadata.labels)
+        if move is Move.VOLUNTARY and (message := exceed(app, snapshot.ledger)) is not None:
+            self._movement.leave(app.key)
+            self._held.hold(app)
+            return message
+        return None if self._movement.allows(app.key, move, -app.spec.priority) else NO_TURN
 
     async def _lags_behind(self, app: Application) -> bool:
         """Whether the application is bound to a cluster that is only not seen yet. One that is gone has to be left."""
@@ -128,6 +157,12 @@ def _urgency(app: Application) -> tuple[int, ...]:
     changed = triggered is not None and app.metadata.modified > triggered
     waits = status.scheduled_to is None and is_ours(status) and not changed
     return 0 if changed or status.scheduled_to is None else 1, -app.spec.priority, int(waits)
+
+
+def _availability(app: Application) -> object:
+    """What of an application disruption budgets depend on."""
+    status = app.status
+    return status.state, status.scheduled_to, status.running_on, app.metadata.labels
 
 
 def _concerns(app: Application) -> object:

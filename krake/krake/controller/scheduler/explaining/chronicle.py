@@ -77,9 +77,13 @@ class Chronicle:
         """Forget the subjects of a kind when they are gone."""
         subjects.on_change(self._follow)
 
-    def note(self, app: Application, decision: Decision, snapshot: Snapshot) -> None:
-        """Have a decision written down, soon. Returns at once."""
-        self.note_outcome(app, outcome(decision), partial(record_slowly, app, decision, snapshot, limit=TOLD))
+    def note(self, app: Application, decision: Decision, snapshot: Snapshot, waits: str | None = None) -> None:
+        """Have a decision written down, soon. Returns at once.
+
+        :param waits: why it is not carried out yet.
+        """
+        make = partial(record_slowly, app, decision, snapshot, limit=TOLD, waits=waits)
+        self.note_outcome(app, outcome(decision, waits=waits is not None), make)
 
     def note_host(self, guest: Resource, choice: HostChoice, now: datetime) -> None:
         """Have written down where a cluster is to be created."""

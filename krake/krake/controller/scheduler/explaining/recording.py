@@ -68,8 +68,13 @@ def finish(steps: Steps) -> DecisionRecord:
             return made
 
 
-def record_slowly(app: Application, decision: Decision, snapshot: Snapshot, *, limit: int = MOST_CANDIDATES) -> Steps:
-    """Make the same record in steps."""
+def record_slowly(
+    app: Application, decision: Decision, snapshot: Snapshot, *, limit: int = MOST_CANDIDATES, waits: str | None = None
+) -> Steps:
+    """Make the same record in steps.
+
+    :param waits: why the decision is not carried out yet.
+    """
     yield from decision.judge_slowly()
     former, choice, verdicts = app.status.scheduled_to, decision.choice, decision.verdicts
     found: dict[ResourceRef | None, Refusal | Score] = {each.cluster: each.finding for each in verdicts}
@@ -88,6 +93,7 @@ def record_slowly(app: Application, decision: Decision, snapshot: Snapshot, *, l
         message=decision.ground.value,
         cause=_cause(decision, former, found),
         concern=_cut(decision.concern),
+        waits=_cut(waits),
         considered=len(verdicts),
         refused=dict(Counter(each.finding.rule for each in verdicts if isinstance(each.finding, Refusal))),
         candidates=[tell(each, _measurement(snapshot, each.cluster)) for each in select(verdicts, (choice, former), limit)],
@@ -213,18 +219,23 @@ def _tell_reading(reading: Reading) -> MetricRecord:
     )
 
 
-def outcome(decision: Decision) -> Hashable:
-    """Return what is equal for decisions of which only the numbers differ."""
-    return decision.choice, _lasting(decision.ground.name)
+def outcome(decision: Decision, *, waits: bool = False) -> Hashable:
+    """Return what is equal for decisions of which only the numbers differ.
+
+    :param waits: whether it is not carried out yet.
+    """
+    return decision.choice, _lasting(decision.ground.name), waits
 
 
 def fold(decisions: Sequence[DecisionRecord], latest: DecisionRecord) -> list[DecisionRecord]:
     """Return a history with one more decision."""
     if not decisions:
         return [latest]
-    if not _same_outcome(decisions[0], latest):
-        return [latest, *map(_shorten, decisions)][:MOST_DECISIONS]
     begun = decisions[0]
+    if not _same_outcome(begun, latest):
+        if begun.waits is not None:
+            return fold(decisions[1:], latest)
+        return [latest, *map(_shorten, decisions)][:MOST_DECISIONS]
     return [replace(latest, since=begun.since, former=begun.former, cause=begun.cause), *decisions[1:]]
 
 
@@ -241,7 +252,11 @@ def is_news(known: DecisionRecord | None, latest: DecisionRecord) -> bool:
 
 
 def _same_outcome(one: DecisionRecord, other: DecisionRecord) -> bool:
-    return (one.choice, _lasting(one.ground)) == (other.choice, _lasting(other.ground))
+    return _outcome_told(one) == _outcome_told(other)
+
+
+def _outcome_told(decision: DecisionRecord) -> Hashable:
+    return decision.choice, _lasting(decision.ground), decision.waits is None
 
 
 def _lasting(ground: str) -> str:

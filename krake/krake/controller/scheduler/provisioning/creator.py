@@ -51,10 +51,12 @@ class Outlook:
 
     :param result: when to look at it again, as the decision is not to be carried out; ``None`` if it is.
     :param hindrance: why no cluster can be created for it, although it asks for that and fits nowhere.
+    :param awaits: whether it waits for a cluster that is being created.
     """
 
     result: Result | None = None
     hindrance: str | None = None
+    awaits: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,8 @@ class Creator:
             keeps = _keeps_intent(app, decision)
             return Outlook(None if keeps else await self._forget(app), prospects.hindrance)
         if is_new(better):
-            return Outlook(await self._await_new(app))
-        return Outlook(await self._await(app, better.name, self._wait_for(better.key, snapshot.now)))
+            return Outlook(await self._await_new(app), awaits=True)
+        return Outlook(await self._await(app, better.name, self._wait_for(better.key, snapshot.now)), awaits=True)
 
     def follow_metrics(self, metrics: frozenset[Key]) -> None:
         """Have the applications reconciled to which some metrics may matter."""
