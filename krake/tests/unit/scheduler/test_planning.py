@@ -121,6 +121,18 @@ def test_the_more_important_one_gets_the_room() -> None:
     assert [each.application for each in status.misfits] == ["a"]
 
 
+def test_who_was_new_in_one_round_has_no_precedence_in_the_next() -> None:
+    """Of those who would like the room that was given up, the first by name gets it, as the scheduler would do it."""
+    clusters = [cluster("east"), cluster("north"), cluster("south", 0.1, room=2, labels={"zone": "a"})]
+    apps = [
+        app("a"),
+        app("b", "east", age=0),
+        app("c", "south", age=0, labels=["zone not exists"]),
+        app("d"),
+    ]
+    assert moved(plan(situation(clusters, apps, stickiness=0.0)))["b"] == ("east", "south")
+
+
 def test_a_changed_application_keeps_what_is_not_said() -> None:
     before = situation([cluster("east", labels={"zone": "a"}), cluster("west", labels={"zone": "b"})], [app("a", "east")])
     asks = Constraints(cluster=ClusterConstraints(labels=[LabelConstraint.parse("zone is b")]))

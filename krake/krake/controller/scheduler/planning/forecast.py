@@ -118,11 +118,11 @@ class _Course:
 
     def run(self) -> Generator[None, None, None]:
         """Decide on everything until nothing moves any more."""
-        active = [app for app in self.apps.values() if app.metadata.deleted is None]
-        order = [app.metadata.name for app in sorted(active, key=_rank)]
         while not self.settled and self.rounds < MOST_ROUNDS:
             self.rounds += 1
-            pause = yield from self._decide_on(order)
+            # Ranked anew: who was a newcomer in one round has no precedence over the others in the next one.
+            active = [app for app in self.apps.values() if app.metadata.deleted is None]
+            pause = yield from self._decide_on([app.metadata.name for app in sorted(active, key=_rank)])
             self.settled = pause is None
             self._snapshot = self._snapshot.at(self._snapshot.now + (pause or _NONE))
 
