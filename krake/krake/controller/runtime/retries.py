@@ -36,8 +36,8 @@ class Retry:
 def plan_retry(declared: Declared, left: int | None, now: datetime, *, failures: int, longest: timedelta) -> Retry:
     """Return what is left after an attempt that failed now.
 
-    The wait is ``backoff_delay * backoff ** failures``, at most *longest*. Without a limit it at least doubles: what
-    never gives up must not ask for ever at a high rate.
+    The wait is ``backoff_delay * backoff ** failures``, at most *longest*. Without a limit it at least doubles, and so it does
+    after many failures in any case: what never gives up, or not for long, must not ask for ever at a high rate.
 
     :param left: by the limit, after the attempt before; ``None`` if that is not known.
     :param failures: attempts before this one that failed since something changed; 0 starts with the full limit.
@@ -52,9 +52,12 @@ def plan_retry(declared: Declared, left: int | None, now: datetime, *, failures:
 
 def _wait(delay: int, factor: int, failures: int, longest: timedelta) -> timedelta:
     # The exponent is cut, because a whole number to the power of a million takes its time.
-    seconds = min(max(delay * min(factor, 1000) ** min(failures, 20), _SHORTEST), longest.total_seconds())
+    shortest = _SHORTEST * 2 ** min(max(failures - _MANY, 0), 20)
+    seconds = min(max(delay * min(factor, 1000) ** min(failures, 20), shortest), longest.total_seconds())
     return timedelta(seconds=seconds)
 
 
 _SHORTEST = 0.1
 """Seconds. A delay of 0 is allowed, a busy loop is not."""
+_MANY = 10
+"""So many failures are passing, maybe, and their user may want the next attempts soon."""

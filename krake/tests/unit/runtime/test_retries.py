@@ -53,3 +53,9 @@ def test_a_changed_application_starts_with_the_full_limit() -> None:
     app = make_app(backoff_limit=4, retries=0)
     assert plan_retry(app.spec, app.status.retries, NOW, failures=0, longest=LONGEST).retries == 3
     assert plan_retry(app.spec, app.status.retries, NOW, failures=1, longest=LONGEST) == Retry(0, None)
+
+
+@pytest.mark.parametrize("limit", [-1, 10**9])
+def test_nobody_asks_for_ever_at_a_high_rate(limit: int) -> None:
+    found = waits(attempts(limit, backoff=0, delay=0, count=40))
+    assert (found[5], found[-1]) == (0.1, 60)

@@ -1,6 +1,7 @@
 """Room and company: nothing is given away twice, and nobody gets whom it can not stand, in any sequence of decisions."""
 
 import re
+import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -352,3 +353,17 @@ def test_whom_a_budget_holds_goes_when_others_have_arrived_by_priority() -> None
 @pytest.mark.parametrize(("created", "allowed"), [(0, True), (1, True), (2, False), (3, False)])
 def test_so_many_clusters_are_created_as_the_quota_lets(created: int, allowed: bool) -> None:
     assert (count_clusters([quota(applications=1), quota(clusters=2)], created) is None) == allowed
+
+
+def test_a_budget_is_asked_of_thousands_in_no_time() -> None:
+    """All of them are to leave a cluster, and each asks again and again."""
+    ledger = Ledger()
+    budget = DisruptionBudget(labels=WEB)
+    apps = [make(f"a{number}", web=True, disruption_budget=budget) for number in range(3000)]
+    for app in apps:
+        ledger.put(replace(tenant_of(app, None, make_cluster("east").ref), available=True))
+    started = time.process_time()
+    assert {exceed(app, ledger) for app in apps} == {None}
+    ledger.put(replace(tenant_of(apps[0], None, make_cluster("east").ref), available=False))
+    assert sum(exceed(app, ledger) is not None for app in apps) == len(apps) - 1
+    assert time.process_time() - started < 2

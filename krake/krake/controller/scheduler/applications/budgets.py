@@ -27,7 +27,7 @@ def exceed(app: Application, ledger: Ledger) -> str | None:
 
 
 def _unavailable(namespace: str | None, budget: DisruptionBudget, ledger: Ledger) -> set[Key]:
-    return {each.key for each in ledger.members(namespace, tuple(budget.labels)) if not each.available}
+    return {each.key for each in ledger.unavailable(namespace, tuple(budget.labels))}
 
 
 class Held:

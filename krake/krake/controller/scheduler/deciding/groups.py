@@ -82,12 +82,15 @@ class Namespace:
     def __init__(self) -> None:
         self.account = Account()
         self._by_label: dict[Label, dict[Key, Tenant]] = {}
+        self._unavailable: dict[Key, Tenant] = {}
         self._groups: Register[Selector] = Register()
         self._distances: Register[Distance] = Register()
 
     def enter(self, tenant: Tenant) -> None:
         """Count a tenant that is not counted yet."""
         self.account.enter(tenant)
+        if not tenant.available:
+            self._unavailable[tenant.key] = tenant
         for label in tenant.labels.items():
             self._by_label.setdefault(label, {})[tenant.key] = tenant
         self._count(tenant, 1)
@@ -95,6 +98,7 @@ class Namespace:
     def leave(self, tenant: Tenant) -> None:
         """Count a tenant no more."""
         self.account.leave(tenant.key)
+        self._unavailable.pop(tenant.key, None)
         for label in tenant.labels.items():
             del self._by_label[label][tenant.key]
             if not self._by_label[label]:
@@ -131,6 +135,10 @@ class Namespace:
             found = {key: each for label in anchors for key, each in self._by_label.get(label, {}).items()}
         return (tenant for tenant in found.values() if matches(selector, tenant.labels))
 
+    def unavailable(self, selector: Selector) -> Iterator[Tenant]:
+        """Yield those that a selector means and that are on their way, or out of order."""
+        return (tenant for tenant in self._unavailable.values() if matches(selector, tenant.labels))
+
     def minding(self, labels: Mapping[str, str]) -> Iterator[tuple[Distance, Counts]]:
         """Yield the distances that are kept from who has these labels, each with where those are who keep it."""
         return self._distances.meaning(labels)
@@ -139,6 +147,7 @@ class Namespace:
         """Return the same, to be changed without a trace in this one."""
         namespace = Namespace()
         namespace.account = self.account.copy()
+        namespace._unavailable = dict(self._unavailable)
         namespace._by_label = {label: dict(found) for label, found in self._by_label.items()}
         namespace._distances = self._distances.copy()
         return namespace

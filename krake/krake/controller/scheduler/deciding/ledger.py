@@ -140,6 +140,10 @@ class Ledger:
         """Yield the tenants of a namespace that a selector means."""
         return self._namespaces.get(namespace, _NOBODY).members(selector)
 
+    def unavailable(self, namespace: str | None, selector: Selector) -> Iterable[Tenant]:
+        """Yield the tenants of a namespace that a selector means and that are on their way, or out of order."""
+        return self._namespaces.get(namespace, _NOBODY).unavailable(selector)
+
     def minding(self, namespace: str | None, labels: Mapping[str, str]) -> Iterable[tuple[Distance, Counts]]:
         """Yield what distances tenants of a namespace keep from who has some labels, each with where those are who do."""
         return self._namespaces.get(namespace, _NOBODY).minding(labels)
