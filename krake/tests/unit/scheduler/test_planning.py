@@ -1,5 +1,6 @@
 """What plans say, and that it is what comes of it when the scheduler's decisions are carried out one by one."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -370,3 +371,20 @@ def test_a_thousand_changes_are_imagined_in_small_steps() -> None:
     steps = imagine_slowly(before, PlanSpec(metrics=[MetricChange(metric="load", value=0.1)] * 200))
     assert sum(1 for _ in steps) == 200
     assert plan(before, metrics=[MetricChange(metric="load", value=0.1)] * 3).metrics["load"].after.mean == 0.1
+
+
+EXTREMES = st.sampled_from([0.0, 1.0, -1.0, 1e308, -1e308, 1.7976931348623157e308, 5e-324, -5e-324])
+
+
+@given(st.lists(EXTREMES, min_size=6, max_size=6), st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=6, max_size=6), EXTREMES)
+@settings(max_examples=300)
+def test_whatever_the_weights_there_is_an_answer_that_can_be_sent(
+    weights: list[float], values: list[float], weight: float
+) -> None:
+    metrics = [MetricRef(name=name, weight=1.0) for name in "abc"]
+    readings = iter(zip(values, weights, strict=True))
+    clusters = [make_candidate(name, {each: next(readings) for each in "abc"}, metrics=metrics) for name in ("one", "two")]
+    before = situation(clusters, [app("here", "one"), app("new")])
+    changes = [WeightChange(cluster="two", metric="a", weight=weight)]
+    status = finish(work_out(before, imagine(before, PlanSpec(weights=changes)), ["here", "new"]))
+    assert json.dumps(status.serialize(), allow_nan=False)

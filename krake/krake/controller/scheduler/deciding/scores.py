@@ -69,7 +69,8 @@ def _weighted_mean(parts: tuple[Part, ...]) -> float | None:
         total = math.fsum(part.value * part.weight for part in parts)
     except OverflowError:
         return None
-    return total / weight if weight > 0 else None
+    # Huge weights that cancel each other out to next to nothing make a mean that is no number to compare by.
+    return mean if weight > 0 and math.isfinite(mean := total / weight) else None
 
 
 def _note(measurement: Measurement) -> str | None:

@@ -6,7 +6,7 @@ told: with it, the decision really is another one.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
@@ -107,7 +107,7 @@ class _Contest:
         candidate = self._snapshot.fleet.find(rival)
         assert candidate is not None
         for solve in (self._solve_value, self._solve_weight):
-            solved = [found for reading in candidate.measurement.readings if (found := solve(rival, reading)) is not None]
+            solved = [found for each in candidate.measurement.readings if (found := _attempt(solve, rival, each)) is not None]
             easiest = [found for _, found in sorted(solved, key=lambda each: each[0])[:ATTEMPTS]]
             yield from islice((each for each in easiest if self._would_win(each)), 1)
 
@@ -164,6 +164,16 @@ class _Contest:
                     lines[None] = max(lines[None], _Line(each.total, 0.0))
             self._lines[metric] = lines
         return self._lines[metric]
+
+
+def _attempt(
+    solve: Callable[[ResourceRef, Reading], _Solution | None], rival: ResourceRef, reading: Reading
+) -> _Solution | None:
+    """Return what *solve* finds; nothing where weights are so huge that they can not be reckoned with."""
+    try:
+        return solve(rival, reading)
+    except ArithmeticError:
+        return None
 
 
 def apply(found: Counterfactual, snapshot: Snapshot) -> Snapshot:
