@@ -8,7 +8,7 @@ from rok.cells import Object, dig
 from rok.errors import Misuse
 from rok.flags import Flags, flag, switch
 
-_RULE = re.compile(r"(?P<labels>.+?)(?:\s+over\s+(?P<over>\S+))?(?:\s+by\s+(?P<by>\d+))?")
+_RULE = re.compile(r"(?P<labels>.+?)(?:\s+over\s+(?P<over>\S+))?(?:\s+by\s+(?P<by>\d+))?(?P<wish>\s+if\s+possible)?")
 _BUDGET = re.compile(r"(?P<number>\d+)\s+of\s+(?P<labels>.+)")
 _AND = re.compile(r"\s+and\s+")
 ALL = "*"
@@ -20,19 +20,20 @@ def _read_labels(text: str) -> list[str]:
 
 
 def read_distance(text: str) -> Object:
-    """Read ``CONSTRAINT [and CONSTRAINT …] [over LABEL]``."""
+    """Read ``CONSTRAINT [and CONSTRAINT …] [over LABEL] [if possible]``."""
     match = _RULE.fullmatch(text.strip())
     if match is None or match["by"]:
         raise Misuse(f"{text!r} does not say whom to keep apart from: write for example 'app is web over zone', or * for all")
-    return {"labels": _read_labels(match["labels"]), "over": match["over"]}
+    return {"labels": _read_labels(match["labels"]), "over": match["over"], "required": not match["wish"]}
 
 
 def read_spread(text: str) -> Object:
-    """Read ``CONSTRAINT [and CONSTRAINT …] [over LABEL] [by NUMBER]``."""
+    """Read ``CONSTRAINT [and CONSTRAINT …] [over LABEL] [by NUMBER] [if possible]``."""
     match = _RULE.fullmatch(text.strip())
     if match is None or match["by"] == "0":
         raise Misuse(f"{text!r} does not say what is spread: write for example 'app is web over zone by 2', or * for all")
-    return {"labels": _read_labels(match["labels"]), "over": match["over"], "max_skew": int(match["by"] or 1)}
+    most = int(match["by"] or 1)
+    return {"labels": _read_labels(match["labels"]), "over": match["over"], "max_skew": most, "required": not match["wish"]}
 
 
 def read_budget(text: str) -> Object:
@@ -55,7 +56,8 @@ def write_rules(rules: Any) -> str:
 def _write_rule(rule: Object) -> str:
     over = f" over {rule['over']}" if rule.get("over") else ""
     by = f" by {rule['max_skew']}" if rule.get("max_skew", 1) != 1 else ""
-    return f"{_write_labels(rule.get('labels'))}{over}{by}"
+    wish = "" if rule.get("required", True) else " if possible"
+    return f"{_write_labels(rule.get('labels'))}{over}{by}{wish}"
 
 
 def write_budget(budget: Any) -> str:
@@ -77,7 +79,7 @@ FLAGS: Flags = (
         type=read_distance,
         default=[],
         help="keep apart from the applications with these labels, for example 'app is web', 'app is web over zone', or * for "
-        "all; may be repeated",
+        "all; with 'if possible' at the end as far as others fit; may be repeated",
     ),
     flag(
         "--spread",
@@ -86,7 +88,7 @@ FLAGS: Flags = (
         type=read_spread,
         default=[],
         help="spread the applications with these labels evenly, for example 'app is web over zone', or with a difference of "
-        "at most 2 'app is web over zone by 2'; may be repeated",
+        "at most 2 'app is web over zone by 2'; with 'if possible' at the end as far as others fit; may be repeated",
     ),
     flag(
         "--disruption-budget",

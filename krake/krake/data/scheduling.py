@@ -24,10 +24,12 @@ class AntiAffinity(Record):
     :param labels: what the labels of the others must be; all must hold, and without any all others are meant.
     :param over: a label of clusters: all clusters with the same value of it are taken as one place; null is each cluster by
         itself.
+    :param required: otherwise it may go there after all, where no other cluster fits.
     """
 
     labels: list[LabelConstraint] = field(factory=list, validate=check_constraints, example=_LABELS)
     over: str | None = field(default=None, validate=check_label_key, example="zone")
+    required: bool = True
 
 
 class Spread(Record):
@@ -37,11 +39,13 @@ class Spread(Record):
     :param over: a label of clusters: it is spread over its values, and clusters without it are out of the question; null
         spreads over the clusters.
     :param max_skew: how many more may be in one place than where there are the fewest.
+    :param required: otherwise it may go elsewhere after all, where no other cluster fits.
     """
 
     labels: list[LabelConstraint] = field(factory=list, validate=check_constraints, example=_LABELS)
     over: str | None = field(default=None, validate=check_label_key, example="zone")
     max_skew: int = field(default=1, validate=at_least(1))
+    required: bool = True
 
 
 class DisruptionBudget(Record):

@@ -10,12 +10,13 @@ from rok.sharing import read_budget, read_distance, read_spread, write_budget, w
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("app is web", {"labels": ["app is web"], "over": None, "max_skew": 1}),
+        ("app is web", {"labels": ["app is web"], "over": None, "max_skew": 1, "required": True}),
         (
             "app is web and tier in (a, b) over zone by 2",
-            {"labels": ["app is web", "tier in (a, b)"], "over": "zone", "max_skew": 2},
+            {"labels": ["app is web", "tier in (a, b)"], "over": "zone", "max_skew": 2, "required": True},
         ),
-        ("* over zone", {"labels": [], "over": "zone", "max_skew": 1}),
+        ("* by 3 if possible", {"labels": [], "over": None, "max_skew": 3, "required": False}),
+        ("* over zone", {"labels": [], "over": "zone", "max_skew": 1, "required": True}),
     ],
 )
 def test_what_is_spread_is_read_and_written(text: str, rule: dict[str, object]) -> None:
@@ -26,8 +27,9 @@ def test_what_is_spread_is_read_and_written(text: str, rule: dict[str, object]) 
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("app is web over zone", {"labels": ["app is web"], "over": "zone"}),
-        ("*", {"labels": [], "over": None}),
+        ("app is web over zone", {"labels": ["app is web"], "over": "zone", "required": True}),
+        ("app is web if possible", {"labels": ["app is web"], "over": None, "required": False}),
+        ("*", {"labels": [], "over": None, "required": True}),
     ],
 )
 def test_whom_to_keep_apart_from_is_read_and_written(text: str, rule: dict[str, object]) -> None:

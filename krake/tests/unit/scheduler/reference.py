@@ -12,10 +12,10 @@ Taint = tuple[str, str, str]
 """Key, value and effect."""
 
 
-Apart = tuple[str, str | None]
-"""A team to keep apart from, and the label of clusters that are one place."""
-Spread = tuple[str, str | None, int]
-"""A team to spread, the label of clusters to spread over, and the difference that may be."""
+Apart = tuple[str, str | None, bool]
+"""A team to keep apart from, the label of clusters that are one place, and whether that is required."""
+Spread = tuple[str, str | None, int, bool]
+"""A team to spread, the label of clusters to spread over, the difference that may be, and whether that is required."""
 
 
 @dataclass
@@ -129,7 +129,9 @@ def answer(world: World) -> Answer:
     for each in world.clusters:
         if not _there(world.app, each) and isinstance(findings[each.name], tuple):
             rules = [("recovery", good_home and each.steady_in > 0), *_crowded(world, each)]
-            findings[each.name] = next((rule for rule, refuses in rules if refuses), findings[each.name])
+            avoided, measured, total = findings[each.name]
+            rank = avoided - _shunned(world, each), measured, total
+            findings[each.name] = next((rule for rule, refuses in rules if refuses), rank)
     ground = _held(world, home) if vain is None else None
     if ground is not None:
         return Answer(home, ground, findings)
@@ -292,20 +294,29 @@ def _crowded(world: World, cluster: ClusterFacts) -> Iterable[tuple[str, bool]]:
         yield "quota", more and sum(each.cores for each in world.tenants) + asked > cores
     if cluster.room is not None:
         yield "capacity", asked > 0 and _taken(world, cluster, itself=False) + asked > cluster.room
-    for team, over in app.apart:
-        yield (
-            "anti-affinity",
-            any(each.team == team and _same_place(world, each.place, cluster, over) for each in world.tenants),
-        )
-    for each in world.tenants:
-        for team, over in each.apart:
-            yield "anti-affinity", app.team == team and _same_place(world, each.place, cluster, over)
-    for team, over, most in app.spread:
-        yield "spread", over is not None and over not in cluster.labels
+    yield from ((rule, refuses) for rule, refuses, required in _company(world, cluster) if required)
+
+
+def _shunned(world: World, cluster: ClusterFacts) -> int:
+    """How many wishes, that are not required, the company of a cluster is against."""
+    return sum(against for _, against, required in _company(world, cluster) if not required)
+
+
+def _company(world: World, cluster: ClusterFacts) -> Iterable[tuple[str, bool, bool]]:
+    app = world.app
+    for team, over, required in app.apart:
+        there = any(each.team == team and _same_place(world, each.place, cluster, over) for each in world.tenants)
+        yield "anti-affinity", there, required
+    for team, over, required in {each for tenant in world.tenants for each in tenant.apart}:
+        minding = [each for each in world.tenants if (team, over, required) in each.apart]
+        there = any(_same_place(world, each.place, cluster, over) for each in minding)
+        yield "anti-affinity", app.team == team and there, required
+    for team, over, most, required in app.spread:
         open_ones = [each for each in world.clusters if not any(no for _, no in _refusals(world, each, there=False))]
         open_ones = [each for each in open_ones if over is None or over in each.labels]
         numbers = [_number_at(world, each, team, over) for each in open_ones]
-        yield "spread", _number_at(world, cluster, team, over) + 1 - min(numbers, default=0) > most
+        skewed = _number_at(world, cluster, team, over) + 1 - min(numbers, default=0) > most
+        yield "spread", skewed or (over is not None and over not in cluster.labels), required
 
 
 def _same_place(world: World, name: str, cluster: ClusterFacts, over: str | None) -> bool:

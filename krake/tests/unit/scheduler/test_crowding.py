@@ -15,8 +15,9 @@ from krake.controller.scheduler.deciding.crowding import count_clusters
 from krake.controller.scheduler.deciding.decide import Decision, decide
 from krake.controller.scheduler.deciding.filters import Refusal
 from krake.controller.scheduler.deciding.ledger import Ledger
+from krake.controller.scheduler.deciding.scores import Score
 from krake.controller.scheduler.deciding.snapshot import Candidate, Settings, Snapshot
-from krake.controller.scheduler.deciding.tenants import tenant_of
+from krake.controller.scheduler.deciding.tenants import Tenant, tenant_of
 from krake.data import Key, Metadata
 from krake.data.constraints import LabelConstraint
 from krake.data.kubernetes import Application, ApplicationState, Cluster
@@ -288,6 +289,28 @@ def test_company_is_named() -> None:
     realm.place(make("first", anti_affinity=[AntiAffinity(labels=WEB)]))
     shunned = refusals(realm.decide(make("second", web=True)))
     assert shunned == {"north": ("anti-affinity", "The cluster holds an application that keeps apart from 'app is web'.")}
+
+
+SHY = {"anti_affinity": [AntiAffinity(labels=WEB, required=False)]}
+EVEN = {"spread": [Spread(labels=WEB, required=False)]}
+
+
+@pytest.mark.parametrize(("first", "second"), [({}, SHY), ({}, EVEN), (SHY, {})], ids=["shy", "even", "both ways"])
+def test_company_that_is_not_wanted_is_put_up_with_where_nothing_else_fits(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    realm = Realm((offer("east"), offer("north")))
+    assert realm.place(make("first", web=True, **first)) == "east"
+    for number in range(3):  # or else it would go to north because of the load
+        realm.ledger.put(Tenant(Key(RED, f"other-{number}"), place=realm.cluster("north").ref))
+    assert realm.place(make("second", web=True, **second)) == "north"
+    alone = Realm((offer("east"),))
+    for name in ("a", "b"):
+        alone.place(make(name, web=True, **first))
+    assert alone.place(make("second", web=True, **second)) == "east"
+    (there,) = alone.decide(alone.apps["second"]).verdicts
+    assert isinstance(there.finding, Score)
+    assert there.finding.avoided == 0  # who is there stays
 
 
 def test_what_a_cluster_does_not_have_is_not_given() -> None:

@@ -99,14 +99,17 @@ def draw_app(random: Random) -> AppFacts:
         team=random.choice(TEAMS),
         cores=random.randint(0, 3),
         apart=draw_distances(random),
-        spread=((random.choice(TEAMS), random.choice([None, "zone"]), random.choice([1, 1, 2])),)
+        spread=((random.choice(TEAMS), random.choice([None, "zone"]), random.choice([1, 1, 2]), not seldom(random, 0.5)),)
         if seldom(random, 0.2)
         else (),
     )
 
 
 def draw_distances(random: Random) -> tuple[Apart, ...]:
-    return ((random.choice(TEAMS), random.choice([None, "zone"])),) if seldom(random, 0.2) else ()
+    return tuple(
+        (random.choice(TEAMS), random.choice([None, "zone"]), not seldom(random, 0.5))
+        for _ in range(random.choice([0, 0, 0, 0, 0, 0, 1, 2]))
+    )
 
 
 def draw_tenants(random: Random) -> list[TenantFacts]:
@@ -155,8 +158,11 @@ def build_app(facts: AppFacts) -> Application:
         migration_timeout=int(NOW.timestamp()) + facts.timeout,
         triggered=triggered,
     )
-    apart = [AntiAffinity(labels=select_team(team), over=over) for team, over in facts.apart]
-    spread = [Spread(labels=select_team(team), over=over, max_skew=most) for team, over, most in facts.spread]
+    apart = [AntiAffinity(labels=select_team(team), over=over, required=required) for team, over, required in facts.apart]
+    spread = [
+        Spread(labels=select_team(team), over=over, max_skew=most, required=required)
+        for team, over, most, required in facts.spread
+    ]
     constraints = replace(app.spec.constraints, anti_affinity=apart, spread=spread)
     pod = {"containers": [{"resources": {"requests": {"cpu": str(facts.cores)}}}]}
     spec = replace(
@@ -177,7 +183,7 @@ def keep_ledger(world: World, app: Application, bound: Candidate | None) -> Ledg
         if cluster.ours:
             ledger.observe(refer(cluster.name), {"cpu": 1000 * cluster.taken})
     for number, each in enumerate(world.tenants):
-        distances = tuple(Distance(tuple(select_team(team)), over) for team, over in each.apart)
+        distances = tuple(Distance(tuple(select_team(team)), over, required) for team, over, required in set(each.apart))
         key, requests = Key("red", f"tenant-{number}"), {"cpu": 1000 * each.cores}
         ledger.put(Tenant(key, {"team": each.team}, refer(each.place), requests, assumed=True, distances=distances))
     if world.app.bound is not None:

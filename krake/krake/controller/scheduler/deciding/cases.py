@@ -54,7 +54,7 @@ class Case:
             if refused := left & ~found:
                 failing.append((refused, rule, ask))
                 left &= found
-        levels = list(self._split_by_taints(left))
+        levels = list(self._split_by_reserve(left))
         for position, candidate in enumerate(fleet.candidates):
             finding: Refusal | Score | None = self.here.get(candidate.ref)
             if finding is None and left >> position & 1:
@@ -134,8 +134,8 @@ class Case:
         found = self._others & fitting(RULES, self.app, fleet, self.snapshot.settings)
         if self._has_good_place:
             found &= ~self._find_unsteady()
-        found &= self._find_room()
-        for avoided, level in self._split_by_taints(found):
+        found &= self._find_room() & ~self._crowd.forbidden
+        for avoided, level in self._split_by_reserve(found):
             for reached, tied in fleet.rank(level):
                 yield (-avoided, reached.measured, reached.total), tied
 
@@ -153,6 +153,20 @@ class Case:
         fleet = self.snapshot.fleet
         watched = fleet.satisfying("steady from", lambda each: each.steady_from is not None)
         return sum(1 << each for each in positions_of(watched) if self._refuse_unsteady(fleet.candidates[each]))
+
+    def _split_by_reserve(self, found: int) -> Iterator[tuple[int, int]]:
+        """Yield how much there is that clusters are to be avoided for, the least first, each with those of a set."""
+        if not self._crowd.avoided:
+            yield from self._split_by_taints(found)
+            return
+        levels = dict(self._split_by_taints(found))
+        for each in self._crowd.avoided:
+            raised: dict[int, int] = {}
+            for number, level in levels.items():
+                raised[number] = raised.get(number, 0) | level & ~each.where
+                raised[number + 1] = raised.get(number + 1, 0) | level & each.where
+            levels = raised
+        yield from sorted((number, level) for number, level in levels.items() if level)
 
     def _split_by_taints(self, found: int) -> Iterator[tuple[int, int]]:
         """Yield how many taints are to be avoided, the fewest first, each with those of a set that have as many."""

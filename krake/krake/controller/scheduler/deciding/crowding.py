@@ -5,7 +5,9 @@ asks them last, and only of clusters that are worth choosing. They are for who c
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from operator import or_
 
 from krake.controller.scheduler.deciding.filters import RULES, Refusal, fitting
 from krake.controller.scheduler.deciding.groups import Counts
@@ -24,6 +26,21 @@ _ALL_RESOURCES = 32
 Check = Callable[[Candidate], str | None]
 
 
+@dataclass(frozen=True)
+class Objection:
+    """What speaks against some clusters, by the company that is there.
+
+    :param where: the set of these clusters.
+    :param required: whether they are out of the question; else they are only to be avoided.
+    :param explain: says why it is one of them.
+    """
+
+    rule: str
+    where: int
+    required: bool
+    explain: Callable[[Candidate], str]
+
+
 class Crowd:
     """The others, as one application finds them; what is the same for all clusters is worked out once."""
 
@@ -40,21 +57,39 @@ class Crowd:
         for name, check in self._checks:
             if (message := check(candidate)) is not None:
                 return Refusal(name, message)
-        return None
+        position = self._snapshot.fleet.positions[ref]
+        objection = next((each for each in self._objections if each.required and each.where >> position & 1), None)
+        return None if objection is None else Refusal(objection.rule, objection.explain(candidate))
+
+    @cached_property
+    def forbidden(self) -> int:
+        """The set of the clusters that are out of the question for their company."""
+        return reduce(or_, (each.where for each in self._objections if each.required), 0)
+
+    @cached_property
+    def avoided(self) -> list[Objection]:
+        """What speaks against clusters that are to be avoided, if there are others."""
+        return [each for each in self._objections if not each.required]
 
     @cached_property
     def _checks(self) -> list[tuple[str, Check]]:
         """The rules that may refuse a cluster to the application, in the order in which they are asked."""
         checks: list[tuple[str, Check]] = []
-        constraints = self._app.spec.constraints
         quotas = sorted(self._ledger.quotas(self._namespace), key=lambda each: each.metadata.name)
         if quotas:
             checks.append(("quota", lambda candidate: self._exceeds(quotas, candidate)))
         checks.append(("capacity", self._lacks_room))
-        checks += [("anti-affinity", self._keeps_apart(Distance.of(each))) for each in constraints.anti_affinity]
-        checks += [("anti-affinity", self._is_kept_apart(*each)) for each in self._those_who_mind()]
-        checks += [("spread", self._spreads(each)) for each in constraints.spread]
         return checks
+
+    @cached_property
+    def _objections(self) -> list[Objection]:
+        """What the company of clusters says against them, in the order in which it is asked."""
+        constraints = self._app.spec.constraints
+        return [
+            *(self._keep_apart(Distance.of(each)) for each in constraints.anti_affinity),
+            *(self._be_kept_apart(*each) for each in self._those_who_mind()),
+            *(self._spread(each) for each in constraints.spread),
+        ]
 
     def _exceeds(self, quotas: Iterable[Quota], candidate: Candidate) -> str | None:
         requests = requests_on(self._app, candidate.cluster)
@@ -93,47 +128,66 @@ class Crowd:
             ours = self._self is not None and distance in self._self.distances
             yield distance, self._without_self(counts) if ours else counts
 
-    def _keeps_apart(self, distance: Distance) -> Check:
-        occupied = self._places(self._count(distance.labels), distance.over)
+    def _keep_apart(self, distance: Distance) -> Objection:
+        whom = _write_selector(distance.labels)
+        found: dict[Hashable, Tenant] = {}
+
+        def explain(candidate: Candidate) -> str:
+            if not found:
+                found.update(self._find_those_there(distance))
+            who = _write_who(found.get(_place_of(candidate, distance.over)), candidate)
+            return f"The application keeps apart from {whom}, and {who}."
+
+        where = self._locate(self._count(distance.labels), distance.over)
+        return Objection("anti-affinity", where, distance.required, explain)
+
+    def _be_kept_apart(self, distance: Distance, counts: Counts) -> Objection:
         whom = _write_selector(distance.labels)
 
-        def check(candidate: Candidate) -> str | None:
-            if _place_of(candidate, distance.over) not in occupied:
-                return None
-            return f"The application keeps apart from {whom}, and {self._who_is_there(candidate, distance)}."
-
-        return check
-
-    def _is_kept_apart(self, distance: Distance, counts: Counts) -> Check:
-        occupied = self._places(counts, distance.over)
-        whom = _write_selector(distance.labels)
-
-        def check(candidate: Candidate) -> str | None:
-            if _place_of(candidate, distance.over) not in occupied:
-                return None
+        def explain(candidate: Candidate) -> str:
             return f"{_write_place(candidate, distance.over)} holds an application that keeps apart from {whom}."
 
-        return check
+        return Objection("anti-affinity", self._locate(counts, distance.over), distance.required, explain)
 
-    def _spreads(self, spread: Spread) -> Check:
+    def _spread(self, spread: Spread) -> Objection:
         selector = tuple(spread.labels)
         numbers = self._numbers(selector, spread.over)
         fewest = self._find_fewest(numbers, spread.over)
+        crowded = [place for place, number in numbers.items() if number + 1 - fewest > spread.max_skew]
 
-        def check(candidate: Candidate) -> str | None:
+        def explain(candidate: Candidate) -> str:
             place = _place_of(candidate, spread.over)
             if spread.over is not None and place == candidate.ref:
                 return f"The application is spread over the label {spread.over}; the cluster has no such label."
-            number = numbers.get(place, 0)
-            if number + 1 - fewest <= spread.max_skew:
-                return None
             where = _write_place(candidate, spread.over)
             return (
-                f"The application is spread: {where} holds {number} of {_write_selector(selector)}, another place only "
-                f"{fewest}, and the difference may be {spread.max_skew}."
+                f"The application is spread: {where} holds {numbers.get(place, 0)} of {_write_selector(selector)}, another "
+                f"place only {fewest}, and the difference may be {spread.max_skew}."
             )
 
-        return check
+        unlabelled = 0 if spread.over is None else self._labelled(spread.over).get(None, 0)
+        return Objection("spread", (self._set_of(crowded, spread.over) | unlabelled) & ~self._own, spread.required, explain)
+
+    def _locate(self, counts: Counts, over: str | None) -> int:
+        """Return the set of the clusters that are where some are, but for its own."""
+        there = (each for ref in counts if (each := self._snapshot.fleet.find(ref)) is not None)
+        return self._set_of({_place_of(each, over) for each in there}, over) & ~self._own
+
+    def _set_of(self, places: Iterable[Hashable], over: str | None) -> int:
+        """Return the set of the clusters that are in some places."""
+        positions, labelled, found = self._snapshot.fleet.positions, {} if over is None else self._labelled(over), 0
+        for place in places:
+            found |= 1 << positions[place] if isinstance(place, ResourceRef) else labelled[place]
+        return found
+
+    def _labelled(self, over: str) -> Mapping[Hashable, int]:
+        return self._snapshot.fleet.grouped(("label", over), lambda each: each.cluster.metadata.labels.get(over))
+
+    @cached_property
+    def _own(self) -> int:
+        """The set of the cluster that it counts on, if it does: nothing speaks against that."""
+        place = None if self._self is None or self._self.place is None else self._snapshot.fleet.positions.get(self._self.place)
+        return 0 if place is None else 1 << place
 
     def _numbers(self, selector: Selector, over: str | None) -> dict[Hashable, int]:
         """Return how many others are in each place that holds some."""
@@ -152,10 +206,8 @@ class Crowd:
         fleet = self._snapshot.fleet
         found = fitting(RULES, self._app, fleet, self._snapshot.settings)
         if over is not None:
-            places = fleet.grouped(("label", over), lambda each: each.cluster.metadata.labels.get(over))
-            return min(
-                (numbers.get(value, 0) for value, members in places.items() if value is not None and members & found), default=0
-            )
+            places = self._labelled(over).items()
+            return min((numbers.get(value, 0) for value, members in places if value is not None and members & found), default=0)
         held = [number for ref, number in numbers.items() if isinstance(ref, ResourceRef) and found >> fleet.positions[ref] & 1]
         return min(held) if held and len(held) == found.bit_count() else 0
 
@@ -170,25 +222,26 @@ class Crowd:
             return counts
         return {ref: number - (ref == place) for ref, number in counts.items() if number > (ref == place)}
 
-    def _places(self, counts: Counts, over: str | None) -> set[Hashable]:
-        """Return the places of some clusters."""
-        if over is None:
-            return set(counts)
-        return {_place_of(each, over) for ref in counts if (each := self._snapshot.fleet.find(ref)) is not None}
-
-    def _who_is_there(self, candidate: Candidate, distance: Distance) -> str:
-        place = _place_of(candidate, distance.over)
+    def _find_those_there(self, distance: Distance) -> dict[Hashable, Tenant]:
+        """Return one of those whom a distance is about for each place that holds some."""
+        found: dict[Hashable, Tenant] = {}
         for tenant in self._ledger.members(self._namespace, distance.labels):
             there = self._snapshot.fleet.find(tenant.place)
-            if tenant.key != self._app.key and there is not None and _place_of(there, distance.over) == place:
-                return f"{tenant.key.name} is {'there' if there.ref == candidate.ref else f'on {there.ref.name}'}"
-        return "one of them is there"
+            if tenant.key != self._app.key and there is not None:
+                found.setdefault(_place_of(there, distance.over), tenant)
+        return found
 
 
 def _place_of(candidate: Candidate, over: str | None) -> Hashable:
     """Return what is taken as one place: all clusters with the same label, or the cluster by itself."""
     value = None if over is None else candidate.cluster.metadata.labels.get(over)
     return candidate.ref if value is None else value
+
+
+def _write_who(tenant: Tenant | None, candidate: Candidate) -> str:
+    if tenant is None or tenant.place is None:
+        return "one of them is there"
+    return f"{tenant.key.name} is {'there' if tenant.place == candidate.ref else f'on {tenant.place.name}'}"
 
 
 def _write_place(candidate: Candidate, over: str | None) -> str:

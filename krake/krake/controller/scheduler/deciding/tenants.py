@@ -22,11 +22,12 @@ class Distance:
 
     labels: Selector
     over: str | None
+    required: bool = True
 
     @classmethod
     def of(cls, rule: AntiAffinity) -> "Distance":
         """Return what a rule says."""
-        return cls(tuple(rule.labels), rule.over)
+        return cls(tuple(rule.labels), rule.over, rule.required)
 
 
 @dataclass(frozen=True)
