@@ -154,7 +154,8 @@ def test_the_rule_for_failures(
     assert [(each.value, each.age) for each in found.readings] == ([] if value is None else [(value, later)]), reason
     assert list(found.failures) == ["load"]
     assert found.excluded is excluded
-    assert all("last valid value" in str(each.note) for each in found.readings)
+    problem = found.failures["load"].message
+    assert all(each.note == f"the last valid value, as there is no newer one: {problem}" for each in found.readings)
 
 
 def test_a_valid_value_ends_a_failure() -> None:

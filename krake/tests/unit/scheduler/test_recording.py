@@ -59,6 +59,15 @@ def test_what_could_not_be_read_is_told_with_the_reason() -> None:
     assert (load.raw, load.value, load.note) == (None, None, "It does not answer.")
 
 
+def test_of_a_metric_whose_last_value_counts_it_is_told_once() -> None:
+    failed = {"load": Reason(code=ReasonCode.UNREACHABLE_METRICS_PROVIDER, message="It does not answer.")}
+    note = "the last valid value, as there is no newer one: It does not answer."
+    measurement = Measurement((Reading("load", 3.0, 0.3, 1.0, age=12.0, note=note),), failed)
+    told = made(make_app(), replace(make_candidate("north"), measurement=measurement)).candidates[0]
+    assert [(each.name, each.raw, each.note) for each in told.metrics] == [("load", 3.0, note)]
+    assert told.note is None
+
+
 def test_an_application_that_left_a_lost_cluster_tells_so() -> None:
     app = make_app(current="gone", age=3600)
     assert made(app, make_candidate("north")).cause == "It is gone."

@@ -74,9 +74,12 @@ def _weighted_mean(parts: tuple[Part, ...]) -> float | None:
 
 
 def _note(measurement: Measurement) -> str | None:
-    failures = measurement.failures
-    if not failures:
+    if not measurement.failures:
         return None
-    listed = "; ".join(f"{name}: {reason.message}" for name, reason in sorted(failures.items()))
+    counting = {each.name for each in measurement.readings}
+    unread = sorted(each for each in measurement.failures.items() if each[0] not in counting)
+    if not unread:
+        return None
+    listed = "; ".join(f"{name}: {reason.message}" for name, reason in unread)
     without = "the others" if measurement.readings else "metrics"
     return f"Ranked {'by' if measurement.readings else 'without'} {without}, because some could not be read: {listed}"

@@ -205,7 +205,9 @@ def _tell_metrics(measurement: Measurement) -> Iterator[MetricRecord]:
     for each in measurement.readings:
         yield _tell_reading(each)
     for name, reason in sorted(measurement.failures.items()):
-        yield MetricRecord(name=name, note=_cut(reason.message))
+        # Where the last value counts, its reading tells what is wrong.
+        if not any(each.name == name and reason.message in (each.note or "") for each in measurement.readings):
+            yield MetricRecord(name=name, note=_cut(reason.message))
 
 
 def _tell_reading(reading: Reading) -> MetricRecord:

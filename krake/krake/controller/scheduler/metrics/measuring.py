@@ -158,7 +158,7 @@ def _judge(name: str, metric: MetricSpec, track: Track, now: float) -> Finding:
     except MetricError as error:
         # The range of the metric was changed after the value came.
         return Finding(None, failure or Reason(code=ReasonCode.INVALID_METRIC, message=str(error)))
-    lasting = None if failure is None else "the last valid value, as there is no newer one"
+    lasting = None if failure is None else f"the last valid value, as there is no newer one: {failure.message}"
     remarks = [sample.note, _remark_range(metric, sample.value), lasting]
     note = "; ".join(filter(None, remarks)) or None
     age = max(now - track.at, 0.0)
