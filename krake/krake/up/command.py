@@ -58,7 +58,10 @@ def add_arguments(up: argparse.ArgumentParser) -> None:
         help="also run N simulated Kubernetes clusters to play with (default: 0)",
     )
     up.add_argument(
-        "--ready-file", type=Path, metavar="FILE", help="written once all is ready: JSON with api, kubeconfigs and pids"
+        "--ready-file",
+        type=Path,
+        metavar="FILE",
+        help="written once all is ready: JSON with api, etcd_port, kubeconfigs and pids",
     )
 
 
@@ -93,7 +96,8 @@ async def _run(fleet: Fleet, ready_file: Path | None, stop: asyncio.Event) -> No
     def write_ready_file() -> None:
         if ready_file is not None:
             try:
-                _write(ready_file, {"api": fleet.api, "kubeconfigs": fleet.kubeconfigs(), "pids": supervisor.pids})
+                facts = {"api": fleet.api, "etcd_port": fleet.etcd_port}
+                _write(ready_file, {**facts, "kubeconfigs": fleet.kubeconfigs(), "pids": supervisor.pids})
             except OSError as error:
                 say(f"The ready file {ready_file} could not be written ({error.strerror}).")
 
@@ -108,6 +112,7 @@ async def _run(fleet: Fleet, ready_file: Path | None, stop: asyncio.Event) -> No
             say(f"Krake is ready at {fleet.api}. Ctrl-C stops it.")
             for path in fleet.kubeconfigs():
                 say(f"Simulated cluster: rok kube cluster register -k {path}")
+            say(f"Objects of files: krake_bootstrap_db --db-port {fleet.etcd_port} FILE")
             await stopping
     finally:
         for task in (starting, stopping):

@@ -35,11 +35,13 @@ class Fleet:
     """The stages to start, and how to reach what will run.
 
     :param api: base URL of the API.
+    :param etcd_port: of the store, for the tools of administrators.
     :param ready_file: that the simulator writes; lists its kubeconfig files.
     """
 
     stages: Sequence[Stage]
     api: str
+    etcd_port: int
     ready_file: Path | None
 
     def kubeconfigs(self) -> list[str]:
@@ -66,7 +68,7 @@ def plan_fleet(
     controllers = {
         name: _controller_part(module, api, printer(name), OPTIONS.get(name, ())) for name, module in CONTROLLERS.items()
     }
-    return Fleet([Stage({"etcd": etcd}), Stage(serving), Stage(controllers)], api, ready_file)
+    return Fleet([Stage({"etcd": etcd}), Stage(serving), Stage(controllers)], api, etcd.client_port, ready_file)
 
 
 def _python(module: str, *options: str) -> list[str]:

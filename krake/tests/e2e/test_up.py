@@ -13,7 +13,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from fixtures.up import RunningKrake, StartKrake, alive, launch, wait_for, wait_until_ready
+from fixtures.up import ROOT, RunningKrake, StartKrake, alive, launch, wait_for, wait_until_ready
+
+from krake.admin.bootstrap.command import main as add_objects
 
 PARTS = {"etcd", "api", "gc", "scheduler", "cluster", "application", "infrastructure", "simulator"}
 
@@ -37,6 +39,12 @@ def test_everything_is_ready_when_it_says_so(krake: RunningKrake) -> None:
     assert all(alive(pid) for pid in krake.ready["pids"].values())
     assert ask(krake.api) == {"version": "2.0.0"}
     assert [path.name for path in krake.kubeconfigs] == ["sim-1.yaml", "sim-2.yaml", "sim-3.yaml"]
+
+
+def test_administrators_are_told_where_the_store_is(krake: RunningKrake) -> None:
+    port = str(krake.ready["etcd_port"])
+    assert add_objects(["--db-port", port, str(ROOT / "support/static_metrics.yaml")]) == 0
+    assert krake.rok_json("core", "gmp", "list")
 
 
 def test_parts_that_die_are_started_again_and_nothing_is_lost(start_krake: StartKrake) -> None:
