@@ -12,7 +12,14 @@ from rok.flags import Flags, flag, switch
 from rok.output import Result, View
 from rok.verbs import Call, list_of
 
-KINDS = {"app": "Application", "application": "Application", "cluster": "Cluster"}
+KINDS = {
+    "app": "Application",
+    "application": "Application",
+    "cluster": "Cluster",
+    "mp": "MetricsProvider",
+    "gmp": "GlobalMetricsProvider",
+    "gm": "GlobalMetric",
+}
 """Names of kinds as they stand in commands."""
 
 
@@ -61,10 +68,21 @@ FLAGS: Flags = (
 )
 
 
+def _namespace(call: Call) -> str | None:
+    """Return where the events are: those of objects that are in no namespace have one of their own."""
+    if call.args.about_kind is None:
+        return call.namespace
+    from krake.data import KINDS as ALL
+    from krake.data.events import NAMESPACE
+
+    namespaced = any(kind.definition.namespaced for (_, name), kind in ALL.items() if name == call.args.about_kind)
+    return call.namespace if namespaced else NAMESPACE
+
+
 def list_events(call: Call) -> Result:
     """List the events of a namespace, or of all, the latest last."""
     kind, name = call.args.about_kind, call.args.about_name
-    found = list_of(call.session.send(wire.list_(call.route, None if call.args.all else call.namespace)))
+    found = list_of(call.session.send(wire.list_(call.route, None if call.args.all else _namespace(call))))
     about = [
         item for item in found if kind in (None, dig(item, "regarding.kind")) and name in (None, dig(item, "regarding.name"))
     ]

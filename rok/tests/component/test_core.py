@@ -1,8 +1,11 @@
 """``rok core``: metrics and their providers, against a real API."""
 
+from datetime import UTC, datetime
+
 import pytest
 from command import Rok
 from krake.client import Client
+from krake.data.events import Regarding, make_event, warning
 
 STATIC = "core gmp create static_provider --type static -m electricity_cost_1 0.9 --metric green_energy_ratio_1 0.1"
 
@@ -24,6 +27,14 @@ async def test_providers_are_created_shown_changed_and_deleted(rok: Rok, client:
 
     assert (await rok("core gmp delete static_provider")).status == 0
     assert (await rok("core gmp list -o json")).json == []
+
+
+async def test_events_of_a_global_provider_are_found_from_any_namespace(rok: Rok, client: Client) -> None:
+    provider = Regarding(api="core", kind="GlobalMetricsProvider", name="weather", uid="1")
+    await client.create(make_event(provider, warning("ProviderFailing", "It is down."), "scheduler", datetime.now(UTC)))
+    for words in ("events gmp weather", "events globalmetricsprovider -n red"):
+        assert [line[2] for line in (await rok(words)).lines] == ["ProviderFailing"]
+    assert (await rok("events mp weather")).lines == []
 
 
 PROVIDERS = {
