@@ -23,6 +23,7 @@ class Operation:
     """A command: what it is called, what it reads and what it does.
 
     :param misuse: the exit status where its words are wrong.
+    :param remark: what is said below its options.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Operation:
     flags: Flags
     run: Run
     misuse: int = MISUSE
+    remark: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,12 @@ TABLE: tuple[Group | Single, ...] = (
     Single(
         plans.VIEW,
         Operation(
-            "plan", "show what the scheduler would do, now or if something were different", plans.FLAGS, plans.show_plan, 1
+            "plan",
+            "show what the scheduler would do, now or if something were different",
+            plans.FLAGS,
+            plans.show_plan,
+            1,
+            plans.REMARK,
         ),
     ),
     Single(events.VIEW, Operation("events", "show what happened, the latest last", events.FLAGS, events.list_events)),
@@ -338,7 +345,9 @@ def _add_group(groups: Any, group: Group) -> None:
 
 
 def _add_operation(parsers: Any, operation: Operation, view: View) -> None:
-    leaf = parsers.add_parser(operation.name, help=operation.summary, description=_sentence(operation.summary))
+    leaf = parsers.add_parser(
+        operation.name, help=operation.summary, description=_sentence(operation.summary), epilog=operation.remark
+    )
     for each in operation.flags:
         each.add_to(leaf)
     leaf.misuse = operation.misuse

@@ -230,9 +230,9 @@ CASCADE = switch("--cascade", help="delete the applications of the cluster as we
 FORCE = switch("--force", help="remove the object from Krake at once, whatever is left of it outside")
 
 
-def repeated(*names: str, dest: str, metavar: str, help: str) -> Flag:
+def repeated(*names: str, dest: str, metavar: str, help: str, read: Callable[[str], Any] = str) -> Flag:
     """Describe an option that may be given several times."""
-    return flag(*names, dest=dest, metavar=metavar, action="append", default=[], help=f"{help}; may be repeated")
+    return flag(*names, dest=dest, metavar=metavar, action="append", default=[], type=read, help=f"{help}; may be repeated")
 
 
 def wait(*states: str, default: str) -> Flags:

@@ -22,13 +22,21 @@ def predict(status: Object, screen: Screen) -> str:
 
 
 def _summarize(status: Object) -> Iterator[str]:
-    moving, unfit = status.get("moving") or 0, status.get("unfit") or 0
+    unfit = status.get("unfit") or 0
     apps, clusters = _count(status.get("applications"), "application"), _count(status.get("clusters"), "cluster")
-    done = "nothing would move" if not moving else f"{_count(moving, 'application')} would go elsewhere"
     nowhere = f"; no cluster would fit {_count(unfit, 'application')}" if unfit else ""
-    yield f"Of {apps} and {clusters}: {done}{nowhere}."
+    yield f"Of {apps} and {clusters}: {_sum_up_moves(status)}{nowhere}."
     if not status.get("settled"):
         yield "They would never come to rest: shown is where they are after a while. Raise the stickiness of the scheduler."
+
+
+def _sum_up_moves(status: Object) -> str:
+    moving, moves = status.get("moving") or 0, status.get("moves") or []
+    # Of moves that are not listed it is not known whether they are of newcomers.
+    new = sum(1 for each in moves if each.get("former") is None) if len(moves) == moving else 0
+    placed = [f"{_count(new, 'application')} would be placed"] if new else []
+    moved = [f"{_count(moving - new, 'application')} would go elsewhere"] if moving > new else []
+    return ", ".join([*placed, *moved]) or "nothing would move"
 
 
 def _count(number: Any, what: str) -> str:

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from rok.cells import Object, dig
+from rok.constraints import read_label_constraint
 from rok.errors import Misuse
 from rok.flags import Flags, flag, switch
 
@@ -16,7 +17,7 @@ ALL = "*"
 
 
 def _read_labels(text: str) -> list[str]:
-    return [] if text.strip() == ALL else _AND.split(text.strip())
+    return [] if text.strip() == ALL else [read_label_constraint(each) for each in _AND.split(text.strip())]
 
 
 def read_distance(text: str) -> Object:

@@ -8,6 +8,7 @@ from krake.client.wire import Route
 
 from rok import cells, flags, sharing
 from rok.cells import Object, cell
+from rok.constraints import read_label_constraint, read_metric_constraint
 from rok.errors import Failure, warn
 from rok.flags import SHUTDOWN_TIMEOUT, Exclusive, Flags, Shutdown, flag, repeated, switch
 from rok.kinds import templates
@@ -120,6 +121,7 @@ _DECLARATION: Flags = (
         "--cluster-label-constraint",
         dest="label_constraints",
         metavar="CONSTRAINT",
+        read=read_label_constraint,
         help="what the labels of the cluster must be, for example 'location is DE or location is SK'",
     ),
     repeated(
@@ -134,6 +136,7 @@ _DECLARATION: Flags = (
         "--cluster-metric-constraint",
         dest="metric_constraints",
         metavar="CONSTRAINT",
+        read=read_metric_constraint,
         help="what the metrics of the cluster must be, for example 'load < 0.5 or load not exists'",
     ),
     flag(

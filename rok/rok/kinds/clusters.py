@@ -10,6 +10,7 @@ from krake.client.wire import create as create_request
 
 from rok import cells, flags
 from rok.cells import Object, brief_reason, cell, dig
+from rok.constraints import read_label_constraint, read_metric_constraint
 from rok.errors import Failure, warn
 from rok.flags import Flags, flag, repeated, switch
 from rok.output import Result, View
@@ -150,6 +151,7 @@ _CONSTRAINTS: Flags = (
         "--cloud-label-constraint",
         dest="label_constraints",
         metavar="CONSTRAINT",
+        read=read_label_constraint,
         help="what the labels of the cloud must be, for example 'location is DE'",
     ),
     repeated(
@@ -157,6 +159,7 @@ _CONSTRAINTS: Flags = (
         "--cloud-metric-constraint",
         dest="metric_constraints",
         metavar="CONSTRAINT",
+        read=read_metric_constraint,
         help="what the metrics of the cloud must be, for example 'load < 0.5'",
     ),
 )

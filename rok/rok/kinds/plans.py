@@ -10,6 +10,7 @@ from typing import Any
 from rok import flags
 from rok.asking import PATIENCE, ROUTE, ask_scheduler
 from rok.cells import Object
+from rok.constraints import read_label_constraint, read_metric_constraint
 from rok.errors import Failure, Misuse
 from rok.flags import Flags, flag, repeated
 from rok.output import Result, View
@@ -17,9 +18,11 @@ from rok.predictions import predict
 from rok.verbs import Call
 
 VIEW = View(route=ROUTE, kind="Plan", columns=(), rows=())
+REMARK = "Exit status: 0 if nothing would change, 2 if something would, 1 if there is no plan."
 CHANGES = 2
 """Exit status if something would change."""
 
+_READ: dict[str, Callable[[str], str]] = {"labels": read_label_constraint, "metrics": read_metric_constraint}
 _PLANNED = ("manifest", "constraints", "tolerations", "priority")
 """What of the specification of an application a plan takes into account."""
 
@@ -54,19 +57,21 @@ def read_file(text: str) -> tuple[str | None, str]:
     return (name, path) if found and name and "/" not in name else (None, text)
 
 
-def read_constraint(text: str) -> Object:
-    """Read ``APP=CONSTRAINT``; an empty constraint takes all away."""
-    from krake.data.constraints import LabelConstraint, MetricConstraint
+def read_constraint(text: str, *, kinds: Sequence[str] = ("labels", "metrics")) -> Object:
+    """Read ``APP=CONSTRAINT``; an empty constraint takes all away.
 
+    :param kinds: what it may be on; what is of both languages is on the first.
+    """
     app, constraint = _split(text, "=", "APP=CONSTRAINT, for example demo='location is DE'")
     if not constraint.strip():
-        return {"application": app, "labels": [], "metrics": []}
-    for language, key in ((LabelConstraint, "labels"), (MetricConstraint, "metrics")):
+        return {"application": app, **{kind: [] for kind in kinds}}
+    for kind in kinds:
         try:
-            language.parse(constraint)
-        except ValueError:
-            continue
-        return {"application": app, key: [constraint]}
+            return {"application": app, kind: [_READ[kind](constraint)]}
+        except Misuse as error:
+            problem = error
+    if len(kinds) == 1:
+        raise problem
     raise Misuse(f"{constraint!r} is no constraint: write for example 'location is DE' or 'load < 0.5'")
 
 
@@ -97,13 +102,8 @@ def read_metric(text: str) -> Object:
     return {"metric": metric, "value": _read_number(number, form), "cluster": cluster or None}
 
 
-def _several(*names: str, dest: str, metavar: str, help: str, read: Callable[[str], Any] = flags.read_name) -> flags.Flag:
-    described = repeated(*names, dest=dest, metavar=metavar, help=help)
-    return flags.Flag(described.names, {**described.settings, "type": read})
-
-
 FLAGS: Flags = (
-    _several(
+    repeated(
         "-f",
         "--file",
         dest="files",
@@ -112,31 +112,62 @@ FLAGS: Flags = (
         help="applications that are new, or other than now: as Krake has them, or the manifests of one that is called NAME, or "
         "else like the file",
     ),
-    _several(
+    repeated(
         "--constraint",
         dest="constraints",
         metavar="APP=CONSTRAINT",
         read=read_constraint,
-        help="an application has this constraint, on labels or on metrics, instead of those of that kind that it has",
+        help="an application has this constraint instead of those of that kind that it has: on metrics, if it can not be one "
+        "on labels; APP= takes all away",
     ),
-    _several("--label", dest="labels", metavar="CLUSTER:KEY=VALUE", read=read_label, help="a cluster has this label"),
-    _several(
+    repeated(
+        "-L",
+        "--cluster-label-constraint",
+        dest="constraints",
+        metavar="APP=CONSTRAINT",
+        read=partial(read_constraint, kinds=("labels",)),
+        help="the same, on labels in any case",
+    ),
+    repeated(
+        "-M",
+        "--cluster-metric-constraint",
+        dest="constraints",
+        metavar="APP=CONSTRAINT",
+        read=partial(read_constraint, kinds=("metrics",)),
+        help="the same, on metrics in any case, for example demo='load exists'",
+    ),
+    repeated(
+        "--label",
+        dest="labels",
+        metavar="CLUSTER:KEY=VALUE",
+        read=read_label,
+        help="a cluster has this label; CLUSTER:KEY- takes it away",
+    ),
+    repeated(
         "--weight",
         dest="weights",
         metavar="CLUSTER:METRIC=WEIGHT",
         read=read_weight,
         help="how much a metric counts at a cluster",
     ),
-    _several(
+    repeated(
         "--metric",
         dest="metrics",
         metavar="[CLUSTER:]METRIC=VALUE",
         read=read_metric,
         help="a metric has this value, everywhere or at one cluster",
     ),
-    _several("--drain", dest="drain", metavar="CLUSTER", help="a cluster is drained"),
-    _several("--lose", dest="lose", metavar="CLUSTER|CLOUD", read=str, help="a cluster, or all clusters of a cloud, are lost"),
-    _several("--explain", dest="explain", metavar="APP", help="explain the decision about an application"),
+    repeated("--drain", dest="drain", metavar="CLUSTER", read=flags.read_name, help="a cluster is drained"),
+    repeated(
+        "--lose",
+        dest="lose",
+        metavar="CLUSTER|CLOUD",
+        read=str,
+        help="a cluster, or all clusters of a cloud, are lost; cluster/NAME or cloud/NAME, where the name is of both",
+    ),
+    repeated(
+        "--explain", dest="explain", metavar="APP", read=flags.read_name, help="explain the decision about an application"
+    ),
     flag(
         "--timeout",
         type=flags.read_seconds,

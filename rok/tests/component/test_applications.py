@@ -177,9 +177,12 @@ async def test_update_changes_what_is_given_and_keeps_the_rest(created: dict[str
     assert done.status == 0, done.err
     item = (await rok("kube app get echo -o json")).json
     assert item["metadata"]["labels"] == {"one": "1", "two": "3"}
-    assert item["spec"]["constraints"] == {
-        "migration": False,
-        "cluster": {"labels": ["zone is a"], "custom_resources": ["c.d"], "metrics": ["load < 1", "cost < 2"]},
+    constraints = item["spec"]["constraints"]
+    assert constraints["migration"] is False
+    assert constraints["cluster"] == {
+        "labels": ["zone is a"],
+        "custom_resources": ["c.d"],
+        "metrics": ["load < 1", "cost < 2"],
     }
     assert (item["spec"]["backoff"], item["spec"]["backoff_delay"], item["spec"]["backoff_limit"]) == (7, 8, -1)
     assert item["spec"]["manifest"] == created["spec"]["manifest"]

@@ -172,5 +172,5 @@ async def test_an_application_says_how_it_shares_clusters(rok: Rok, client: Clie
     rows = (await rok("kube app get echo")).rows
     assert (rows["anti-affinity"], rows["spread"], rows["disruption budget"]) == ("*", "None", "None")
     done = await rok("kube app update echo", "--anti-affinity", "app ~ web")
-    assert done.status == 1
-    assert "anti_affinity" in done.err
+    assert done.status == 2
+    assert "'app ~ web' is no constraint on labels" in done.err

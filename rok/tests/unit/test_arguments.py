@@ -1,6 +1,7 @@
 """The words of commands: what each reads, and how it may be spelled."""
 
 import argparse
+import shlex
 from typing import Any
 
 import pytest
@@ -154,11 +155,29 @@ def test_events_has_its_options() -> None:
         ("events -a Applications", "Application", None),
         ("events global-metric heat -o json", "GlobalMetric", "heat"),
         ("events metrics_providers x", "MetricsProvider", "x"),
+        ("events mp x", "MetricsProvider", "x"),
+        ("events gmp x", "GlobalMetricsProvider", "x"),
+        ("events gm", "GlobalMetric", None),
     ],
 )
 def test_events_are_of_everything_or_of_one_kind_or_object(line: str, kind: str | None, name: str | None) -> None:
     args = parse(line)
     assert (args.about_kind, args.about_name) == (kind, name)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("kube app create echo -L 'zone is'", "'zone is' is no constraint on labels: write for example 'location is DE'"),
+        ("kube app update echo -M 'load < much'", "'load < much' is no constraint on metrics: write for example 'load < 0.5'"),
+        ("kube cluster create -f c.yaml c -L zone", "'zone' is no constraint on labels"),
+        ("kube app create echo --anti-affinity 'app web'", "'app web' is no constraint on labels"),
+        ("kube app create echo --disruption-budget '1 of app web'", "'app web' is no constraint on labels"),
+    ],
+)
+def test_who_writes_no_constraint_is_told_how_to(words: str, told: str) -> None:
+    with pytest.raises(Misuse, match=told):
+        build_parser().parse_args(separate(shlex.split(words)))
 
 
 def test_events_of_what_does_not_exist_are_refused() -> None:

@@ -45,6 +45,10 @@ def spec(*words: str) -> dict[str, Any]:
             ("--constraint", "x=zone is b", "--constraint", "x=rack=1", "--constraint", "x=load < 0.5"),
             {"constraints": [{"application": "x", "labels": ["zone is b", "rack=1"], "metrics": ["load < 0.5"]}]},
         ),
+        (("--constraint", "x=load exists"), {"constraints": [{"application": "x", "labels": ["load exists"]}]}),
+        (("-L", "x=load is 3"), {"constraints": [{"application": "x", "labels": ["load is 3"]}]}),
+        (("-M", "x=load exists"), {"constraints": [{"application": "x", "metrics": ["load exists"]}]}),
+        (("--cluster-metric-constraint", "x="), {"constraints": [{"application": "x", "metrics": []}]}),
         (("--constraint", "x="), {"constraints": [{"application": "x", "labels": [], "metrics": []}]}),
     ],
 )
@@ -63,6 +67,8 @@ def test_words(words: tuple[str, ...], expected: dict[str, Any]) -> None:
         (("--label", "zone=b"), "is not CLUSTER:KEY=VALUE"),
         (("--constraint", "location is DE"), "is not APP=CONSTRAINT"),
         (("--constraint", "x=somewhere nice"), "is no constraint"),
+        (("-M", "x=zone is b"), "'zone is b' is no constraint on metrics: write for example 'load < 0.5'"),
+        (("-L", "x=load < 1"), "'load < 1' is no constraint on labels: write for example 'location is DE'"),
         (("--timeout", "never"), "is not a number of seconds"),
     ],
 )
@@ -176,6 +182,23 @@ def test_people_are_told_what_would_move_and_what_comes_of_it() -> None:
         ["odd", "", "0.5", "0", "1", "+1"],
         ["(score)", "0.5", "0.75", "1", "1.5", "+0.5 (+50.0%)"],
     ]
+
+
+def test_newcomers_are_not_said_to_move() -> None:
+    demo, new = STATUS["moves"]
+    start = "Of 3 applications and 2 clusters:"
+    for moves, told in (
+        ([new], "1 application would be placed"),
+        ([demo, new, new], "2 applications would be placed, 1 application would go elsewhere"),
+    ):
+        text = predict({**STATUS, "unfit": 0, "misfits": [], "moves": moves, "moving": len(moves)}, Screen())
+        assert text.startswith(f"{start} {told}.")
+
+
+def test_help_says_what_the_exit_status_tells(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("--help")
+    assert "Exit status: 0 if nothing would change, 2 if something would" in capsys.readouterr().out
 
 
 def test_people_are_told_where_nothing_moves_or_never_comes_to_rest() -> None:
