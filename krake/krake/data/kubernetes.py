@@ -327,6 +327,10 @@ class ClusterCloudConstraints(Record):
     cloud: CloudConstraints
 
 
+MOST_CUSTOM_RESOURCES = 1000
+"""Custom resources that a cluster serves."""
+
+
 class ClusterSpec(Record):
     """A cluster: an existing one by its kubeconfig, or one to create by its TOSCA template.
 
@@ -343,7 +347,7 @@ class ClusterSpec(Record):
         example=_KUBECONFIG,
     )
     tosca: dict[str, Any] = field(factory=dict, validate=check_cluster_tosca)
-    custom_resources: list[str] = field(factory=list)
+    custom_resources: list[str] = field(factory=list, validate=no_longer_than(MOST_CUSTOM_RESOURCES))
     constraints: ClusterCloudConstraints
     metrics: list[MetricRef] = field(factory=list, validate=check_metrics)
     inherit_metrics: bool = False

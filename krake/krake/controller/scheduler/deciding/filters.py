@@ -32,6 +32,15 @@ class Refusal:
     rule: str
     message: str
 
+    @property
+    def brief(self) -> str:
+        """The message as it can stand beside others: what users write into it may be long."""
+        return self.message if len(self.message) <= BRIEF else f"{self.message[: BRIEF - 1]}…"
+
+
+BRIEF = 400
+"""Characters of a message that stands beside others."""
+
 
 @dataclass(frozen=True)
 class Rule(Generic[S, C]):

@@ -92,7 +92,7 @@ def explain_refusals(choice: HostChoice, plural: str) -> str:
     if choice.hindrance is not None:
         return choice.hindrance
     listed = sorted(choice.refusals, key=lambda each: (each[0].namespace is None, each[0].name))
-    said = [f"{ref.name}: {refusal.message}" for ref, refusal in listed]
+    said = [f"{ref.name}: {refusal.brief}" for ref, refusal in listed]
     if len(said) > LISTED:
         said[LISTED:] = [f"(and {len(said) - LISTED} more)"]
     return " ".join(said) or f"There are no {plural}."

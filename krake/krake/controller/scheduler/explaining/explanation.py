@@ -16,7 +16,7 @@ LISTED = 10
 def list_refusals(decision: Decision, *, besides: ResourceRef | None = None) -> str:
     """Return why clusters do not fit."""
     refusals = ((cluster, refusal) for cluster, refusal in decision.refusals() if cluster != besides)
-    found = [f"{cluster.name}: {refusal.message}" for cluster, refusal in islice(refusals, LISTED)]
+    found = [f"{cluster.name}: {refusal.brief}" for cluster, refusal in islice(refusals, LISTED)]
     # Where none fits, the number of the others is known without looking at each of them.
     fits_nowhere = decision.choice is None and besides is None
     if more := decision.considered - len(found) if fits_nowhere else sum(1 for _ in refusals):
@@ -29,7 +29,7 @@ def explain_stay(decision: Decision, place: ResourceRef) -> str:
     why = "it does not allow migration." if decision.ground is Ground.PINNED else "no other cluster fits."
     others = "" if decision.ground is Ground.PINNED else list_refusals(decision, besides=place)
     here = next((each.finding for each in decision.verdicts if each.cluster == place), None)
-    own = here.message if isinstance(here, Refusal) else ""
+    own = here.brief if isinstance(here, Refusal) else ""
     return " ".join(filter(None, [f"It stays on {place}, because {why}", own, others]))
 
 
