@@ -8,7 +8,6 @@ told: with it, the decision really is another one.
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import NamedTuple
 
 from krake.controller.scheduler.deciding.decide import Decision, Ground, decide
@@ -60,16 +59,17 @@ def find_counterfactuals(
     :param decision: that on *app* by *snapshot*.
     :param rivals: the number of clusters that are asked about, the best first.
     """
-    return tuple(seek_counterfactuals(app, snapshot, decision, rivals=rivals))
+    return tuple(each for each in seek_counterfactuals(app, snapshot, decision, rivals=rivals) if each is not None)
 
 
 def seek_counterfactuals(
     app: Application, snapshot: Snapshot, decision: Decision, *, rivals: int = 3
-) -> Iterator[Counterfactual]:
-    """Yield the same, one by one: each takes a while to find among thousands of clusters."""
+) -> Iterator[Counterfactual | None]:
+    """Yield the same, one by one, and ``None`` again and again meanwhile, so that others may have their turn."""
     if decision.ground is not Ground.BEST or decision.choice is None:
         return
     contest = _Contest(app, snapshot, decision)
+    yield None
     for rival in contest.list_rivals()[:rivals]:
         yield from contest.find_for(rival)
 
@@ -102,17 +102,23 @@ class _Contest:
         losers = [(ref, each) for ref, each in self._scores.items() if ref != self._choice]
         return [ref for ref, each in sorted(losers, key=lambda pair: (-pair[1].total, pair[0].name))]
 
-    def find_for(self, rival: ResourceRef) -> Iterator[Counterfactual]:
-        """Yield what would let a cluster win: the value and the weight that would have to change the least."""
+    def find_for(self, rival: ResourceRef) -> Iterator[Counterfactual | None]:
+        """Yield what would let a cluster win: the value and the weight that would have to change the least; else ``None``."""
         candidate = self._snapshot.fleet.find(rival)
         assert candidate is not None
         for solve in (self._solve_value, self._solve_weight):
-            solved = [found for each in candidate.measurement.readings if (found := _attempt(solve, rival, each)) is not None]
-            easiest = [found for _, found in sorted(solved, key=lambda each: each[0])[:ATTEMPTS]]
-            yield from islice((each for each in easiest if self._would_win(each)), 1)
-
-    def _would_win(self, found: Counterfactual) -> bool:
-        return decide(self._app, apply(found, self._snapshot)).choice == found.cluster
+            solved: list[_Solution] = []
+            for each in candidate.measurement.readings:
+                if (solution := _attempt(solve, rival, each)) is not None:
+                    solved.append(solution)
+                yield None
+            for _, found in sorted(solved, key=lambda each: each[0])[:ATTEMPTS]:
+                world = apply(found, self._snapshot)
+                yield None
+                if decide(self._app, world).choice == found.cluster:
+                    yield found
+                    break
+                yield None
 
     def _solve_value(self, rival: ResourceRef, reading: Reading) -> _Solution | None:
         lines = self._draw_lines(reading.name)
@@ -178,7 +184,10 @@ def _attempt(
 
 def apply(found: Counterfactual, snapshot: Snapshot) -> Snapshot:
     """Return the snapshot in which a counterfactual has come true."""
-    others = (_changed(each, found) for each in snapshot.candidates if found.subject == "value" or each.ref == found.cluster)
+    if found.subject == "value":
+        # As most of them change, it is cheaper to prepare all of them anew.
+        return replace(snapshot, candidates=tuple(_changed(each, found) or each for each in snapshot.candidates))
+    others = (_changed(each, found) for each in snapshot.candidates if each.ref == found.cluster)
     return snapshot.changed(each for each in others if each is not None)
 
 

@@ -34,7 +34,7 @@ from krake.data.placements import (
 
 RENEWAL = timedelta(seconds=60)
 """Numbers alone are renewed no more often than this."""
-COMPARED = 2000
+COMPARED = 1000
 """Among more candidates, it is not worked out what would have to be otherwise: that takes too long at a stretch."""
 REFUSED_AT_MOST = 0.4
 """Share of the candidates told that is kept for refused ones, where many fit."""
@@ -82,7 +82,8 @@ def record_slowly(
     conditions: dict[ResourceRef, list[Condition]] = {}
     if len(verdicts) <= COMPARED:
         for each in seek_counterfactuals(app, snapshot, decision):
-            conditions.setdefault(each.cluster, []).append(_tell_condition(each))
+            if each is not None:
+                conditions.setdefault(each.cluster, []).append(_tell_condition(each))
             yield
     return DecisionRecord(
         since=snapshot.now,
