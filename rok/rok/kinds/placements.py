@@ -38,10 +38,16 @@ def explain_application(call: Call) -> Result:
     """Show the latest decision about an application, or the one that would be made now."""
     decision = _decide_now(call) if call.args.now else _decisions_of(call)[0]
     subject = call.session.get(call.place)
-    remark = None
+    return Result(decision, text=partial(explain, str(call.place), decision, remark=_remark(decision, subject)))
+
+
+def _remark(decision: Object, subject: Object) -> str | None:
+    """Return what has come of a decision, if that is not what one would expect."""
     if _is_behind(decision, subject):
-        remark = f"It is bound to cluster {dig(subject, 'status.scheduled_to.name')} still: moves are made by and by."
-    return Result(decision, text=partial(explain, str(call.place), decision, remark=remark))
+        return f"It is bound to cluster {dig(subject, 'status.scheduled_to.name')} still: moves are made by and by."
+    if dig(subject, "status.state") == "WAITING_FOR_CLUSTER_CREATION":
+        return f"It waits for cluster {dig(subject, 'status.auto_cluster_create_started')}, which is being created for it."
+    return None
 
 
 def explain_cluster(call: Call) -> Result:

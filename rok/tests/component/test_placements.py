@@ -82,6 +82,15 @@ async def test_a_move_that_is_still_to_be_made_is_told(rok: Rok, client: Client)
     assert "It is bound to cluster north still: moves are made by and by.\n" in done.out
 
 
+async def test_the_cluster_that_is_created_for_an_application_is_told(rok: Rok, client: Client) -> None:
+    app = await add_app(client)
+    waiting = {"state": "WAITING_FOR_CLUSTER_CREATION", "auto_cluster_create_started": "fresh"}
+    await client.patch(Application, app.key, {"status": waiting}, subresource="status")
+    await client.create(placement(app, "north"))
+    done = await rok("kube", "app", "explain", "demo")
+    assert "It waits for cluster fresh, which is being created for it.\n" in done.out
+
+
 async def test_why_a_move_waits_is_told(rok: Rok, client: Client) -> None:
     await add_cluster(client)
     app = await add_app(client)
