@@ -91,7 +91,7 @@ def _read_rows(reply: Reply) -> Iterator[tuple[Row, str]]:
 
 def _check_row(reply: Reply, row: Row) -> None:
     if "error" in row and "_value" not in row:
-        raise ProviderError(f"{reply.service} could not answer: {quote(row['error'])}")
+        raise ProviderError(f"{reply.service} could not answer: {reply.pass_on(row['error'])}")
     if "_value" not in row:
         raise ProviderError(f"{reply.service} does not answer as InfluxDB does: check its URL.")
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from krake.adapters.metrics.asking import Question, ask_all
-from krake.adapters.metrics.web import Reply, Server, quote
+from krake.adapters.metrics.web import Reply, Server
 from krake.data.core import KafkaSpec
 from krake.ports.metrics import Answers, MetricError, ProviderError, Sample
 
@@ -69,7 +69,7 @@ def _read_rows(reply: Reply) -> list[Any]:
             continue
         if error := part.get("errorMessage"):
             said = error.get("message") if isinstance(error, dict) else error
-            raise ProviderError(f"{reply.service} could not answer: {quote(str(said))}")
+            raise ProviderError(f"{reply.service} could not answer: {reply.pass_on(str(said))}")
         if isinstance(row := part.get("row"), dict):
             rows.append(row.get("columns"))
     return rows

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -35,11 +35,16 @@ class TooLarge(ProviderError):
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server answered, to the end; *service* is its name in messages."""
+    """What a server answered, to the end.
+
+    :param service: the name of the server in messages.
+    :param secrets: by which it was asked: should it repeat them, they must not be told to others.
+    """
 
     service: str
     status: int
     body: bytes
+    secrets: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -71,7 +76,13 @@ class Reply:
             said = self.document(dict).get(key)
         except ProviderError:
             return None
-        return quote(said) if isinstance(said, str) and said else None
+        return self.pass_on(said) if isinstance(said, str) and said else None
+
+    def pass_on(self, said: str) -> str:
+        """Return what the server says as it may stand in a message."""
+        for secret in self.secrets:
+            said = said.replace(secret, "…")
+        return quote(said)
 
     def fail(self) -> ProviderError:
         """Return what is wrong with a reply that is no answer."""
@@ -192,6 +203,8 @@ class Server:
         except ValueError:
             raise ProviderError(f"{self.service} has a URL that can not be used.") from None
         self._headers = _headers_of(self._url, login, authorization)
+        proofs = (each.partition(" ")[2] for each in self._headers.values())
+        self._secrets = tuple(filter(None, (*proofs, login.token, login.password, self._url.password)))
 
     async def ask(self, method: str, path: str, *, query: Mapping[str, str] | None = None, **options: Any) -> Reply:
         """Return what the server answers under a path below its URL.
@@ -206,7 +219,8 @@ class Server:
         base = self._url.with_user(None).with_query(None).with_fragment(None)
         url = base.with_path(f"{base.path.rstrip('/')}/{path}").with_query(query)
         headers = {**self._headers, **options.pop("headers", {})}
-        return await self._web.request(self.service, method, url, headers=headers, ssl=self._context, **options)
+        reply = await self._web.request(self.service, method, url, headers=headers, ssl=self._context, **options)
+        return replace(reply, secrets=self._secrets)
 
 
 def _headers_of(url: URL, login: Login, authorization: str | None) -> dict[str, str]:

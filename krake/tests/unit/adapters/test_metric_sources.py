@@ -4,19 +4,21 @@ import contextlib
 import json
 import re
 import time
+from base64 import b64decode
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
+from yarl import URL
 
 from krake.adapters.metrics import influx, ksql
 from krake.adapters.metrics.influx import InfluxMetrics
 from krake.adapters.metrics.ksql import KsqlMetrics
 from krake.adapters.metrics.prometheus import PrometheusMetrics
-from krake.adapters.metrics.web import Reply, quote
-from krake.data.core import GlobalMetricsProvider, KafkaSpec
+from krake.adapters.metrics.web import Reply, Server, quote
+from krake.data.core import GlobalMetricsProvider, KafkaSpec, Login
 from krake.data.schema import Purpose, load
 from krake.ports.metrics import MetricError, ProviderError, Sample
 
@@ -147,3 +149,39 @@ async def test_a_table_of_many_columns_and_rows_takes_no_longer_than_to_read_it(
     with contextlib.suppress(ProviderError):
         await InfluxMetrics(server, "org", "bucket").fetch(["load"])
     assert time.process_time() - started < 5
+
+
+class Echo:
+    """Servers that repeat what they were sent when they refuse it."""
+
+    timeout = 5.0
+
+    async def trust(self, _: str | None) -> None:
+        """Nobody has to be trusted."""
+
+    async def request(self, service: str, method: str, url: URL, *, headers: dict[str, str], **_: Any) -> Reply:
+        said = f"Refused: {headers['Authorization']}"
+        if headers["Authorization"].startswith("Basic "):
+            said += f" ({b64decode(headers['Authorization'].split()[1]).decode()})"
+        return Reply(service, 400, json.dumps({"error": said, "message": said}).encode())
+
+
+@pytest.mark.parametrize(
+    ("url", "login"),
+    [
+        ("http://x", {"token": "very-secret"}),
+        ("http://x", {"username": "ann", "password": "very-secret"}),
+        ("http://ann:very-secret@x", {}),
+    ],
+)
+async def test_no_secret_that_a_server_repeats_is_passed_on(url: str, login: dict[str, str]) -> None:
+    web: Any = Echo()
+    server = Server(web, "echo", url, Login(**login))
+    for source in (PrometheusMetrics(server), InfluxMetrics(server, "o", "b"), KsqlMetrics(server, KAFKA)):
+        try:
+            told = [str(answer) for answer in (await source.fetch(["load"])).values()]
+        except ProviderError as error:
+            told = [str(error)]
+        assert told
+        assert "Refused" in told[0]
+        assert not re.search("very-secret|YW5uOnZ", told[0])
