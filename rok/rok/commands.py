@@ -71,21 +71,30 @@ NewObject = Callable[[str, argparse.Namespace], Object]
 
 
 def _written(
-    names: tuple[str, ...], summary: str, view: View, create: Flags, update: Flags, new: NewObject, change: verbs.Change
+    names: tuple[str, ...],
+    summary: str,
+    view: View,
+    create: Flags,
+    update: Flags,
+    new: NewObject,
+    change: verbs.Change,
+    *,
+    show: Run = verbs.get_object,
+    list_all: Run = verbs.list_objects,
 ) -> Resource:
     """Return the commands for a kind that is only written down: nothing of it is waited for."""
     what, (name, *aliases) = summary.split(":")[0], names
     common = flags.COMMON if view.route.namespaced else flags.EVERYWHERE
     one, several = (flags.NAME, *common), LIST if view.route.namespaced else common
     operations = (
-        Operation("list", f"list {what}s", several, verbs.list_objects),
+        Operation("list", f"list {what}s", several, list_all),
         Operation(
             "create",
             f"create a {what}",
             (*create, *common),
             partial(verbs.create_object, body=partial(new, view.kind), goals={}),
         ),
-        Operation("get", f"show a {what}", one, verbs.get_object),
+        Operation("get", f"show a {what}", one, show),
         Operation("update", f"change a {what}", (*update, *common), partial(verbs.update_object, change=change, goals={})),
         Operation("delete", f"delete a {what}", one, partial(verbs.delete_object, goals={})),
     )
@@ -256,6 +265,8 @@ TABLE: tuple[Group | Single, ...] = (
                 quotas.UPDATE_FLAGS,
                 quotas.new_quota,
                 quotas.changed_quota,
+                show=quotas.show_quota,
+                list_all=quotas.list_quotas,
             ),
         ),
     ),

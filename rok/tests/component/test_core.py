@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 import pytest
 from command import Rok
 from krake.client import Client
+from krake.data import Key
 from krake.data.events import Regarding, make_event, warning
+from krake.data.kubernetes import Application
 
 STATIC = "core gmp create static_provider --type static -m electricity_cost_1 0.9 --metric green_energy_ratio_1 0.1"
 
@@ -133,3 +135,20 @@ async def test_quotas_are_created_shown_changed_and_deleted(rok: Rok, client: Cl
         assert said in refused.err
     assert (await rok("core quota delete -n red fair")).status == 0
     assert (await rok("core quota list -a -o json")).json == []
+
+
+async def test_what_is_used_of_a_quota_is_told(rok: Rok, client: Client) -> None:
+    pod = {"containers": [{"name": "main", "image": "x", "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}}}]}
+    manifest = [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": pod}]
+    for name in ("one", "two", "waits"):
+        app = {"metadata": {"name": name, "namespace": "red"}, "spec": {"manifest": manifest, "constraints": {"cluster": {}}}}
+        await client.create(Application.deserialize(app))
+        if name != "waits":
+            place = {"api": "kubernetes", "kind": "Cluster", "namespace": "red", "name": "north"}
+            await client.patch(Application, Key("red", name), {"status": {"scheduled_to": place}}, subresource="status")
+    await rok("core quota create -n red fair --applications 5 --request cpu=20 --request example.com/gpu=1")
+    shown = await rok("core quota get -n red fair -o json")
+    assert shown.json["used"] == {"applications": 2, "cpu": "1", "example.com/gpu": "0"}
+    assert (await rok("core quota get -n red fair")).rows["used"] == "applications: 2/cpu: 1/example.com/gpu: 0"
+    (listed,) = (await rok("core quota list -a -o json")).json
+    assert listed["used"] == shown.json["used"]
