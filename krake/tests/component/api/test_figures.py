@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -52,13 +53,22 @@ async def metrics_of(url: str) -> str:
         return await response.text()
 
 
-async def test_the_page_lists_exactly_what_is_shown(api: ApiProcess) -> None:
-    port = free_port()
-    command = [sys.executable, "-m", "krake.controller.gc", "--config", "/dev/null"]
+@asynccontextmanager
+async def running(controller: str, api: ApiProcess) -> AsyncIterator[str]:
+    """Run a controller; its health address is the value."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command = [sys.executable, "-m", f"krake.controller.{controller}", "--config", "/dev/null"]
     command += ["--api-endpoint", api.url, "--health-port", str(port)]
-    controller = CommandPart(command, ready=answers(f"http://127.0.0.1:{port}/readyz"), print_line=lambda line: None)
-    await controller.start()
+    part = CommandPart(command, ready=answers(f"{url}/readyz"), print_line=lambda line: None)
+    await part.start()
     try:
+        yield url
+    finally:
+        await part.stop()
+
+
+async def test_the_page_lists_exactly_what_is_shown(api: ApiProcess) -> None:
+    async with running("gc", api) as collector, running("scheduler", api) as scheduler:
         async with aiohttp.ClientSession() as session:
             http = Http(session, api.url)
             await http.post(ROLES, {**sample(Role), "metadata": {"name": "doomed"}})
@@ -68,9 +78,7 @@ async def test_the_page_lists_exactly_what_is_shown(api: ApiProcess) -> None:
                 return (await http.get(f"{ROLES}/doomed")).status == 404
 
             await until(is_gone)
-        texts = [await metrics_of(api.url), await metrics_of(f"http://127.0.0.1:{port}")]
-    finally:
-        await controller.stop()
+        texts = [await metrics_of(url) for url in (api.url, collector, scheduler)]
     found: Figures = {}
     for text in texts:
         figures = shown(text)
