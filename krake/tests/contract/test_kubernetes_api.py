@@ -263,6 +263,23 @@ class TestErrors:
         cause = {"reason": "FieldValueRequired", "message": "Required value", "field": "spec.template.spec.containers"}
         assert refused.body["details"]["causes"] == [cause]
 
+    async def test_volumes_have_names_of_their_own(self, api: KubernetesApi, namespace: str) -> None:
+        body = deployment("x")
+        pod = body["spec"]["template"]["spec"]
+        pod["volumes"] = [
+            {"emptyDir": {}},
+            {"name": "a", "emptyDir": {}},
+            {"name": "a", "emptyDir": {}},
+            {"name": "A b", "emptyDir": {}},
+        ]
+        refused = await api.post(apps(namespace, "deployments"), body)
+        assert (refused.status, refused.body["reason"]) == (422, "Invalid")
+        assert [(cause["field"], cause["reason"]) for cause in refused.body["details"]["causes"]] == [
+            ("spec.template.spec.volumes[0].name", "FieldValueRequired"),
+            ("spec.template.spec.volumes[2].name", "FieldValueDuplicate"),
+            ("spec.template.spec.volumes[3].name", "FieldValueInvalid"),
+        ]
+
     async def test_selector_is_required_and_must_match(self, api: KubernetesApi, namespace: str) -> None:
         body = deployment("x")
         del body["spec"]["selector"]

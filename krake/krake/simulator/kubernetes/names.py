@@ -64,7 +64,8 @@ def check_name(kind: Kind, name: str, field: str = "metadata.name") -> list[Caus
     return causes
 
 
-def check_container_name(name: Any, field: str) -> list[Cause]:
+def check_part_name(name: Any, field: str) -> list[Cause]:
+    """What is wrong with the name of a container or of a volume."""
     if not name:
         return [required(field)]
     if not isinstance(name, str) or not re.fullmatch(_LABEL, name):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from krake.simulator.kubernetes.kinds import Kind, Object
-from krake.simulator.kubernetes.names import check_annotations, check_container_name, check_labels, check_name
+from krake.simulator.kubernetes.names import check_annotations, check_labels, check_name, check_part_name
 from krake.simulator.kubernetes.schema import check_schema
 from krake.simulator.kubernetes.selectors import match_labels, requirements_of
 from krake.simulator.kubernetes.status import Cause, duplicate, invalid_value, required, unsupported
@@ -195,15 +195,23 @@ def _check_pod_spec(spec: Object, field: str, made: Iterable[Any] = ()) -> list[
     """Check the spec of Pods; *made* are the names of volumes that they get beside those that it declares."""
     volumes = {*made, *(volume.get("name") for volume in spec.get("volumes") or ())}
     containers = spec.get("containers") or []
-    causes = [] if containers else [required(f"{field}.containers")]
-    seen: set[Any] = set()
+    causes = _check_part_names(spec.get("volumes") or (), f"{field}.volumes")
+    causes += [] if containers else [required(f"{field}.containers")]
+    causes += _check_part_names(containers, f"{field}.containers")
     for index, container in enumerate(containers):
-        path = f"{field}.containers[{index}]"
-        causes += check_container_name(container.get("name"), f"{path}.name")
-        if container.get("name") and container["name"] in seen:
-            causes.append(duplicate(f"{path}.name", container["name"]))
-        causes += _check_container(container, path, volumes)
-        seen.add(container.get("name"))
+        causes += _check_container(container, f"{field}.containers[{index}]", volumes)
+    return causes
+
+
+def _check_part_names(parts: Iterable[Object], field: str) -> list[Cause]:
+    causes: list[Cause] = []
+    seen: set[Any] = set()
+    for index, part in enumerate(parts):
+        name, path = part.get("name"), f"{field}[{index}].name"
+        causes += check_part_name(name, path)
+        if name and name in seen:
+            causes.append(duplicate(path, name))
+        seen.add(name)
     return causes
 
 
