@@ -11,7 +11,7 @@ from krake.api.authentication import Authenticator, identify
 from krake.api.cross_origin import CrossOrigin
 from krake.api.openapi.handlers import PATHS
 from krake.api.operations import Operations
-from krake.api.operations.connection import Connection
+from krake.api.operations.connection import CLIENT_GONE, Connection
 from krake.api.operations.redaction import redact
 from krake.api.problem import Problem, of_http, of_store, of_validation
 from krake.api.requests import IDENTIFY, IDENTITY, REQUEST_ID, REQUEST_ID_HEADER, USER, request_id_of, route_of
@@ -27,7 +27,6 @@ access = logging.getLogger("krake.api.access")
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 PUBLIC = frozenset({"/livez", "/readyz", "/metrics"}) | PATHS
 """Paths for probes, which have no users, and for those who want to know how to become one."""
-_CLIENT_GONE = 499
 _AUTHENTICATION_OUTCOMES = {401: "refused", 503: "unavailable"}
 
 
@@ -70,7 +69,7 @@ class Gate:
             self._note(request, response, time.perf_counter() - started)
 
     def _note(self, request: web.Request, response: web.StreamResponse | None, seconds: float) -> None:
-        status = _CLIENT_GONE if response is None else response.status
+        status = CLIENT_GONE if response is None else response.status
         self._figures.count(request.method, route_of(request), status, seconds)
         self._operations.audit.note(request, status, seconds, response)
         # Reads outnumber everything else by far, and would bury it.

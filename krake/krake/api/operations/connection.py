@@ -7,7 +7,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import hdrs, web
+from aiohttp import ClientConnectionResetError, hdrs, web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from yarl import URL
@@ -18,6 +18,8 @@ from krake.api.requests import REQUEST_ID_HEADER, new_request_id
 
 IDLE_LIMIT = 75.0
 """Seconds that a connection may take to bring its first request, or the next one, with all its headers."""
+CLIENT_GONE = 499
+"""The status, for the log and the figures, of requests whose clients have not waited for the answer."""
 ANSWER_LIMIT = 300.0
 """Seconds that a client may take to read an answer. (A watch has its own way to get rid of who does not read.)"""
 
@@ -105,6 +107,9 @@ class Connection(web.RequestHandler):
         if isinstance(exc, UnicodeEncodeError) and hdrs.EXPECT in request.headers:
             # aiohttp stumbles when it repeats an unknown `Expect` that is no text.
             problem = Problem(417, "The server cannot meet what the header 'Expect' asks for.")
+        elif isinstance(exc, ClientConnectionResetError):
+            # It left before aiohttp could tell it to continue with the body; nobody reads this.
+            problem = Problem(CLIENT_GONE, "The client has gone away.")
         elif status != HTTPStatus.BAD_REQUEST:
             return super().handle_error(request, status, exc, message)
         elif isinstance(exc, LineTooLong):

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import logging
+import socket
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,17 @@ async def test_a_client_that_never_finishes_its_headers(http: Http, monkeypatch:
     finally:
         dripping.cancel()
         writer.close()
+
+
+async def test_a_client_that_leaves_before_it_is_told_to_continue(http: Http, caplog: pytest.LogCaptureFixture) -> None:
+    host, port = http.url.removeprefix("http://").split(":")
+    head = b"POST /core/roles HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    with caplog.at_level(logging.ERROR, "aiohttp.server"):
+        for _ in range(50):
+            with socket.create_connection((host, int(port))) as client:
+                client.sendall(head)
+            assert (await http.get("/livez")).status == 200
+    assert not caplog.records, caplog.text
 
 
 async def test_a_body_that_does_not_arrive(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
