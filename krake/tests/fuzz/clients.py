@@ -17,8 +17,10 @@ from krake.data.kinds import Resource
 from krake.data.kubernetes import Application, Cluster
 from krake.data.metadata import Key
 from krake.data.openstack import MagnumCluster
+from krake.data.placements import Placement
+from krake.data.quotas import Quota
 
-KINDS = (Application, Application, Cluster, GlobalMetric, Metric, MagnumCluster)
+KINDS = (Application, Application, Cluster, GlobalMetric, Metric, MagnumCluster, Quota, Placement)
 NAMES = ("one", "two", "three")
 NAMESPACE = "fuzz"
 FINALIZERS = ("mine", "yours")
@@ -197,6 +199,10 @@ def _vary(kind: type[Resource], body: Wire, chance: random.Random) -> None:
             body["spec"]["custom_resources"] = [f"things{number}.example.com"]
         case "MagnumCluster":
             body["spec"]["node_count"] = number
+        case "Quota":
+            body["spec"]["clusters"] = number
+        case "Placement":
+            body.setdefault("subject", {})["name"] = f"app-{number}"
         case _:
             body["spec"]["max"] = 1000.0 + number
 
