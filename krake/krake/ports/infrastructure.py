@@ -1,7 +1,7 @@
 """What Krake needs from whatever creates clusters: to make infrastructures, look at them, change them and remove them.
 
-No call waits for the outcome of what it asks for, and each ends within the time limit of its provider, or little later. Each may
-be made again: whatever is done already is not done twice, except `Infrastructures.create`, for which there is
+No call waits for the outcome of what it asks for, and each ends within the time limit of its provider, or little later. Each
+may be made again, as what is done already is not done twice; except `Infrastructures.create`, for which there is
 `Infrastructures.find`.
 """
 
