@@ -97,16 +97,22 @@ class Infrastructures(Protocol):
 
 
 class Connector(Protocol):
-    """Reaches providers and clouds."""
+    """Reaches providers and clouds.
 
-    def connect(self, name: str, provider: InfrastructureProviderSpec, cloud_name: str, cloud: CloudSpec) -> Infrastructures:
+    What is *trusted* was declared by an administrator, for all namespaces, and may lead anywhere.
+    """
+
+    def connect(
+        self, name: str, provider: InfrastructureProviderSpec, cloud_name: str, cloud: CloudSpec, *, trusted: bool = False
+    ) -> Infrastructures:
         """Return access to the infrastructures of a provider on a cloud; nothing is asked yet.
 
+        :param trusted: of the provider; the cloud is not asked from here.
         :raises Rejected: this provider can not work on this cloud.
         """
 
-    async def check_provider(self, name: str, provider: InfrastructureProviderSpec) -> None:
+    async def check_provider(self, name: str, provider: InfrastructureProviderSpec, *, trusted: bool = False) -> None:
         """Ask whether the provider answers and accepts the credentials. Raises `InfrastructureError` if not."""
 
-    async def check_cloud(self, name: str, cloud: CloudSpec) -> None:
+    async def check_cloud(self, name: str, cloud: CloudSpec, *, trusted: bool = False) -> None:
         """Ask whether the cloud answers and accepts the credentials. Raises `InfrastructureError` if not."""
