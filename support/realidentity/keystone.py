@@ -7,8 +7,10 @@ import ssl
 import sys
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 from realkube.process import Process, free_port
 
@@ -117,27 +119,60 @@ class Keystone:
     def close(self) -> None:
         self.process.stop()
 
-    def issue_token(self, user: str = ADMIN, password: str = PASSWORD, *, domain: str = "Default") -> str:
-        """Return a new token of a user."""
+    def issue_token(
+        self, user: str = ADMIN, password: str = PASSWORD, *, domain: str = "Default", project_id: str | None = None
+    ) -> str:
+        """Return a new token of a user: of the project, or of none, but that of the administrator is of ``admin``."""
         name = {"name": user, "domain": {"name": domain}, "password": password}
-        scope = {"project": {"name": "admin", "domain": {"id": "default"}}} if user == ADMIN else "unscoped"
+        scope: Any = {"project": {"name": "admin", "domain": {"id": "default"}}} if user == ADMIN else "unscoped"
+        if project_id is not None:
+            scope = {"project": {"id": project_id}}
         body = {"auth": {"identity": {"methods": ["password"], "password": {"user": name}}, "scope": scope}}
         return str(self._call("POST", "/auth/tokens", body)[1]["X-Subject-Token"])
 
     def create_domain(self, name: str) -> str:
         """Return the id of a new domain."""
-        document, _ = self._call("POST", "/domains", {"domain": {"name": name}}, {"X-Auth-Token": self.issue_token()})
-        return str(document["domain"]["id"])
+        return self._create("domain", {"name": name})
 
     def create_user(self, name: str, password: str, *, domain_id: str = "default") -> str:
         """Return the id of a new user."""
-        body = {"user": {"name": name, "password": password, "domain_id": domain_id}}
-        document, _ = self._call("POST", "/users", body, {"X-Auth-Token": self.issue_token()})
-        return str(document["user"]["id"])
+        return self._create("user", {"name": name, "password": password, "domain_id": domain_id})
+
+    def create_project(self, name: str, user_id: str, *, domain_id: str = "default") -> str:
+        """Return the id of a new project, of which a user is a member."""
+        project = self._create("project", {"name": name, "domain_id": domain_id})
+        roles, _ = self._administrate("GET", "/roles?name=member")
+        self._administrate("PUT", f"/projects/{project}/users/{user_id}/roles/{roles['roles'][0]['id']}")
+        return project
+
+    def create_application_credential(self, token: str, user_id: str) -> tuple[str, str]:
+        """Return id and secret of a new application credential of a user, for the project of a token of this user."""
+        body = {"application_credential": {"name": f"krake-{token[-12:]}"}}
+        path = f"/users/{user_id}/application_credentials"
+        document, _ = self._call("POST", path, body, {"X-Auth-Token": token})
+        return str(document["application_credential"]["id"]), str(document["application_credential"]["secret"])
+
+    def create_endpoint(self, type: str, url: str, *, region: str = "RegionOne", interface: str = "public") -> None:
+        """Put a service into the catalogue."""
+        with suppress(HTTPError):  # it is there already
+            self._administrate("PUT", f"/regions/{region}", {"region": {}})
+        service = self._create("service", {"name": type, "type": type})
+        self._create("endpoint", {"service_id": service, "url": url, "region_id": region, "interface": interface})
+
+    def change_user(self, id: str, **changes: Any) -> None:
+        """Change what Keystone knows of a user, such as ``password`` or ``enabled``; it ends all of the user's tokens."""
+        self._administrate("PATCH", f"/users/{id}", {"user": changes})
 
     def revoke_token(self, token: str) -> None:
         """End a token before its time."""
         self._call("DELETE", "/auth/tokens", None, {"X-Auth-Token": self.issue_token(), "X-Subject-Token": token})
+
+    def _create(self, kind: str, description: Mapping[str, Any]) -> str:
+        document, _ = self._administrate("POST", f"/{kind}s", {kind: description})
+        return str(document[kind]["id"])
+
+    def _administrate(self, method: str, path: str, body: Any = None) -> tuple[Any, Mapping[str, str]]:
+        return self._call(method, path, body, {"X-Auth-Token": self.issue_token()})
 
     def _call(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None

@@ -1,0 +1,168 @@
+"""Requests to services that users name: limited in time and size, sent only where they may lead, and never redirected."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Self
+
+import aiohttp
+from yarl import URL
+
+from krake.adapters.reaching import Guard
+from krake.data.destinations import Denied, Destinations
+
+_MAX_ANSWER = 4_194_304
+"""Bytes; the largest that is asked for is what a provider says of an infrastructure of some hundred machines."""
+_LONGEST_QUOTE = 300
+_LOOKUPS = 32
+"""How many names of hosts are looked up at once: where that takes long, it must hold up nothing else of the process."""
+_KEPT_ALIVE = 75.0
+"""Seconds; longer than the usual interval, so that a service is asked through the connection of the last time."""
+
+
+class Unanswered(Exception):
+    """There is no answer; the message is a sentence that says of whom and why, for the owner of what names the service."""
+
+
+class Forbidden(Unanswered):
+    """Nothing was sent, as the administrator has not allowed it."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a service answered, to the end.
+
+    :param service: its name in messages.
+    :param secrets: by which it was asked: should it repeat them, they must not be told to others.
+    """
+
+    service: str
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def outcome(self) -> str:
+        """The status in the words of HTTP, such as ``HTTP 401 Unauthorized``."""
+        try:
+            return f"HTTP {self.status} {HTTPStatus(self.status).phrase}"
+        except ValueError:
+            return f"HTTP {self.status}"
+
+    @property
+    def text(self) -> str:
+        """The body as text; what is none in it is left out."""
+        return self.body.decode(errors="replace")
+
+    def document(self) -> Any:
+        """Return the JSON of the body.
+
+        :raises Unanswered: it is none.
+        """
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise Unanswered(f"{self.service} answered something that can not be read ({self.outcome}).") from None
+
+    def quote(self, said: object, longest: int = _LONGEST_QUOTE) -> str:
+        """Return what the service says as it may stand in a message: one short line without secrets."""
+        text = said if isinstance(said, str) else ""
+        for secret in sorted(filter(None, self.secrets), key=len, reverse=True):
+            text = text.replace(secret, "…")
+        line = " ".join("".join(char if char.isprintable() else " " for char in text[: 4 * longest]).split())
+        return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+class Outgoing:
+    """Sends requests; an asynchronous context manager.
+
+    :param destinations: where requests may lead.
+    :param setting: of the configuration, by which an administrator may allow more.
+    :param timeout: seconds that a request may take, from its start to the last byte of the answer.
+    :param forbidden: an endpoint that they never lead to: the API of Krake.
+    """
+
+    def __init__(self, destinations: Destinations, setting: str, timeout: float, forbidden: str | None = None) -> None:
+        self.timeout = timeout
+        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="looks-up-hosts")
+        self._guard = Guard(destinations, setting, forbidden, self._threads)
+        self._stack = AsyncExitStack()
+        self._session: aiohttp.ClientSession | None = None
+        self._trusted: ssl.SSLContext | None = None
+
+    async def __aenter__(self) -> Self:
+        # Those that hang are in nobody's way: how many are under way is for the callers to limit, each for its service.
+        connector = aiohttp.TCPConnector(limit=0, resolver=self._guard, use_dns_cache=False, keepalive_timeout=_KEPT_ALIVE)
+        self._session = await self._stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=connector,
+                timeout=aiohttp.ClientTimeout(total=self.timeout),
+                # Answers are read as they come: a small compressed one might be enormous. Nothing of one may reach the next.
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "krake"},
+                trust_env=False,
+            )
+        )
+        self._trusted = await asyncio.to_thread(ssl.create_default_context)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._session = None
+        await self._stack.aclose()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def request(
+        self,
+        service: str,
+        method: str,
+        url: str | URL,
+        *,
+        headers: Mapping[str, str] | None = None,
+        secrets: tuple[str, ...] = (),
+        **options: Any,
+    ) -> Reply:
+        """Return what a service answered, whatever the status.
+
+        :param service: its name in messages.
+        :param options: of the request, as aiohttp has them.
+        :raises Unanswered: there is no answer in time, or one that is too large.
+        :raises Forbidden: nobody may be sent there.
+        """
+        try:
+            return await self._request(service, method, URL(url), headers or {}, secrets, **options)
+        except TimeoutError:
+            raise Unanswered(f"{service} did not answer within {self.timeout:g} s.") from None
+        except Denied as error:
+            raise Forbidden(f"{service} is not asked: {error}") from None
+        except aiohttp.ClientConnectorCertificateError:
+            raise Unanswered(f"{service} shows a certificate that is not trusted.") from None
+        except aiohttp.ClientConnectorDNSError:
+            raise Unanswered(f"{service} can not be reached: there is no host of the name in its URL.") from None
+        except (aiohttp.ClientError, OSError, ValueError):
+            raise Unanswered(f"{service} can not be reached: check its URL, and whether it runs.") from None
+
+    async def _request(
+        self, service: str, method: str, url: URL, headers: Mapping[str, str], secrets: tuple[str, ...], **options: Any
+    ) -> Reply:
+        if self._session is None or self._trusted is None:
+            raise Unanswered(f"{service} is not asked any more: Krake stops.")
+        if url.user is not None or url.password is not None:
+            raise Forbidden(f"{service} is not asked: its URL must not have a user or a password.")
+        await self._guard.check(str(url))
+        sent = self._session.request(method, url, headers=headers, ssl=self._trusted, allow_redirects=False, **options)
+        async with sent as response:
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise Unanswered(f"{service} sends its answer compressed, unasked.")
+            body = bytearray()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > _MAX_ANSWER:
+                    raise Unanswered(f"{service} answered with more than {_MAX_ANSWER} bytes.")
+            return Reply(service, response.status, bytes(body), response.headers, secrets)
