@@ -1,0 +1,73 @@
+"""From what is declared to what can be asked."""
+
+from contextlib import AsyncExitStack
+from typing import Self
+
+from krake.adapters.infrastructure.im import ImInfrastructures, Marks
+from krake.adapters.infrastructure.im.authorization import authorize
+from krake.adapters.openstack import Session, login_to_cloud
+from krake.adapters.outgoing import Outgoing
+from krake.data.destinations import Destinations
+from krake.data.infrastructure import CloudSpec, ImSpec, InfrastructureProviderSpec, LocalCloudSpec, OpenstackSpec
+from krake.ports.infrastructure import Infrastructures, Rejected
+
+
+class Connector:
+    """Reaches providers and clouds, and holds the connections to them; an asynchronous context manager.
+
+    :param destinations: where what namespaces declare may lead; what administrators declare may lead anywhere.
+    :param setting: of the configuration, by which an administrator may allow more.
+    :param timeout: seconds that a provider or a cloud may take to answer.
+    :param forbidden: an endpoint that is never asked for namespaces: the API of Krake.
+    """
+
+    def __init__(self, destinations: Destinations, setting: str, timeout: float, forbidden: str | None = None) -> None:
+        self._of_namespaces = Outgoing(destinations, setting, timeout, forbidden)
+        self._of_all = Outgoing(Destinations(deny=()), setting, timeout)
+        self._stack = AsyncExitStack()
+        self._marks: Marks = {}
+
+    async def __aenter__(self) -> Self:
+        for outgoing in (self._of_namespaces, self._of_all):
+            await self._stack.enter_async_context(outgoing)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def connect(
+        self, name: str, provider: InfrastructureProviderSpec, cloud_name: str, cloud: CloudSpec, *, trusted: bool = False
+    ) -> Infrastructures:
+        """Return access to the infrastructures of a provider on a cloud; nothing is asked yet.
+
+        :raises Rejected: this provider can not work on this cloud.
+        """
+        match provider.value, cloud.value:
+            case ImSpec() as im, OpenstackSpec() as openstack:
+                authorization = authorize(name, im, cloud_name, openstack)
+                return ImInfrastructures(self._outgoing(trusted), name, im.url, authorization, self._marks)
+        raise Rejected(
+            f"Infrastructure providers of the type '{provider.type}' do not work on clouds of the type '{cloud.type}':"
+            " let the cloud name another one."
+        )
+
+    async def check_provider(self, name: str, provider: InfrastructureProviderSpec, *, trusted: bool = False) -> None:
+        """Ask whether the provider answers and accepts the credentials. Raises `InfrastructureError` if not."""
+        match provider.value:
+            case ImSpec() as im:
+                await ImInfrastructures(self._outgoing(trusted), name, im.url, authorize(name, im), self._marks).check()
+                return
+        raise Rejected(f"Infrastructure providers of the type '{provider.type}' are not supported.")
+
+    async def check_cloud(self, name: str, cloud: CloudSpec, *, trusted: bool = False) -> None:
+        """Ask whether the cloud answers and accepts the credentials. Raises `InfrastructureError` if not."""
+        match cloud.value:
+            case OpenstackSpec() as openstack:
+                await Session(self._outgoing(trusted), f"The cloud '{name}'", login_to_cloud(openstack)).check()
+                return
+            case LocalCloudSpec():
+                return
+        raise Rejected(f"Clouds of the type '{cloud.type}' are not supported.")
+
+    def _outgoing(self, trusted: bool) -> Outgoing:
+        return self._of_all if trusted else self._of_namespaces

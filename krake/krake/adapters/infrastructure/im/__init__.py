@@ -1,0 +1,9 @@
+"""Infrastructures made by an Infrastructure Manager (IM, of GRyCAP), over its REST API.
+
+``authorization`` writes who asks, ``templates`` what is asked for, and ``answers`` reads what comes back; these are pure.
+``infrastructures`` sends and receives.
+"""
+
+from krake.adapters.infrastructure.im.infrastructures import ImInfrastructures, Marks
+
+__all__ = ["ImInfrastructures", "Marks"]

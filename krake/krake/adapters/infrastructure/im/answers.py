@@ -1,0 +1,85 @@
+"""What IM answers, in the terms of the port. Pure."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from krake.ports.infrastructure import Infrastructure, Phase
+
+_PHASES = {
+    "pending": Phase.PENDING,
+    "running": Phase.CREATING,
+    "configured": Phase.CONFIGURED,
+    "unconfigured": Phase.UNCONFIGURED,
+    "deleting": Phase.DELETING,
+    "failed": Phase.FAILED,
+    "off": Phase.FAILED,
+    "stopped": Phase.FAILED,
+    "unknown": Phase.UNKNOWN,
+}
+BROKEN = frozenset({"failed", "off"})
+"""The states of machines that will never work again."""
+_TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?: ")
+_TRACEBACK = re.compile(r"^(Traceback \(most recent call last\)|\s+File \"|\s)")
+_DULL = re.compile(
+    r"^(Select master VM|Creating and copying|Contextualization disabled|Wait master VM|\*+$|VM \d+:$|Error Adding)"
+)
+_REFUSALS = (
+    "Invalid InfrastructureManager credentials",
+    "credentials provided for the Infra",
+    "Invalid username used",
+    "No token",
+)
+_UNREACHED = ("URLException", "Failed to reach", "Name or service not known", "timed out")
+
+
+def read_state(document: Any) -> Infrastructure | None:
+    """Return the infrastructure of an answer about its state; ``None`` if it is none."""
+    state = document.get("state") if isinstance(document, dict) else None
+    if not isinstance(state, dict) or not isinstance(state.get("state"), str):
+        return None
+    machines = states_of(document)
+    phase = _PHASES.get(state["state"], Phase.UNKNOWN)
+    if phase is Phase.CONFIGURED and "unconfigured" in machines.values():
+        phase = Phase.UNCONFIGURED
+    return Infrastructure(phase, {name: _PHASES.get(each, Phase.UNKNOWN) for name, each in machines.items()})
+
+
+def states_of(document: Any) -> Mapping[str, str]:
+    """Return the states of the machines, in the words of IM."""
+    state = document.get("state") if isinstance(document, dict) else None
+    machines = state.get("vm_states") if isinstance(state, dict) else None
+    return {str(name): str(each) for name, each in machines.items()} if isinstance(machines, dict) else {}
+
+
+def complaint_in(text: str) -> str:
+    """Return what an error of IM says to people, without the path that it took through its program.
+
+    IM answers some as JSON, some as text; and traces of its program go along with both.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        document = None
+    if isinstance(document, dict):
+        text = str(document.get("detail") or document.get("message") or text)
+    lines = [line for line in text.splitlines() if line.strip() and not _TRACEBACK.match(line)]
+    return " ".join(lines)
+
+
+def trouble_in(messages: str) -> str:
+    """Return the last trouble that the messages of an infrastructure tell of; empty if there is none."""
+    lines = [_TIME.sub("", line).strip() for line in messages.splitlines() if not _TRACEBACK.match(line)]
+    told = [line for line in lines if line and not _DULL.match(line)]
+    return next((line for line in reversed(told) if re.search("error|fail", line, re.IGNORECASE)), told[-1] if told else "")
+
+
+def refuses_user(complaint: str) -> bool:
+    """Whether IM does not know the user; it says so by different statuses."""
+    return any(each in complaint for each in _REFUSALS)
+
+
+def misses_import(complaint: str) -> bool:
+    """Whether IM could not fetch what a template imports: that may be otherwise the next time."""
+    return any(each in complaint for each in _UNREACHED)

@@ -1,0 +1,263 @@
+"""Asks an IM. Each question has the time limit of the connection, and none waits for what it has begun."""
+
+import asyncio
+import re
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any
+
+import yaml
+
+from krake.adapters.infrastructure.im.answers import (
+    BROKEN,
+    complaint_in,
+    misses_import,
+    read_state,
+    refuses_user,
+    states_of,
+    trouble_in,
+)
+from krake.adapters.infrastructure.im.authorization import Authorization
+from krake.adapters.infrastructure.im.templates import mark_of, mark_template, settle_template
+from krake.adapters.outgoing import Forbidden, Outgoing, Reply, Unanswered
+from krake.adapters.tosca.documents import read_document
+from krake.data.tosca import InvalidTemplate
+from krake.ports.infrastructure import (
+    Busy,
+    Infrastructure,
+    InfrastructureError,
+    NotFound,
+    Phase,
+    Refused,
+    Rejected,
+    Unavailable,
+)
+
+Marks = MutableMapping[tuple[str, str], str]
+"""By what the infrastructures of IMs are marked, by the URL of the IM and their id: what was once marked stays so."""
+
+_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_AT_ONCE = 8
+_YAML = {"Content-Type": "text/yaml"}
+_ANY = {"Accept": "*/*"}
+_ASYNC = {"async": "true"}
+_IN_TROUBLE = frozenset({Phase.FAILED, Phase.UNCONFIGURED, Phase.UNKNOWN})
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class ImInfrastructures:
+    """The infrastructures that a user has at an IM.
+
+    :param name: of the provider.
+    :param marks: that are known already; what is found out is added.
+    """
+
+    def __init__(self, outgoing: Outgoing, name: str, url: str, authorization: Authorization, marks: Marks) -> None:
+        self._outgoing = outgoing
+        self._service = f"The infrastructure provider '{name}'"
+        self._url = url.rstrip("/")
+        self._authorization = authorization
+        self._marks = marks
+
+    async def check(self) -> None:
+        """Ask whether the user is known. Raises `InfrastructureError` if not."""
+        await self._list()
+
+    async def find(self, mark: str) -> Sequence[str]:
+        """Return the ids of the infrastructures that were created with a mark."""
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def fits(id: str) -> bool:
+            async with gate:
+                return await self._mark(id) == mark
+
+        ids = await self._list()
+        return [id for id, found in zip(ids, await asyncio.gather(*map(fits, ids)), strict=True) if found]
+
+    async def create(self, mark: str, template: Mapping[str, Any]) -> str:
+        """Begin to create an infrastructure by a TOSCA template, and return its id."""
+        body = await asyncio.to_thread(_write, mark_template(template, mark))
+        reply = await self._ask("POST", "/infrastructures", params=_ASYNC, headers=_YAML | _ANY, data=body)
+        id = _id_in(reply.text)
+        if id is None:
+            raise Unavailable(f"{self._service} answered something that names no infrastructure: is there an IM at its URL?")
+        self._marks[self._url, id] = mark
+        return id
+
+    async def observe(self, id: str) -> Infrastructure:
+        """Return how an infrastructure is; if it is in trouble, with what IM says about it."""
+        infrastructure = read_state(await self._state(id))
+        if infrastructure is None:
+            raise self._unreadable()
+        if infrastructure.phase not in _IN_TROUBLE:
+            return infrastructure
+        return replace(infrastructure, message=await self._trouble(id))
+
+    async def update(self, id: str, template: Mapping[str, Any]) -> None:
+        """Begin to make an infrastructure what a template says; machines that are broken are replaced."""
+        state = await self._state(id)
+        machines = states_of(state)
+        infrastructure = read_state(state)
+        if infrastructure is None:
+            raise self._unreadable()
+        if infrastructure.phase in (Phase.PENDING, Phase.DELETING) or "deleting" in machines.values():
+            raise Busy(f"{self._service} is at work on the machines of the infrastructure.")
+        before = await self._template(id) or {}
+        body = await asyncio.to_thread(_write, settle_template(template, before))
+        await self._mend(id, machines)
+        await self._ask("POST", f"/infrastructures/{id}", params=_ASYNC, headers=_YAML | _ANY, data=body)
+
+    async def reconfigure(self, id: str) -> None:
+        """Begin to configure the machines anew."""
+        await self._ask("PUT", f"/infrastructures/{_checked(id)}/reconfigure", headers=_ANY)
+
+    async def delete(self, id: str) -> None:
+        """Begin to delete an infrastructure; one that is gone is no trouble."""
+        try:
+            await self._ask("DELETE", f"/infrastructures/{_checked(id)}", params=_ASYNC, headers=_ANY)
+        except NotFound:
+            self._marks.pop((self._url, id), None)
+
+    async def kubeconfig(self, id: str) -> dict[str, Any] | None:
+        """Return what the template gives out as ``kubeconfig``."""
+        try:
+            reply = await self._ask("GET", f"/infrastructures/{_checked(id)}/outputs")
+        except _Missing:
+            return None
+        document = self._read(reply)
+        outputs = document.get("outputs") if isinstance(document, dict) else None
+        text = outputs.get("kubeconfig") if isinstance(outputs, dict) else None
+        if isinstance(text, dict):
+            return text
+        if not isinstance(text, str) or text.strip() in ("", "None", "null"):
+            return None
+        try:
+            return await asyncio.to_thread(read_document, text, "The kubeconfig")
+        except InvalidTemplate:
+            raise Rejected(
+                "The output 'kubeconfig' of the template is no kubeconfig: correct what the template gives out there."
+            ) from None
+
+    async def close(self) -> None:
+        """Nothing is held: the connection belongs to others."""
+
+    async def _list(self) -> Sequence[str]:
+        reply = await self._ask("GET", "/infrastructures", headers={"Accept": "text/uri-list"})
+        ids = [_id_in(line) for line in reply.text.splitlines() if line.strip()]
+        if None in ids:
+            raise self._unreadable()
+        return [id for id in ids if id is not None]
+
+    async def _mark(self, id: str) -> str | None:
+        known = self._marks.get((self._url, id))
+        if known is None and (template := await self._template(id, gone={})) is not None:
+            known = mark_of(template)
+            if known is not None:
+                self._marks[self._url, id] = known
+        return known
+
+    async def _template(self, id: str, gone: dict[str, Any] | None = None) -> dict[str, Any] | None:
+        """Return the template that IM has of an infrastructure; ``None`` if it has none yet, *gone* if that was deleted."""
+        try:
+            reply = await self._ask("GET", f"/infrastructures/{_checked(id)}/tosca", headers={"Accept": "text/plain"})
+            return await asyncio.to_thread(read_document, reply.text, "The template")
+        except _Missing:
+            return None
+        except NotFound:
+            if gone is None:
+                raise
+            return gone
+        except InvalidTemplate:
+            raise self._unreadable() from None
+
+    async def _state(self, id: str) -> Any:
+        return self._read(await self._ask("GET", f"/infrastructures/{_checked(id)}/state"))
+
+    async def _trouble(self, id: str) -> str | None:
+        try:
+            reply = await self._ask("GET", f"/infrastructures/{id}/contmsg", headers={"Accept": "text/plain"})
+        except InfrastructureError:
+            return None
+        return reply.quote(trouble_in(reply.text[-20_000:])) or None
+
+    async def _mend(self, id: str, machines: Mapping[str, str]) -> None:
+        """Remove machines that will never work again, so that IM makes others instead; start those that were stopped."""
+        broken = [name for name, state in machines.items() if state in BROKEN]
+        if broken:
+            path = f"/infrastructures/{id}/vms/{','.join(map(_checked, broken))}"
+            await self._ask("DELETE", path, params={"context": "false"}, headers=_ANY)
+        for name in (name for name, state in machines.items() if state == "stopped"):
+            await self._ask("PUT", f"/infrastructures/{id}/vms/{_checked(name)}/start", headers=_ANY)
+
+    def _read(self, reply: Reply) -> Any:
+        try:
+            return reply.document()
+        except Unanswered as error:
+            raise Unavailable(str(error)) from None
+
+    def _unreadable(self) -> Unavailable:
+        return Unavailable(f"{self._service} answered something that can not be read: is there an IM at its URL?")
+
+    async def _ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any) -> Reply:
+        """Return the answer of success.
+
+        :raises InfrastructureError: there is none.
+        """
+        shown = {"Authorization": self._authorization.header, **(headers or {})}
+        try:
+            reply = await self._outgoing.request(
+                self._service, method, self._url + path, headers=shown, secrets=self._authorization.secrets, **options
+            )
+        except Forbidden as error:
+            raise Rejected(str(error)) from None
+        except Unanswered as error:
+            raise Unavailable(str(error)) from None
+        if not 200 <= reply.status < 300:
+            raise self._fail(reply, with_template="data" in options)
+        return reply
+
+    def _fail(self, reply: Reply, with_template: bool) -> InfrastructureError:
+        complaint = reply.quote(complaint_in(reply.text))
+        said = f": {complaint}" if complaint else f" ({reply.outcome})."
+        match reply.status:
+            case HTTPStatus.UNAUTHORIZED:
+                return Refused(f"{self._service} does not know the user{said}")
+            case _ if refuses_user(complaint):
+                return Refused(f"{self._service} does not know the user{said}")
+            case HTTPStatus.FORBIDDEN if "not valid in this infrastructure" in complaint:
+                return _Missing(complaint)
+            case HTTPStatus.FORBIDDEN if "disabled" not in complaint:
+                return Refused(f"{self._service} refuses access{said}")
+            case HTTPStatus.NOT_FOUND if "rror deleting resources" not in complaint:
+                return NotFound(f"{self._service} has no such infrastructure{said}")
+            case HTTPStatus.CONFLICT:
+                return Busy(f"{self._service} is at work on the infrastructure{said}")
+            case HTTPStatus.BAD_REQUEST if with_template and not misses_import(complaint):
+                return Rejected(f"{self._service} does not understand the template{said}")
+            case status if 300 <= status < 400:
+                return Unavailable(f"{self._service} leads elsewhere ({reply.outcome}), which is not followed: check its URL.")
+        return Unavailable(f"{self._service} has trouble ({reply.outcome}){said if complaint else '.'}")
+
+
+class _Missing(InfrastructureError):
+    """IM knows the infrastructure, but not what was asked about it."""
+
+
+def _write(template: Mapping[str, Any]) -> bytes:
+    return str(yaml.dump(dict(template), Dumper=_Dumper, sort_keys=False, allow_unicode=True)).encode()
+
+
+def _checked(id: str) -> str:
+    """Return an id that is a part of a path, and no way to somewhere else.
+
+    :raises NotFound: it is not.
+    """
+    if not _ID.fullmatch(id):
+        raise NotFound("There is no infrastructure with such an id.")
+    return id
+
+
+def _id_in(uri: str) -> str | None:
+    found = uri.strip().rpartition("/infrastructures/")
+    return found[2] if found[1] and _ID.fullmatch(found[2]) else None
