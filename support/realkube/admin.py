@@ -35,6 +35,16 @@ class Administrator:
         request = urllib.request.Request(self._url + path, json.dumps(manifest).encode(), headers, method="POST")
         return self._ask(request) is not None
 
+    def change(self, path: str, patch: object) -> bool:
+        """Change the object at *path* by a merge patch; return whether that was done."""
+        headers = {**self.headers, "Content-Type": "application/merge-patch+json"}
+        request = urllib.request.Request(self._url + path, json.dumps(patch).encode(), headers, method="PATCH")
+        return self._ask(request) is not None
+
+    def delete(self, path: str) -> bool:
+        """Delete the object at *path*; return whether that was done."""
+        return self._ask(urllib.request.Request(self._url + path, headers=self.headers, method="DELETE")) is not None
+
     def _ask(self, request: urllib.request.Request) -> bytes | None:
         try:
             with self._opener.open(request, timeout=5) as response:

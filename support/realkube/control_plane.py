@@ -10,26 +10,26 @@ from .admin import Administrator
 from .binaries import Binaries
 from .certificates import Credentials
 from .etcd import Etcd
-from .fake_node import FakeNode
+from .fake_node import FakeNode, Machine
 from .process import Process, free_port
 
 AT_ONCE = 2  # more at a time are not ready any sooner: an API server needs some three seconds of CPU to start
 # A small server for a handful of objects: half the memory, a quarter of the idle load of the default settings.
 _LEAN = ("--watch-cache=false", "--enable-priority-and-fairness=false", "--profiling=false")
 COLLECT_OFTEN = {"GOGC": "40"}
-_PORT_FLAG_UNTIL = 23  # kube-controller-manager 1.24 dropped the plain-text port together with its flag
+_PORT_FLAG_UNTIL = 23  # controller manager and scheduler 1.24 dropped the plain-text port together with its flag
 
 
-class ControlPlane:
-    """One cluster. Its state lives in `etcd` under its name, so it survives :meth:`stop` and :meth:`start`.
+class Servers:
+    """API server and controller manager of one cluster, without any node. Their state lives in `etcd` under the cluster's name.
 
     Attributes:
         name: Name of the cluster; also of the kubeconfig's current context.
         kubeconfig_path: File with the administrator's kubeconfig, everything embedded.
-        node: The simulated node; ``node.set_ready(False)`` makes it NotReady.
+        administrator: Asks the API server.
     """
 
-    def __init__(self, name: str, folder: Path, binaries: Binaries, etcd: Etcd) -> None:
+    def __init__(self, name: str, folder: Path, binaries: Binaries, etcd: Etcd, port: int | None = None) -> None:
         self.name = name
         self.kubeconfig_path = folder / "kubeconfig"
         self._folder = folder
@@ -38,13 +38,12 @@ class ControlPlane:
         self._credentials = Credentials(folder / "credentials")
         self._api: Process | None = None
         self._controllers: Process | None = None
-        self._port = free_port()
+        self._port = port or free_port()
         folder.mkdir(parents=True, exist_ok=True)
         self._credentials.create()
         self.kubeconfig_path.touch(mode=0o600)
         self.kubeconfig_path.write_text(json.dumps(self.kubeconfig, indent=2) + "\n")
-        self._administrator = Administrator(self.url, self._credentials)
-        self.node = FakeNode(self.url, self._administrator.tls, self._credentials.token)
+        self.administrator = Administrator(self.url, self._credentials)
 
     @property
     def url(self) -> str:
@@ -59,8 +58,12 @@ class ControlPlane:
         """The running processes of this cluster, without the shared etcd."""
         return [process for process in (self._controllers, self._api) if process]
 
+    def make_node(self, machine: Machine) -> FakeNode:
+        """Return a simulated node of this cluster that does not work yet."""
+        return FakeNode(self.url, self.administrator.tls, self._credentials.token, machine)
+
     def start(self) -> None:
-        """Start it, and return when it serves, its controllers work and its node is ready. Does nothing if it runs.
+        """Start them, and return when the API server serves and the controllers work. Does nothing if they run.
 
         Raises:
             StartError: A process ended, or the cluster is not ready after two minutes.
@@ -74,7 +77,6 @@ class ControlPlane:
             self._controllers = Process(
                 self._controller_manager_command(), self._folder / "kube-controller-manager.log", COLLECT_OFTEN
             )
-            self.node.start()
             account = "/api/v1/namespaces/default/serviceaccounts/default"
             self._controllers.wait_until(self._answers(account), "the service account it makes", 60)
         except BaseException:
@@ -82,10 +84,9 @@ class ControlPlane:
             raise
 
     def stop(self) -> None:
-        """Stop it; connections are refused until :meth:`start`, which finds the old state. Leaves no process."""
+        """Stop them; connections are refused until :meth:`start`, which finds the old state. Leaves no process."""
         for process in self.processes:
             process.kill()  # they keep nothing, and asked kindly an API server would wait long for open watches
-        self.node.stop()  # last: what the server has closed leaves no half-closed TLS connection to wait for
         self._api = self._controllers = None
 
     def pause(self) -> None:
@@ -99,7 +100,7 @@ class ControlPlane:
             self._api.resume()
 
     def _answers(self, path: str) -> Callable[[], bool]:
-        return lambda: self._administrator.answers(path)
+        return lambda: self.administrator.answers(path)
 
     def _api_server_command(self) -> list[str | Path]:
         return [
@@ -119,6 +120,32 @@ class ControlPlane:
             self._binaries.controller_manager,
             *controller_manager_options(self._binaries, self.kubeconfig_path, self._credentials),
         ]
+
+
+class ControlPlane(Servers):
+    """One cluster with one node. Its state survives :meth:`stop` and :meth:`start`.
+
+    Attributes:
+        node: The simulated node; ``node.set_ready(False)`` makes it NotReady.
+    """
+
+    def __init__(self, name: str, folder: Path, binaries: Binaries, etcd: Etcd) -> None:
+        super().__init__(name, folder, binaries, etcd)
+        self.node = self.make_node(Machine())
+
+    def start(self) -> None:
+        """Start it, and return when it serves and its controllers work; its node is ready soon. Does nothing if it runs.
+
+        Raises:
+            StartError: A process ended, or the cluster is not ready after two minutes.
+        """
+        super().start()
+        self.node.start()
+
+    def stop(self) -> None:
+        """Stop it; connections are refused until :meth:`start`, which finds the old state. Leaves no process."""
+        super().stop()
+        self.node.stop()  # last: what the server has closed leaves no half-closed TLS connection to wait for
 
 
 def api_server_options(name: str, folder: Path, etcd: Etcd, credentials: Credentials, port: int) -> list[str | Path]:
@@ -144,7 +171,6 @@ def api_server_options(name: str, folder: Path, etcd: Etcd, credentials: Credent
 
 def controller_manager_options(binaries: Binaries, kubeconfig: Path, credentials: Credentials) -> list[str | Path]:
     """Return what every controller manager here is told."""
-    plain_text_port = ["--port=0"] if binaries.minor <= _PORT_FLAG_UNTIL else []
     return [
         *("--kubeconfig", kubeconfig),
         *("--controllers", "*"),
@@ -155,8 +181,24 @@ def controller_manager_options(binaries: Binaries, kubeconfig: Path, credentials
         "--leader-elect=false",
         *("--bind-address", "127.0.0.1"),
         "--secure-port=0",
-        *plain_text_port,
+        *_without_plain_text_port(binaries),
     ]
+
+
+def scheduler_options(binaries: Binaries, kubeconfig: Path) -> list[str | Path]:
+    """Return what every scheduler here is told."""
+    return [
+        *("--kubeconfig", kubeconfig),
+        *("--authentication-kubeconfig", kubeconfig),
+        *("--authorization-kubeconfig", kubeconfig),
+        "--leader-elect=false",
+        "--secure-port=0",
+        *_without_plain_text_port(binaries),
+    ]
+
+
+def _without_plain_text_port(binaries: Binaries) -> list[str]:
+    return ["--port=0"] if binaries.minor <= _PORT_FLAG_UNTIL else []
 
 
 class ControlPlanes:

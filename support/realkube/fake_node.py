@@ -1,6 +1,7 @@
-"""A simulated node: it binds Pods to itself and reports them as running. No container runs.
+"""A simulated node: it reports Pods as running. No container runs. What a Pod goes through is decided in ``pod_life``.
 
-It also gives Services of type LoadBalancer an address. What a Pod goes through is decided in ``pod_life``.
+One that is alone in its cluster also binds Pods to itself, as no scheduler runs there, and gives Services of type
+LoadBalancer an address.
 """
 
 import asyncio
@@ -12,25 +13,19 @@ import ssl
 import sys
 import threading
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
 from . import pod_life
 
-NAME = "node-1"
 HEARTBEAT = 10.0  # seconds; the controller manager calls a node lost after 40
 _RETRY = 0.3
 _WATCH_SECONDS = 240
 _LIMITS = aiohttp.ClientTimeout(total=30)
 _MERGE = {"Content-Type": "application/merge-patch+json"}
 _STRATEGIC = {"Content-Type": "application/strategic-merge-patch+json"}
-_METADATA = {
-    "name": NAME,
-    "labels": {"kubernetes.io/hostname": NAME, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"},
-    "annotations": {"fake-node/simulated": "No containers run on this node."},
-}
-_ROOM = {"cpu": "32", "memory": "64Gi", "pods": "1000", "ephemeral-storage": "100Gi"}
 _SIMULATED = "simulated"
 _FACTS = {
     "machineID": _SIMULATED,
@@ -50,6 +45,37 @@ Object = Mapping[str, Any]
 Key = tuple[str, str, str]  # kind, namespace, name
 
 
+@dataclass(frozen=True)
+class Machine:
+    """What a node pretends to be.
+
+    Attributes:
+        cpu, memory: Its room, as Kubernetes writes quantities.
+        binds: Whether it binds Pods to itself, as there is no scheduler.
+        balances: Whether it gives Services of type LoadBalancer an address; of the nodes of a cluster, one does.
+        first_address: Where it begins to count the addresses of its Pods.
+    """
+
+    name: str = "node-1"
+    cpu: str = "32"
+    memory: str = "64Gi"
+    binds: bool = True
+    balances: bool = True
+    first_address: int = 1
+
+    @property
+    def metadata(self) -> Object:
+        return {
+            "name": self.name,
+            "labels": {"kubernetes.io/hostname": self.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"},
+            "annotations": {"fake-node/simulated": "No containers run on this node."},
+        }
+
+    @property
+    def room(self) -> Object:
+        return {"cpu": self.cpu, "memory": self.memory, "pods": "1000", "ephemeral-storage": "100Gi"}
+
+
 class Refused(Exception):
     """The API server answered with an error status."""
 
@@ -59,13 +85,14 @@ class Refused(Exception):
 
 
 class FakeNode:
-    """The node of one cluster, in a thread with an event loop of its own.
+    """A node of a cluster, in a thread with an event loop of its own.
 
     It survives an API server that is away, frozen or restarted, and goes on when that is back.
     """
 
-    def __init__(self, url: str, tls: ssl.SSLContext, token: str) -> None:
-        self._life = _Life(url, tls, token)
+    def __init__(self, url: str, tls: ssl.SSLContext, token: str, machine: Machine) -> None:
+        self.machine = machine
+        self._life = _Life(url, tls, token, machine)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._work: asyncio.Task[None] | None = None
@@ -109,13 +136,14 @@ class FakeNode:
 class _Life:
     """What the node does while it has power. Level-triggered: it looks at objects, never at single events."""
 
-    def __init__(self, url: str, tls: ssl.SSLContext, token: str) -> None:
+    def __init__(self, url: str, tls: ssl.SSLContext, token: str, machine: Machine) -> None:
         self._ready = True
+        self._machine = machine
         self._since = _now()
         self._url = url
         self._tls = tls
         self._token = token
-        self._addresses = itertools.count(1)
+        self._addresses = itertools.count(machine.first_address)
 
     async def live(self) -> None:
         self._seen: dict[Key, Object] = {}
@@ -127,7 +155,8 @@ class _Life:
             asyncio.TaskGroup() as work,
         ):
             work.create_task(self._follow("pods"))
-            work.create_task(self._follow("services"))
+            if self._machine.balances:
+                work.create_task(self._follow("services"))
             work.create_task(self._heartbeat())
             work.create_task(self._work())
 
@@ -159,19 +188,20 @@ class _Life:
         conditions = [{"type": kind, "status": "False"} for kind in _PRESSURES]
         conditions.append({"type": "Ready", "status": str(self._ready), "reason": reason})
         status = {
-            "capacity": _ROOM,
-            "allocatable": _ROOM,
-            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": NAME}],
+            "capacity": self._machine.room,
+            "allocatable": self._machine.room,
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": self._machine.name}],
             "nodeInfo": _FACTS,
             "conditions": [entry | times for entry in conditions],
         }
+        path = f"/api/v1/nodes/{self._machine.name}/status"
         try:
-            await self._call("PATCH", f"/api/v1/nodes/{NAME}/status", {"status": status}, _STRATEGIC)
+            await self._call("PATCH", path, {"status": status}, _STRATEGIC)
         except Refused as refusal:
             if refusal.status != 404:
                 raise
-            await self._call("POST", "/api/v1/nodes", {"metadata": _METADATA})
-            await self._call("PATCH", f"/api/v1/nodes/{NAME}/status", {"status": status}, _STRATEGIC)
+            await self._call("POST", "/api/v1/nodes", {"metadata": self._machine.metadata})
+            await self._call("PATCH", path, {"status": status}, _STRATEGIC)
 
     async def _follow(self, kind: str) -> None:
         """Keep what is seen of a kind up to date for ever."""
@@ -235,11 +265,13 @@ class _Life:
 
     async def _tend_pod(self, key: Key, pod: Object) -> None:
         _, namespace, name = key
+        if not (self._machine.binds or pod["spec"].get("nodeName")):
+            return
         path = f"/api/v1/namespaces/{namespace}/pods/{name}"
         high, low = divmod(next(self._addresses), 250)
-        match pod_life.decide(pod, _METADATA, f"10.244.{high % 250}.{low + 1}", _now()):
+        match pod_life.decide(pod, self._machine.metadata, f"10.244.{high % 250}.{low + 1}", _now()):
             case pod_life.Bind():
-                target = {"apiVersion": "v1", "kind": "Node", "name": NAME}
+                target = {"apiVersion": "v1", "kind": "Node", "name": self._machine.name}
                 await self._call("POST", f"{path}/binding", {"metadata": {"name": name}, "target": target})
             case pod_life.Report(status):
                 await self._call("PATCH", f"{path}/status", {"status": status}, _STRATEGIC)

@@ -8,7 +8,7 @@ from typing import Any
 from realkube.admin import Administrator
 from realkube.binaries import Binaries
 from realkube.certificates import Credentials
-from realkube.control_plane import COLLECT_OFTEN, api_server_options, controller_manager_options
+from realkube.control_plane import COLLECT_OFTEN, api_server_options, controller_manager_options, scheduler_options
 from realkube.etcd import Etcd
 from realkube.process import Process
 
@@ -62,7 +62,7 @@ class PodCluster:
         api = self._run("kube-apiserver", self._api_server_options())
         api.wait_until(self._answers("/readyz"), "a good answer of /readyz", 120)
         self._run("kube-controller-manager", self._controller_manager_options(), self.node.enter(network=False))
-        self._run("kube-scheduler", self._scheduler_options())
+        self._run("kube-scheduler", scheduler_options(self._binaries, self.kubeconfig_path))
         self.node.start(self._folder / "node" / "kubeconfig")
         api.wait_until(self._answers("/api/v1/namespaces/default/serviceaccounts/default"), "the default service account", 60)
         api.wait_until(self._has_storage_class, "its storage class", 30)
@@ -117,16 +117,6 @@ class PodCluster:
             "--enable-hostpath-provisioner=true",
             "--node-monitor-period=1s",
             "--node-monitor-grace-period=8s",
-        ]
-
-    def _scheduler_options(self) -> list[str | Path]:
-        return [
-            *("--kubeconfig", self.kubeconfig_path),
-            *("--authentication-kubeconfig", self.kubeconfig_path),
-            *("--authorization-kubeconfig", self.kubeconfig_path),
-            "--leader-elect=false",
-            "--port=0",
-            "--secure-port=0",
         ]
 
 
