@@ -6,6 +6,7 @@ pytest_plugins = [
     "fixtures.kubernetes",
     "fixtures.real_pods",
     "fixtures.simulator",
+    "fixtures.simulated_clouds",
     "fixtures.up",
     "fixtures.stories",
     "fixtures.proxy",
@@ -17,4 +18,5 @@ pytest_plugins = [
     "fixtures.fuzzing",
     "fixtures.web",
     "fixtures.metrics",
+    "fixtures.im",
 ]

@@ -5,7 +5,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from krake.simulator.kubernetes import Settings, SimulatedCluster, SimulatedClusters
+from krake.simulator.ports import is_free
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -58,12 +58,10 @@ def resume(cluster: SimulatedCluster, path: Path) -> None:
         content = yaml.safe_load(path.read_text())
         port = urlsplit(content["clusters"][0]["cluster"]["server"]).port
         token = str(content["users"][0]["user"]["token"])
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
     except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError):
         return
-    cluster.resume(port, token)
+    if port is not None and is_free(port):
+        cluster.resume(port, token)
 
 
 def write_kubeconfigs(clusters: SimulatedClusters, directory: Path) -> dict[str, Path]:

@@ -167,8 +167,11 @@ class SimulatedCluster:
 
     def set_node_count(self, count: int) -> None:
         """Add nodes or take away the last ones."""
+        self.set_nodes([f"{self.name}-node-{number}" for number in range(1, count + 1)])
+
+    def set_nodes(self, wanted: Collection[str]) -> None:
+        """Have the nodes with these names and no others."""
         kind = BY_RESOURCE["nodes"]
-        wanted = [f"{self.name}-node-{number}" for number in range(1, count + 1)]
         for name in self.node_names():
             if name not in wanted:
                 self.resources.delete(kind, ("", name), Deletion())

@@ -1,0 +1,83 @@
+"""The switches of a simulated provider over HTTP, below `/_simulator`. They work whatever failure is on, for everybody.
+
+GET /_simulator                                     what was asked so far, the failure, the settings, and the infrastructures
+PUT /_simulator/failure {"mode": M}                 see `Failure`; DELETE goes back to normal
+PATCH /_simulator/settings {"fate": "failed", …}    see `Settings`
+DELETE /_simulator/infrastructures/ID               lets one vanish
+PUT /_simulator/infrastructures/ID/machines/N {"state": "off"}
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from krake.simulator.infrastructure.settings import FATES
+from krake.simulator.kubernetes.failures import Failure
+
+if TYPE_CHECKING:
+    from krake.simulator.infrastructure.provider import SimulatedProvider
+
+ROOT = "/_simulator"
+
+
+def routes(provider: "SimulatedProvider") -> Sequence[web.AbstractRouteDef]:
+    """The switches of a provider."""
+    control = Control(provider)
+    one = ROOT + "/infrastructures/{id}"
+    return [
+        web.get(ROOT, _checked(control.show)),
+        web.put(ROOT + "/failure", _checked(control.fail)),
+        web.delete(ROOT + "/failure", _checked(control.recover)),
+        web.patch(ROOT + "/settings", _checked(control.tune)),
+        web.delete(one, _checked(control.lose)),
+        web.put(one + "/machines/{number}", _checked(control.set_machine)),
+    ]
+
+
+def _checked(answer: Callable[[web.Request], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def respond(request: web.Request) -> web.Response:
+        try:
+            shown = await answer(request)
+        except (LookupError, TypeError, ValueError) as error:
+            return web.json_response({"detail": f"{type(error).__name__}: {error}"}, status=400)
+        return web.json_response(shown or {})
+
+    return respond
+
+
+class Control:
+    """Answers the requests below `/_simulator` of one provider."""
+
+    def __init__(self, provider: "SimulatedProvider") -> None:
+        self._provider = provider
+
+    async def show(self, request: web.Request) -> Any:
+        provider, now = self._provider, self._provider.now()
+        return {
+            "simulator": "krake",
+            "requests": provider.service.requests,
+            "failure": asdict(provider.service.failure),
+            "settings": asdict(provider.settings),
+            "infrastructures": {id: each.state(now) for id, each in provider.infrastructures.items()},
+        }
+
+    async def fail(self, request: web.Request) -> None:
+        self._provider.service.fail(Failure(**await request.json()))
+
+    async def recover(self, request: web.Request) -> None:
+        self._provider.service.recover()
+
+    async def tune(self, request: web.Request) -> None:
+        changed = replace(self._provider.settings, **await request.json())
+        if changed.fate not in FATES:
+            raise ValueError(f"the fate must be one of {', '.join(FATES)}")
+        self._provider.settings = changed
+
+    async def lose(self, request: web.Request) -> None:
+        await self._provider.lose(request.match_info["id"])
+
+    async def set_machine(self, request: web.Request) -> None:
+        state = str((await request.json())["state"])
+        await self._provider.set_machine(request.match_info["id"], int(request.match_info["number"]), state)
