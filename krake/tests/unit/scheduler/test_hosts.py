@@ -1,18 +1,40 @@
 """Which cloud a cluster goes to."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from unit.scheduler.clouds import make_cloud
-from unit.scheduler.worlds import NOW, make_cluster
+from unit.scheduler.worlds import NOW, make_app, make_cluster
 
-from krake.controller.scheduler.deciding.hosts import CLOUD_RULES, Host, choose_host, reason_of
+from krake.controller.scheduler.deciding.filters import Rule
+from krake.controller.scheduler.deciding.hosts import (
+    CLOUD_RULES,
+    CREATION_RULES,
+    PROJECT_RULES,
+    Host,
+    choose_host,
+    explain_refusals,
+    reason_of,
+)
 from krake.controller.scheduler.deciding.snapshot import Measurement, Reading, Settings
-from krake.data import Reason, ReasonCode
+from krake.controller.scheduler.metrics.measuring import report
+from krake.data import Metadata, Reason, ReasonCode
 from krake.data.constraints import LabelConstraint, MetricConstraint
+from krake.data.infrastructure import CloudState, CloudStatus
 from krake.data.kubernetes import CloudConstraints, Cluster, ClusterCloudConstraints
+from krake.data.openstack import (
+    ApplicationCredential,
+    AuthMethod,
+    MagnumCluster,
+    MagnumClusterSpec,
+    Project,
+    ProjectSpec,
+    ProjectState,
+    ProjectStatus,
+)
 
 SETTINGS = Settings()
 BROKEN = Reason(code=ReasonCode.INVALID_METRIC, message="It is no number.")
@@ -77,6 +99,36 @@ def test_a_cloud_that_goes_or_must_not_be_taken_is_out_of_the_question() -> None
         "None of the clouds matches: excluded: A metric that it must have could not be read: load: It is no number. "
         f"going: It is being deleted since {NOW.isoformat()}."
     )
+
+
+@pytest.mark.parametrize("rules", [CLOUD_RULES, CREATION_RULES])
+def test_a_cloud_that_is_offline_is_out_of_the_question_and_says_why(rules: tuple[Rule[Any, Host], ...]) -> None:
+    reason = Reason(code=ReasonCode.INVALID_CREDENTIALS, message="The cloud 'north' refuses the login.")
+    status = CloudStatus(state=CloudState.OFFLINE, reason=reason)
+    north = Host(replace(make_cloud("north"), status=status))
+    silent = Host(replace(make_cloud("silent"), status=replace(status, reason=None)))
+    guest = wanting() if rules is CLOUD_RULES else make_app()
+    choice = choose_host(rules, guest, SETTINGS, [north, silent])
+    assert explain_refusals(choice, "clouds") == (
+        "north: It is OFFLINE: The cloud 'north' refuses the login. silent: It is OFFLINE."
+    )
+    assert choose_host(rules, guest, SETTINGS, [north, host("south")]).host == host("south")
+
+
+def test_a_project_that_is_offline_is_out_of_the_question() -> None:
+    spec = ProjectSpec(url="https://keystone", auth=AuthMethod(value=ApplicationCredential(id="i", secret="s")), template="t")
+    project = Project(metadata=Metadata(name="p", namespace="red"), spec=spec, status=ProjectStatus(state=ProjectState.OFFLINE))
+    magnum = MagnumCluster(metadata=Metadata(name="m", namespace="red"), spec=MagnumClusterSpec())
+    assert choose_host(PROJECT_RULES, magnum, SETTINGS, [Host(project)]).host is None
+    well = Host(replace(project, status=ProjectStatus()))
+    assert choose_host(PROJECT_RULES, magnum, SETTINGS, [well]).host is well
+
+
+@pytest.mark.parametrize("failures", [{}, {"load": BROKEN}])
+def test_failing_metrics_do_not_hide_that_a_cloud_is_offline(failures: dict[str, Reason]) -> None:
+    offline = CloudStatus(state=CloudState.OFFLINE, metrics_reasons={"other": BROKEN})
+    after = report(offline, failures)
+    assert (after.state, after.metrics_reasons) == (CloudState.OFFLINE, failures)
 
 
 def test_a_metric_that_fails_alone_does_not_matter() -> None:

@@ -14,9 +14,9 @@ from krake.controller.scheduler.deciding.scores import Score, score
 from krake.controller.scheduler.deciding.snapshot import Measurement, Settings
 from krake.data import Reason, ReasonCode, ResourceRef
 from krake.data.constraints import LabelConstraint
-from krake.data.infrastructure import Cloud, GlobalCloud
+from krake.data.infrastructure import Cloud, CloudState, GlobalCloud
 from krake.data.kubernetes import Application, Cluster
-from krake.data.openstack import MagnumCluster, Project
+from krake.data.openstack import MagnumCluster, Project, ProjectState
 
 LISTED = 10
 """Hosts of which it is said at most why they do not fit."""
@@ -43,9 +43,19 @@ class Host:
         return self.resource.ref
 
     @property
+    def offline(self) -> bool:
+        """Whether nothing can be created on it now."""
+        return is_offline(self.resource)
+
+    @property
     def labels(self) -> Mapping[str, str]:
         """What label constraints are compared with."""
         return self.resource.metadata.labels
+
+
+def is_offline(resource: Cloud | GlobalCloud | Project) -> bool:
+    """Whether a cloud or project does not answer, or not accept its credentials."""
+    return resource.status.state in (CloudState.OFFLINE, ProjectState.OFFLINE)
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,13 @@ def _always(guest: object, settings: Settings) -> tuple[None]:
     return (None,)
 
 
+def _refuse_offline(ask: None, host: Host, there: bool) -> str | None:
+    if not host.offline:
+        return None
+    reason = host.resource.status.reason
+    return f"It is OFFLINE: {reason.message}" if reason else "It is OFFLINE."
+
+
 def _refuse_failed(ask: None, host: Host, there: bool) -> str | None:
     return None if host.failed is None else f"The cluster {host.failed} has failed there, and is not deleted yet."
 
@@ -125,6 +142,7 @@ def _labels_of_project(guest: MagnumCluster) -> Sequence[LabelConstraint] | None
 
 _HEALTH: tuple[Rule[Any, Host], ...] = (
     Rule("deleted", _always, _refuse_deleted),
+    Rule("offline", _always, _refuse_offline),
     Rule("excluded", _always, refuse_excluded),
 )
 

@@ -28,7 +28,7 @@ from krake.controller.scheduler.provisioning.creation import (
     name_of,
     stand_in,
 )
-from krake.controller.scheduler.provisioning.hosting import UNMEASURED_WAIT, Measure, declared
+from krake.controller.scheduler.provisioning.hosting import UNMEASURED_WAIT, Measure, offered
 from krake.data import Key
 from krake.data.events import normal
 from krake.data.infrastructure import Cloud, GlobalCloud
@@ -132,7 +132,7 @@ class Creator:
         """Have the applications reconciled to which a cloud may matter."""
         obj = new or old
         assert obj is not None
-        if old is None or new is None or declared(old) != declared(new):
+        if old is None or new is None or offered(old) != offered(new):
             self._enqueue_automatic(obj.metadata.namespace)
 
     def _enqueue_automatic(self, namespace: str | None) -> None:

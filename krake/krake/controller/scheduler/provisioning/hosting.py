@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from krake.client import Client, NotFound
 from krake.controller.runtime import Informer, Recorder, Result
-from krake.controller.scheduler.deciding.hosts import Host, HostChoice
+from krake.controller.scheduler.deciding.hosts import Host, HostChoice, is_offline
 from krake.controller.scheduler.deciding.inheritance import metrics_of
 from krake.controller.scheduler.deciding.snapshot import Measurement
 from krake.controller.scheduler.explaining.chronicle import Chronicle
@@ -164,10 +164,15 @@ class Hosting(ABC, Generic[G]):
     def _follow_host(self, old: AnyHost | None, new: AnyHost | None) -> None:
         obj = new or old
         assert obj is not None
-        if old is None or new is None or declared(old) != declared(new):
+        if old is None or new is None or offered(old) != offered(new):
             self.enqueue_waiting(obj.metadata.namespace)
 
 
 def declared(obj: Resource) -> object:
     """Return what of a resource choices depend on; its status is written often, and makes no difference."""
     return obj.metadata.generation, obj.metadata.labels, obj.metadata.deleted
+
+
+def offered(host: AnyHost) -> object:
+    """Return what of a cloud or project it depends on who may come to it."""
+    return declared(host), is_offline(host)
