@@ -1,11 +1,12 @@
 """The kinds of the API ``infrastructure``: clouds, and the providers that create clusters on them."""
 
+from datetime import datetime
 from enum import Enum
 
 from krake.data.core import MetricRef, check_metrics
 from krake.data.credentials import rewrite_url
 from krake.data.kinds import Resource, resource
-from krake.data.metadata import Metadata, Reason, ResourceRef
+from krake.data.metadata import Metadata, Reason, ResourceRef, Status
 from krake.data.names import check_url
 from krake.data.polymorphic import Polymorphic
 from krake.data.record import Record, Typed, field
@@ -31,12 +32,36 @@ class ImSpec(Record):
         return "At least one authentication should be defined in the IM infrastructure provider spec."
 
 
+@InfrastructureProviderSpec.variant("local")
+class LocalProviderSpec(Record):
+    """The program that the operator of the infrastructure controller has named in its configuration."""
+
+
+class InfrastructureProviderState(Enum):
+    """Where an infrastructure provider stands: PENDING until it was asked whether it answers and accepts the credentials."""
+
+    PENDING = 1
+    ONLINE = 2
+    OFFLINE = 3
+
+
+class InfrastructureProviderStatus(Status):
+    """What is known of an infrastructure provider.
+
+    :param checked: when the state was found out.
+    """
+
+    state: InfrastructureProviderState = InfrastructureProviderState.PENDING
+    checked: datetime | None = None
+
+
 @resource(api="infrastructure", plural="globalinfrastructureproviders", namespaced=False)
 class GlobalInfrastructureProvider(Resource):
     """An infrastructure provider for every namespace."""
 
     metadata: Metadata
     spec: InfrastructureProviderSpec
+    status: InfrastructureProviderStatus = field(factory=InfrastructureProviderStatus, subresource=True)
 
 
 @resource(api="infrastructure", plural="infrastructureproviders", namespaced=True)
@@ -45,6 +70,7 @@ class InfrastructureProvider(Resource):
 
     metadata: Metadata
     spec: InfrastructureProviderSpec
+    status: InfrastructureProviderStatus = field(factory=InfrastructureProviderStatus, subresource=True)
 
 
 class InfrastructureProviderRef(Record):
@@ -84,8 +110,28 @@ class CloudPassword(Record):
     project: CloudProject
 
 
+@OpenstackAuthMethod.variant("application_credential")
+class ApplicationCredential(Record):
+    """By an application credential, which belongs to a user and a project."""
+
+    id: str
+    secret: str = field(secret=True)
+
+
 class CloudSpec(Polymorphic):
-    """How to reach a cloud."""
+    """How to reach a cloud. Whatever its type, it has metrics, and a provider that creates the clusters on it."""
+
+    value: "OpenstackSpec | LocalCloudSpec"
+
+    @property
+    def metrics(self) -> list[MetricRef]:
+        """The metrics of the cloud."""
+        return self.value.metrics
+
+    @property
+    def infrastructure_provider(self) -> InfrastructureProviderRef:
+        """What creates clusters on the cloud."""
+        return self.value.infrastructure_provider
 
 
 @CloudSpec.variant("openstack")
@@ -98,18 +144,32 @@ class OpenstackSpec(Record):
     infrastructure_provider: InfrastructureProviderRef = field(destination=True)
 
 
+@CloudSpec.variant("local")
+class LocalCloudSpec(Record):
+    """The machines of a local provider, which need no credentials."""
+
+    metrics: list[MetricRef] = field(factory=list, validate=check_metrics)
+    infrastructure_provider: InfrastructureProviderRef = field(destination=True)
+
+
 class CloudState(Enum):
-    """Where a cloud stands."""
+    """Where a cloud stands. One that is OFFLINE does not answer, or not accept the credentials, and gets no new clusters."""
 
     ONLINE = 1
     FAILING_METRICS = 2
+    OFFLINE = 3
 
 
-class CloudStatus(Record):
-    """What is known of a cloud; *metrics_reasons* says by name what is wrong with a metric."""
+class CloudStatus(Status):
+    """What is known of a cloud; *metrics_reasons* says by name what is wrong with a metric.
+
+    :param reason: why the cloud is OFFLINE.
+    :param checked: when it was found out whether the cloud is OFFLINE; null if it never was.
+    """
 
     state: CloudState = CloudState.ONLINE
     metrics_reasons: dict[str, Reason] = field(factory=dict)
+    checked: datetime | None = None
 
 
 @resource(api="infrastructure", plural="globalclouds", namespaced=False)
@@ -122,11 +182,9 @@ class GlobalCloud(Resource):
 
     def problem(self) -> str | None:
         """Refuse references into namespaces, of which a global resource has none."""
-        if not isinstance(openstack := self.spec.value, OpenstackSpec):
-            return None
-        if openstack.infrastructure_provider.namespaced:
+        if self.spec.infrastructure_provider.namespaced:
             return "A non-namespaced global cloud resource cannot reference the namespaced infrastructure provider resource."
-        if any(metric.namespaced for metric in openstack.metrics):
+        if any(metric.namespaced for metric in self.spec.metrics):
             return "A non-namespaced global cloud resource cannot reference the namespaced metric resource."
         return None
 
@@ -138,6 +196,27 @@ class Cloud(Resource):
     metadata: Metadata
     spec: CloudSpec
     status: CloudStatus = field(factory=CloudStatus, subresource=True)
+
+
+class InfrastructureStatus(Record):
+    """What is known of the infrastructure of a cluster.
+
+    :param provider: creates it.
+    :param phase: where it stands at the provider, as the provider was understood.
+    :param message: what the provider says about its trouble, if it has any.
+    :param machines: the phase of each, by its name at the provider.
+    :param started: when the attempt began to create it; stored before the provider is asked.
+    :param observed: when it was looked at last.
+    :param attempts: how often it was begun to create, or to mend.
+    """
+
+    provider: ResourceRef
+    phase: str = "pending"
+    message: str | None = None
+    machines: dict[str, str] = field(factory=dict)
+    started: datetime | None = None
+    observed: datetime | None = None
+    attempts: int = 0
 
 
 class CloudBinding(Typed):

@@ -8,7 +8,7 @@ from typing import Any
 from krake.data.constraints import LabelConstraint, MetricConstraint, check_constraints
 from krake.data.core import MetricRef, check_metrics
 from krake.data.credentials import destination_of_kubeconfig, rewrite_kubeconfig, rewrite_manifest, rewrite_overrides
-from krake.data.infrastructure import CloudBinding
+from krake.data.infrastructure import CloudBinding, InfrastructureStatus
 from krake.data.kinds import Resource, resource
 from krake.data.manifests import (
     check_application_tosca,
@@ -431,6 +431,7 @@ class ClusterStatus(Status):
         API sets it.
     :param recovered: when the cluster was last of use again after that; null if it has always been. The API sets it.
     :param idle_since: of a cluster that was created for applications: since when none uses it, or waits for it.
+    :param infrastructure: of a cluster that is created on a cloud: what is known of its infrastructure.
     """
 
     kube_controller_triggered: datetime | None = None
@@ -454,6 +455,7 @@ class ClusterStatus(Status):
     out_of_use: datetime | None = field(default=None, readonly=True)
     recovered: datetime | None = field(default=None, readonly=True)
     idle_since: datetime | None = None
+    infrastructure: InfrastructureStatus | None = None
 
     @cached_property
     def room(self) -> dict[str, int]:

@@ -1,10 +1,12 @@
 """The kinds of the API ``openstack``: projects, and the clusters that Magnum creates in them."""
 
+from datetime import datetime
 from enum import Enum
 
 from krake.data.constraints import LabelConstraint, check_constraints
 from krake.data.core import MetricRef, check_metrics
 from krake.data.credentials import rewrite_url
+from krake.data.infrastructure import ApplicationCredential as ApplicationCredential
 from krake.data.kinds import Resource, resource
 from krake.data.metadata import Metadata, Reason, ResourceRef, Status
 from krake.data.names import check_url
@@ -39,12 +41,7 @@ class ProjectPassword(Record):
     project: ProjectId
 
 
-@AuthMethod.variant("application_credential")
-class ApplicationCredential(Record):
-    """By an application credential."""
-
-    id: str
-    secret: str = field(secret=True)
+AuthMethod.variant("application_credential")(ApplicationCredential)
 
 
 class ProjectSpec(Record):
@@ -57,17 +54,23 @@ class ProjectSpec(Record):
 
 
 class ProjectState(Enum):
-    """Where a project stands."""
+    """Where a project stands. One that is OFFLINE does not answer, or not accept the credentials, and gets no new clusters."""
 
     ONLINE = 1
     FAILING_METRICS = 2
+    OFFLINE = 3
 
 
-class ProjectStatus(Record):
-    """What is known of a project; *metrics_reasons* says by name what is wrong with a metric."""
+class ProjectStatus(Status):
+    """What is known of a project; *metrics_reasons* says by name what is wrong with a metric.
+
+    :param reason: why the project is OFFLINE.
+    :param checked: when it was found out whether the project is OFFLINE; null if it never was.
+    """
 
     state: ProjectState = ProjectState.ONLINE
     metrics_reasons: dict[str, Reason] = field(factory=dict)
+    checked: datetime | None = None
 
 
 @resource(api="openstack", plural="projects", namespaced=True)
@@ -112,7 +115,16 @@ class MagnumClusterState(Enum):
 
 
 class MagnumClusterStatus(Status):
-    """What became of a Magnum cluster; *cluster* is the Kubernetes cluster that came of it."""
+    """What became of a Magnum cluster; *cluster* is the Kubernetes cluster that came of it.
+
+    :param cluster_id: of the cluster at Magnum.
+    :param observed_generation: the ``metadata.generation`` that was last acted upon: the state speaks of it.
+    :param phase: where the cluster stands as Magnum calls it, for example ``CREATE_IN_PROGRESS``.
+    :param started: when the last attempt began to create or resize the cluster.
+    :param asked: when Magnum was asked to create it, until the answer is stored.
+    :param attempts: how often in a row it failed to create or resize the cluster.
+    :param scheduled_retry: when that is tried next.
+    """
 
     state: MagnumClusterState = MagnumClusterState.PENDING
     project: ResourceRef | None = None
@@ -123,6 +135,12 @@ class MagnumClusterStatus(Status):
     master_addresses: list[str] | None = None
     node_addresses: list[str] | None = None
     cluster: ResourceRef | None = None
+    observed_generation: int = 0
+    phase: str | None = None
+    started: datetime | None = None
+    asked: datetime | None = None
+    attempts: int = 0
+    scheduled_retry: datetime | None = None
 
 
 class MagnumClusterBinding(Typed):

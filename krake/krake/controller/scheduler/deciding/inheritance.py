@@ -8,17 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from krake.data.core import MetricRef
-from krake.data.infrastructure import Cloud, GlobalCloud, OpenstackSpec
+from krake.data.infrastructure import Cloud, GlobalCloud
 from krake.data.kubernetes import Cluster
 from krake.data.openstack import MagnumCluster, Project
 
 
 def metrics_of(host: Cloud | GlobalCloud | Project) -> list[MetricRef]:
-    """Return the metrics of a cloud or project; not every type of cloud has some."""
-    if isinstance(host, Project):
-        return host.spec.metrics
-    spec = host.spec.value
-    return spec.metrics if isinstance(spec, OpenstackSpec) else []
+    """Return the metrics of a cloud or project."""
+    return host.spec.metrics
 
 
 def inherit(cluster: Cluster, cloud: Cloud | GlobalCloud | None) -> Cluster:
