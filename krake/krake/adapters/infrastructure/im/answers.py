@@ -80,6 +80,11 @@ def refuses_user(complaint: str) -> bool:
     return any(each in complaint for each in _REFUSALS)
 
 
-def misses_import(complaint: str) -> bool:
-    """Whether IM could not fetch what a template imports: that may be otherwise the next time."""
-    return any(each in complaint for each in _UNREACHED)
+def refuses_cloud_user(complaint: str) -> bool:
+    """Whether the cloud did not accept the credentials that IM passed on."""
+    return "InvalidCreds" in complaint or "Invalid credentials with the provider" in complaint
+
+
+def blames_template(complaint: str) -> bool:
+    """Whether the template is at fault: not the cloud, nor an import that could not be fetched, which may go well next time."""
+    return "Error Adding resources" not in complaint and not any(each in complaint for each in _UNREACHED)

@@ -11,9 +11,10 @@ import yaml
 
 from krake.adapters.infrastructure.im.answers import (
     BROKEN,
+    blames_template,
     complaint_in,
-    misses_import,
     read_state,
+    refuses_cloud_user,
     refuses_user,
     states_of,
     trouble_in,
@@ -225,6 +226,8 @@ class ImInfrastructures:
                 return Refused(f"{self._service} does not know the user{said}")
             case _ if refuses_user(complaint):
                 return Refused(f"{self._service} does not know the user{said}")
+            case _ if refuses_cloud_user(complaint):
+                return Refused(f"{self._service} can not log in to the cloud{said}")
             case HTTPStatus.FORBIDDEN if "not valid in this infrastructure" in complaint:
                 return _Missing(complaint)
             case HTTPStatus.FORBIDDEN if "disabled" not in complaint:
@@ -233,7 +236,7 @@ class ImInfrastructures:
                 return NotFound(f"{self._service} has no such infrastructure{said}")
             case HTTPStatus.CONFLICT:
                 return Busy(f"{self._service} is at work on the infrastructure{said}")
-            case HTTPStatus.BAD_REQUEST if with_template and not misses_import(complaint):
+            case HTTPStatus.BAD_REQUEST if with_template and blames_template(complaint):
                 return Rejected(f"{self._service} does not understand the template{said}")
             case status if 300 <= status < 400:
                 return Unavailable(f"{self._service} leads elsewhere ({reply.outcome}), which is not followed: check its URL.")
