@@ -205,9 +205,13 @@ class InfrastructureStatus(Record):
     :param phase: where it stands at the provider, as the provider was understood.
     :param message: what the provider says about its trouble, if it has any.
     :param machines: the phase of each, by its name at the provider.
-    :param started: when the attempt began to create it; stored before the provider is asked.
-    :param observed: when it was looked at last.
-    :param attempts: how often it was begun to create, or to mend.
+    :param started: when the creation, or the change, that is under way was begun; stored before the provider is asked.
+    :param observed: when it was last seen to be so; what stays the same is not written each time.
+    :param attempts: how many failed in a row since something was changed.
+    :param unseen: creations that were asked for without anything having been seen of them; looked for by the mark of the
+        cluster.
+    :param completed: when it was ready for the first time; null while it is being created.
+    :param basis: names what the last attempt was made with: the versions of the cluster, its cloud and its provider.
     """
 
     provider: ResourceRef
@@ -217,6 +221,9 @@ class InfrastructureStatus(Record):
     started: datetime | None = None
     observed: datetime | None = None
     attempts: int = 0
+    unseen: int = 0
+    completed: datetime | None = None
+    basis: str | None = None
 
 
 class CloudBinding(Typed):
