@@ -5,10 +5,18 @@ from typing import Self
 
 from krake.adapters.infrastructure.im import ImInfrastructures, Marks
 from krake.adapters.infrastructure.im.authorization import authorize
+from krake.adapters.infrastructure.local import Driver, LocalInfrastructures
 from krake.adapters.openstack import Session, login_to_cloud
 from krake.adapters.outgoing import Outgoing
 from krake.data.destinations import Destinations
-from krake.data.infrastructure import CloudSpec, ImSpec, InfrastructureProviderSpec, LocalCloudSpec, OpenstackSpec
+from krake.data.infrastructure import (
+    CloudSpec,
+    ImSpec,
+    InfrastructureProviderSpec,
+    LocalCloudSpec,
+    LocalProviderSpec,
+    OpenstackSpec,
+)
 from krake.ports.infrastructure import Infrastructures, Rejected
 
 
@@ -19,12 +27,21 @@ class Connector:
     :param setting: of the configuration, by which an administrator may allow more.
     :param timeout: seconds that a provider or a cloud may take to answer.
     :param forbidden: an endpoint that is never asked for namespaces: the API of Krake.
+    :param driver: makes local infrastructures; without, there are none.
     """
 
-    def __init__(self, destinations: Destinations, setting: str, timeout: float, forbidden: str | None = None) -> None:
+    def __init__(
+        self,
+        destinations: Destinations,
+        setting: str,
+        timeout: float,
+        forbidden: str | None = None,
+        driver: Driver | None = None,
+    ) -> None:
         self._of_namespaces = Outgoing(destinations, setting, timeout, forbidden)
         self._of_all = Outgoing(Destinations(deny=()), setting, timeout)
         self._stack = AsyncExitStack()
+        self._driver = driver or Driver((), timeout=timeout, at_once=1)
         self._marks: Marks = {}
 
     async def __aenter__(self) -> Self:
@@ -46,6 +63,8 @@ class Connector:
             case ImSpec() as im, OpenstackSpec() as openstack:
                 authorization = authorize(name, im, cloud_name, openstack)
                 return ImInfrastructures(self._outgoing(trusted), name, im.url, authorization, self._marks)
+            case LocalProviderSpec(), LocalCloudSpec():
+                return LocalInfrastructures(self._driver, name, cloud_name)
         raise Rejected(
             f"Infrastructure providers of the type '{provider.type}' do not work on clouds of the type '{cloud.type}':"
             " let the cloud name another one."
@@ -56,6 +75,9 @@ class Connector:
         match provider.value:
             case ImSpec() as im:
                 await ImInfrastructures(self._outgoing(trusted), name, im.url, authorize(name, im), self._marks).check()
+                return
+            case LocalProviderSpec():
+                await LocalInfrastructures(self._driver, name).check()
                 return
         raise Rejected(f"Infrastructure providers of the type '{provider.type}' are not supported.")
 
