@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from krake.ports.infrastructure import Busy, InfrastructureError, NotFound, Refused, Rejected, Unavailable
 
@@ -120,10 +120,9 @@ class _Conversation(asyncio.SubprocessProtocol):
 
 
 def _say(process: asyncio.SubprocessTransport, question: bytes) -> None:
-    pipe = process.get_pipe_transport(0)
-    if isinstance(pipe, asyncio.WriteTransport):
-        pipe.write(question)
-        pipe.close()  # once all is written
+    pipe = cast(asyncio.WriteTransport, process.get_pipe_transport(0))  # no subclass of it in uvloop
+    pipe.write(question)
+    pipe.close()  # once all is written
 
 
 async def _wait(event: asyncio.Event) -> None:

@@ -40,7 +40,7 @@ class LocalInfrastructures:
     async def observe(self, id: str) -> Infrastructure:
         """Return how an infrastructure is."""
         answer = await self._ask("observe", id=id)
-        machines, message = answer.get("machines") or {}, answer.get("message")
+        machines, message = answer.get("machines", {}), answer.get("message")
         if not isinstance(machines, dict) or not isinstance(message, str | None):
             raise _not_understood("observe")
         phases = {name: _phase(phase) for name, phase in machines.items()}
