@@ -1,9 +1,11 @@
-r"""Who asks: the ``Authorization`` header of an Infrastructure Manager.
+r"""Who asks: the ``Authorization`` header of an Infrastructure Manager. Pure.
 
 It has a line for each service, with ``key = value`` pairs that semicolons separate. As headers have no lines, a backslash and
-an ``n`` stand for the end of one. A value may be in quotes, and then have semicolons in it.
+an ``n`` stand for the end of one. A value may be in quotes, and then have semicolons in it. All may as well be JSON: a list
+of objects.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,12 +36,24 @@ def parse(header: str) -> Authorization:
 
     :raises Unauthorized: it names no user of the Infrastructure Manager.
     """
-    entries = [dict(_pairs(line)) for line in re.split(r"\\n|\n", header) if line.strip()]
+    text = header.replace("\\n", "\n")
+    entries = _read_json(text)
+    if entries is None:
+        entries = [dict(_pairs(line)) for line in text.splitlines() if line.strip()]
     own = [entry for entry in entries if entry.get("type") == "InfrastructureManager"]
     if not own or not ("token" in own[0] or "username" in own[0]):
         raise Unauthorized("No credentials provided for the InfrastructureManager.")
     owner = (own[0]["token"],) if "token" in own[0] else (own[0]["username"], own[0].get("password", ""))
     return Authorization(owner, [entry for entry in entries if entry.get("type") != "InfrastructureManager"])
+
+
+def _read_json(text: str) -> list[dict[str, str]] | None:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    entries = found if isinstance(found, list) else [found]
+    return [{str(key): str(value) for key, value in each.items()} for each in entries if isinstance(each, dict)]
 
 
 def _pairs(line: str) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -104,14 +104,19 @@ class SimulatedProvider:
         return found
 
     def update(self, found: Infrastructure, authorization: Authorization, wanted: Template) -> Sequence[Machine]:
-        """Begin to make an infrastructure what a template says; return the machines that are added."""
+        """Begin to make an infrastructure what a template says; return the machines that are added.
+
+        :raises TemplateError: it does not go with the one that the infrastructure has.
+        """
+        wanted = template.merge(found.template, wanted)
+        numbers = template.counts(wanted)
         for number in template.removals(wanted) & found.machines.keys():
             del found.machines[number]
         missing = {}
-        for node, count in template.counts(wanted).items():
-            numbers = [number for number, machine in found.machines.items() if machine.node == node]
-            missing[node] = count - len(numbers)
-            for number in numbers[: max(0, len(numbers) - count)]:
+        for node, count in numbers.items():
+            there = [number for number, machine in found.machines.items() if machine.node == node]
+            missing[node] = count - len(there)
+            for number in there[: max(0, len(there) - count)]:
                 del found.machines[number]
         found.template = wanted
         return self._launch(found, missing, authorization.clouds)
@@ -121,6 +126,15 @@ class SimulatedProvider:
         for number in numbers:
             found.machines.pop(number, None)
         self._begin(self._settle(found))
+
+    async def switch(self, found: Infrastructure, numbers: Collection[int], *, on: bool) -> None:
+        """Stop machines, or start those that were stopped."""
+        for machine in (found.machines[number] for number in numbers):
+            if on and machine.fate in ("stopped", "off"):
+                machine.fate = "configured"
+            elif not on:
+                machine.fate = "stopped"
+        await self._settle(found)
 
     def reconfigure(self, found: Infrastructure) -> None:
         """Begin to configure all machines anew; those that could not be configured will be as the settings say now."""

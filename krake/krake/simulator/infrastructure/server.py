@@ -44,6 +44,8 @@ def routes(provider: "SimulatedProvider") -> Sequence[web.AbstractRouteDef]:
         web.get(one + "/vms/{vm}", worded(server.machine)),
         web.get(one + "/vms/{vm}/{property}", worded(server.machine)),
         web.delete(one + "/vms/{vm}", worded(server.delete_machines)),
+        web.put(one + "/vms/{vm}/{verb:start|stop}", worded(server.switch)),
+        web.put(one + "/{verb:start|stop}", worded(server.switch)),
         web.put(one + "/reconfigure", worded(server.reconfigure)),
         web.get(one + "/{property}", worded(server.property)),
         *control.routes(provider),
@@ -101,7 +103,10 @@ class Server:
         wanted = await _template(request)
         found, authorization = self._find(request, "Error Adding resources")
         self._check_is_idle(found, "Error Adding resources")
-        added = self._provider.update(found, authorization, wanted)
+        try:
+            added = self._provider.update(found, authorization, wanted)
+        except TemplateError as error:
+            raise Refusal(400, f"Error Adding resources: {error}") from None
         return self._show_uris(request, [f"{found.id}/vms/{each.number}" for each in added], found.id)
 
     async def delete(self, request: web.Request) -> web.Response:
@@ -144,10 +149,8 @@ class Server:
 
     async def machine(self, request: web.Request) -> web.Response:
         found, _ = self._find(request, "Error Getting VM. info")
-        number = request.match_info["vm"]
-        machine = found.machines.get(int(number)) if number.isdecimal() else None
-        if machine is None:
-            raise Refusal(404, "Error Getting VM. info: Invalid VM ID")
+        (number,) = _numbers(request, found, "Error Getting VM. info")
+        machine = found.machines[number]
         state = machine.state(self._provider.now())
         match request.match_info.get("property"):
             case None | "radl":
@@ -162,10 +165,16 @@ class Server:
     async def delete_machines(self, request: web.Request) -> web.Response:
         found, _ = self._find(request, "Error removing resources")
         self._check_is_idle(found, "Error removing resources")
-        numbers = {int(each) for each in request.match_info["vm"].split(",") if each.isdecimal()}
-        if not numbers or numbers - found.machines.keys():
-            raise Refusal(404, "Error removing resources: Invalid VM ID")
-        self._provider.remove_machines(found, numbers)
+        self._provider.remove_machines(found, _numbers(request, found, "Error removing resources"))
+        return web.Response(text="")
+
+    async def switch(self, request: web.Request) -> web.Response:
+        verb = request.match_info["verb"]
+        task = f"Error {verb}ing"
+        found, _ = self._find(request, task)
+        self._check_is_idle(found, task)
+        numbers = _numbers(request, found, task) if "vm" in request.match_info else set(found.machines)
+        await self._provider.switch(found, numbers, on=verb == "start")
         return web.Response(text="")
 
     def _authorize(self, request: web.Request, task: str) -> Authorization:
@@ -203,6 +212,15 @@ class Server:
         if request.headers.get("Accept") == "application/json":
             return web.json_response({"uri-list": [{"uri": uri} for uri in uris]}, headers=headers)
         return web.Response(text="\n".join(uris), content_type=URIS, headers=headers)
+
+
+def _numbers(request: web.Request, found: Infrastructure, task: str) -> set[int]:
+    """The machines that the path names; several only where they are removed."""
+    given = request.match_info["vm"].split(",") if request.method == "DELETE" else [request.match_info["vm"]]
+    numbers = {int(each) for each in given if each.isdecimal()}
+    if len(numbers) < len(given) or numbers - found.machines.keys():
+        raise Refusal(404, f"{task}: Invalid VM ID")
+    return numbers
 
 
 async def _template(request: web.Request) -> template.Template:

@@ -14,6 +14,9 @@ FIELDS = {
     *("policy_types", "group_types", "topology_template"),
 }
 
+# Where a node may say how many machines there are of it; the first that does counts.
+COUNTS = ("count", "default_instances", "min_instances")
+
 
 class TemplateError(Exception):
     """A template is none; the message says why."""
@@ -49,6 +52,15 @@ def _problems(found: Any) -> list[str]:
         for name in sorted(found.keys() - FIELDS, key=str)
     ]
     return problems
+
+
+def merge(before: Template, template: Template) -> Template:
+    """Return what comes of adding a template to the one from *before*: what is in that one only stays."""
+    return {**before, **{key: _merge(before.get(key), value) for key, value in template.items()}}
+
+
+def _merge(before: Any, value: Any) -> Any:
+    return merge(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
 
 
 def counts(template: Template) -> dict[str, int]:
@@ -116,7 +128,8 @@ def _scalable(node: Mapping[str, Any]) -> dict[str, Any]:
 
 def _count(template: Template, name: str, node: Mapping[str, Any]) -> int:
     scalable = _scalable(node)
-    given = _resolve(template, scalable.get("count", scalable.get("default_instances", 1)))
+    told = (_resolve(template, scalable[place]) for place in COUNTS if place in scalable)
+    given = next((each for each in told if each is not None), 1)
     if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= 1000:
         raise TemplateError(f'Error parsing TOSCA template: ValueError: "count" of template "{name}" is no number: {given!r}.')
     return given

@@ -1,6 +1,7 @@
 """The simulated Infrastructure Manager: what it answers, and the clusters that it makes."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from fixtures.simulated_clouds import StartProvider
 
 from krake.simulator import Failure
 from krake.simulator.infrastructure import Settings, SimulatedProvider
+from krake.simulator.openstack import SimulatedCloud
 
 USER = "id = im;username = test;password = test;type = InfrastructureManager"
 CLOUD = "id = os;host = http://127.0.0.1:1;auth_version = 3.x_password;username = u;password = p;tenant = t;type = OpenStack"
@@ -170,8 +172,8 @@ async def test_users_see_only_their_own(user: User) -> None:
     assert await user.ask("GET", "/infrastructures", authorization=other) == (200, "")
     status, words = await user.ask("GET", one + "/state", authorization=other)
     assert (status, words) == (403, "Error Getting Inf. prop: Access to this infrastructure not granted.")
-    json = await user.ask("GET", "/infrastructures", Accept="application/json")
-    assert json == (200, {"uri-list": [{"uri": user.provider.url + one}]})
+    listed = await user.ask("GET", "/infrastructures", Accept="application/json")
+    assert listed == (200, {"uri-list": [{"uri": user.provider.url + one}]})
 
 
 async def test_credentials_can_be_revoked(user: User) -> None:
@@ -317,3 +319,68 @@ async def test_it_is_switched_over_http(user: User) -> None:
     assert (await user.ask("DELETE", "/_simulator/failure"))[0] == 200
     assert (await user.ask("DELETE", f"/_simulator{one}"))[0] == 200
     assert await user.state(one) is None
+
+
+def by_cloud(cloud: SimulatedCloud, **changes: str) -> str:
+    entry = {
+        **{"id": "os", "host": cloud.url, "auth_version": "3.x_password", "username": "demo", "password": "demo"},
+        **{"tenant": "demo", "domain": "Default", "tenant_domain_id": "default", "type": "OpenStack"},
+    }
+    return "\\n".join((USER, ";".join(f"{key} = {value}" for key, value in (entry | changes).items())))
+
+
+async def test_credentials_of_the_cloud_are_tried(user: User, simulated_cloud: SimulatedCloud) -> None:
+    user.provider.settings.logs_in = True
+    credential = {"auth_version": "3.x_appcred", "username": simulated_cloud.credential.id, "password": "demo-secret"}
+    outcomes = {}
+    for wrong in ({}, credential, {"password": "no"}, {"domain": "no"}, {**credential, "password": "no"}):
+        authorization = by_cloud(simulated_cloud, **wrong)
+        _, uri = await user.ask("POST", "/infrastructures", yaml.safe_dump(template()), authorization=authorization)
+        outcomes[authorization] = uri
+    *good, bad, _, _ = outcomes.values()
+    assert len(good) == 2
+    for uri in good:
+        await user.settled(uri)
+    await user.settled(bad, "failed")
+    assert "requires authentication" in (await user.ask("GET", bad + "/contmsg"))[1]
+
+
+async def test_a_cloud_that_refuses_keeps_machines_from_being_deleted(user: User, simulated_cloud: SimulatedCloud) -> None:
+    user.provider.settings.logs_in = True
+    as_demo = by_cloud(simulated_cloud)
+    _, uri = await user.ask("POST", "/infrastructures", yaml.safe_dump(template()), authorization=as_demo)
+    await user.settled(uri)
+    simulated_cloud.directory.change_password("demo", "another one")
+    await user.ask("DELETE", uri + "?async=true", authorization=as_demo)
+    assert await user.state(uri) == "configured"
+    assert "could not be finalized" in (await user.ask("GET", uri + "/contmsg"))[1]
+    await user.ask("DELETE", uri + "?async=true", authorization=by_cloud(simulated_cloud, password="another one"))
+    await user.settled(uri, None)
+
+
+async def test_what_is_left_out_of_an_update_stays(user: User) -> None:
+    one = await user.create(template(metadata={"infra_name": "mine"}))
+    await user.settled(one)
+    assert (await user.ask("POST", one, yaml.safe_dump(template(workers=2))))[0] == 200
+    assert yaml.safe_load((await user.ask("GET", one + "/tosca"))[1])["metadata"] == {"infra_name": "mine"}
+    broken = template(workers=2)
+    broken["topology_template"]["inputs"] = {"workers": {"default": "many"}}
+    assert (await user.ask("POST", one, yaml.safe_dump(broken)))[0] == 400
+
+
+async def test_machines_can_be_stopped_and_started(user: User) -> None:
+    one = await user.create(template())
+    await user.settled(one)
+    kubeconfig = await user.kubeconfig(one)
+    assert await user.ask("PUT", one + "/vms/1/stop") == (200, "")
+    assert (await user.state(one), await user.nodes(kubeconfig)) == ("stopped", ["front-0"])
+    assert await user.ask("PUT", one + "/start") == (200, "")
+    assert (await user.state(one), await user.nodes(kubeconfig)) == ("configured", ["front-0", "worker-1"])
+
+
+async def test_credentials_may_come_as_json(user: User) -> None:
+    one = await user.create(template())
+    entries = [{"type": "InfrastructureManager", "username": "test", "password": "test"}, {"type": "OpenStack"}]
+    assert (await user.ask("GET", one + "/state", authorization=json.dumps(entries)))[0] == 200
+    entries[0]["password"] = 'a; b "c" \u00e9'
+    assert (await user.ask("GET", one + "/state", authorization=json.dumps(entries)))[0] == 403

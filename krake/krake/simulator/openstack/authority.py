@@ -1,0 +1,83 @@
+"""The authority of a simulated cluster, which signs real certificates."""
+
+import ipaddress
+import ssl
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+LIFETIME = timedelta(days=365)
+PEM = serialization.Encoding.PEM
+
+
+class InvalidRequest(Exception):
+    """What is to be signed is no request for a certificate."""
+
+
+class Authority:
+    """One such authority; making it takes some milliseconds."""
+
+    def __init__(self, name: str) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
+        builder = self._begin(self._name, self._key.public_key())
+        constraints = x509.BasicConstraints(ca=True, path_length=0)
+        self._certificate = builder.add_extension(constraints, critical=True).sign(self._key, hashes.SHA256())
+        self._directory = tempfile.TemporaryDirectory(prefix="krake-simulator-")
+
+    @property
+    def pem(self) -> str:
+        """Its own certificate."""
+        return self._certificate.public_bytes(PEM).decode()
+
+    def sign(self, request: str) -> str:
+        """Return the certificate that is asked for by a request; both in PEM.
+
+        :raises InvalidRequest: it is none.
+        """
+        try:
+            read = x509.load_pem_x509_csr(request.encode())
+        except ValueError:
+            raise InvalidRequest("it can not be read") from None
+        if not read.is_signature_valid:
+            raise InvalidRequest("it is not signed by its key")
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        builder = self._begin(read.subject, read.public_key()).add_extension(usage, critical=False)
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(PEM).decode()
+
+    def server_context(self) -> ssl.SSLContext:
+        """Return what a server on loopback shows, that is known by this authority and knows others by it."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")])
+        addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")])
+        certificate = self._begin(subject, key.public_key()).add_extension(addresses, critical=False)
+        secret = key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        path = Path(self._directory.name) / "server.pem"
+        path.touch(mode=0o600)
+        path.write_bytes(secret + certificate.sign(self._key, hashes.SHA256()).public_bytes(PEM))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(cadata=self.pem)
+        return context
+
+    def close(self) -> None:
+        """Leave no files behind."""
+        self._directory.cleanup()
+
+    def _begin(self, subject: x509.Name, key: "x509.base.CertificatePublicKeyTypes") -> x509.CertificateBuilder:
+        now = datetime.now(UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(minutes=1))
+            .not_valid_after(now + LIFETIME)
+        )
