@@ -1,13 +1,33 @@
-"""Where the secrets are in what users hand over in other tools' formats. See :mod:`krake.data.secrets`."""
+"""What credentials may be, and where they are in other tools' formats that users hand over. See :mod:`krake.data.secrets`."""
 
 import json
+import re
 from typing import Any
 
+from marshmallow import ValidationError
+
+from krake.data.rules import rule
 from krake.data.secrets import MARK, SEALED, Place, Rewrite, Visit, rewrite_items, rewrite_values, rewrite_whole
 
 _SHOWN_OF_USER = frozenset({"username"})
 _APPLIED_BEFORE = "kubectl.kubernetes.io/last-applied-configuration"
 """kubectl writes the whole object, its data included, into this annotation."""
+
+LONGEST_CREDENTIAL = 10_000
+"""Characters; those who are told of users in the headers of requests take little more."""
+_UNWRITABLE = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+_CREDENTIAL = re.compile(rf"[^{_UNWRITABLE}\ud800-\udfff]*")
+
+
+@rule({"pattern": f"^[^{_UNWRITABLE}]*$", "maxLength": LONGEST_CREDENTIAL})
+def check_credential(text: str | None) -> None:
+    """Refuse what could be taken for something else than a name or a password where users are told in lines of text."""
+    if text is None:
+        return
+    if not _CREDENTIAL.fullmatch(text):
+        raise ValidationError("Must not have line breaks or other control characters.")
+    if len(text) > LONGEST_CREDENTIAL:
+        raise ValidationError(f"Must not be longer than {LONGEST_CREDENTIAL} characters.")
 
 
 def rewrite_url(url: Any, place: Place, visit: Visit) -> Any:

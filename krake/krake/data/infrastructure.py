@@ -4,10 +4,10 @@ from datetime import datetime
 from enum import Enum
 
 from krake.data.core import MetricRef, check_metrics
-from krake.data.credentials import rewrite_url
+from krake.data.credentials import check_credential, rewrite_url
 from krake.data.kinds import Resource, resource
 from krake.data.metadata import Metadata, Reason, ResourceRef, Status
-from krake.data.names import check_url
+from krake.data.names import check_resource_name, check_url
 from krake.data.polymorphic import Polymorphic
 from krake.data.record import Record, Typed, field
 
@@ -21,9 +21,9 @@ class ImSpec(Record):
     """An Infrastructure Manager; it knows its users by a token or by name and password."""
 
     url: str = field(secret=rewrite_url, destination=True, validate=check_url, example="https://im.example:8800")
-    username: str | None = None
-    password: str | None = field(default=None, secret=True)
-    token: str | None = field(default=None, secret=True, example="a-token")
+    username: str | None = field(default=None, validate=check_credential)
+    password: str | None = field(default=None, secret=True, validate=check_credential)
+    token: str | None = field(default=None, secret=True, validate=check_credential, example="a-token")
 
     def problem(self) -> str | None:
         """Refuse a provider without credentials."""
@@ -76,24 +76,24 @@ class InfrastructureProvider(Resource):
 class InfrastructureProviderRef(Record):
     """An infrastructure provider, of the namespace of what refers to it or global."""
 
-    name: str
+    name: str = field(validate=check_resource_name, example="example")
     namespaced: bool = False
 
 
 class CloudUser(Record):
     """Who logs in to an OpenStack cloud."""
 
-    username: str
-    password: str = field(secret=True)
-    domain_name: str = "Default"
+    username: str = field(validate=check_credential)
+    password: str = field(secret=True, validate=check_credential)
+    domain_name: str = field(default="Default", validate=check_credential)
     comment: str | None = None
 
 
 class CloudProject(Record):
     """The OpenStack project that is logged in to."""
 
-    name: str
-    domain_id: str = "default"
+    name: str = field(validate=check_credential)
+    domain_id: str = field(default="default", validate=check_credential)
     comment: str | None = None
 
 
@@ -105,7 +105,7 @@ class OpenstackAuthMethod(Polymorphic):
 class CloudPassword(Record):
     """By name and password."""
 
-    version: str = "3"
+    version: str = field(default="3", validate=check_credential)
     user: CloudUser
     project: CloudProject
 
@@ -114,8 +114,8 @@ class CloudPassword(Record):
 class ApplicationCredential(Record):
     """By an application credential, which belongs to a user and a project."""
 
-    id: str
-    secret: str = field(secret=True)
+    id: str = field(validate=check_credential)
+    secret: str = field(secret=True, validate=check_credential)
 
 
 class CloudSpec(Polymorphic):

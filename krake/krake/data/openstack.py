@@ -5,7 +5,7 @@ from enum import Enum
 
 from krake.data.constraints import LabelConstraint, check_constraints
 from krake.data.core import MetricRef, check_metrics
-from krake.data.credentials import rewrite_url
+from krake.data.credentials import check_credential, rewrite_url
 from krake.data.infrastructure import ApplicationCredential as ApplicationCredential
 from krake.data.kinds import Resource, resource
 from krake.data.metadata import Metadata, Reason, ResourceRef, Status
@@ -21,15 +21,15 @@ class AuthMethod(Polymorphic):
 class ProjectUser(Record):
     """Who logs in."""
 
-    id: str
-    password: str = field(secret=True)
+    id: str = field(validate=check_credential)
+    password: str = field(secret=True, validate=check_credential)
     comment: str | None = None
 
 
 class ProjectId(Record):
     """The project that is logged in to."""
 
-    id: str
+    id: str = field(validate=check_credential)
     comment: str | None = None
 
 

@@ -45,15 +45,27 @@ def metric(**spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": "m"}, "spec": {"min": 0, "max": 1, "provider": {"name": "p", "metric": "m"}, **spec}}
 
 
-def cloud(namespaced_provider: bool = False, namespaced_metric: bool = False) -> dict[str, Any]:
-    password = {"user": {"username": "u", "password": "p"}, "project": {"name": "p"}}
+PASSWORD = {"type": "password", "password": {"user": {"username": "u", "password": "p"}, "project": {"name": "p"}}}
+
+
+def cloud(
+    namespaced_provider: bool = False, namespaced_metric: bool = False, auth: dict[str, Any] = PASSWORD
+) -> dict[str, Any]:
     openstack = {
         "url": "https://keystone:5000",
-        "auth": {"type": "password", "password": password},
+        "auth": auth,
         "metrics": [{"name": "m", "weight": 1, "namespaced": namespaced_metric}],
         "infrastructure_provider": {"name": "im", "namespaced": namespaced_provider},
     }
     return {"metadata": {"name": "c"}, "spec": {"type": "openstack", "openstack": openstack}}
+
+
+UNWRITABLE = "Must not have line breaks or other control characters."
+
+
+def local_cloud(name: str = "p", namespaced: bool = False) -> dict[str, Any]:
+    reference = {"name": name, "namespaced": namespaced}
+    return {"metadata": {"name": "c"}, "spec": {"type": "local", "local": {"infrastructure_provider": reference}}}
 
 
 def provider(**im: Any) -> dict[str, Any]:
@@ -82,7 +94,12 @@ def provider(**im: Any) -> dict[str, Any]:
         (GlobalMetric, metric(allowed_values=[0, 1])),
         (Cloud, cloud(namespaced_provider=True, namespaced_metric=True)),
         (GlobalCloud, cloud()),
+        (Cloud, local_cloud(namespaced=True)),
+        (GlobalCloud, local_cloud()),
+        (Cloud, cloud(auth={"type": "application_credential", "application_credential": {"id": "i", "secret": "s;s"}})),
+        (InfrastructureProvider, {"metadata": {"name": "p"}, "spec": {"type": "local"}}),
         (InfrastructureProvider, provider(token="t")),
+        (InfrastructureProvider, provider(username="Ä; = 'u'", password='"\\n')),
         (InfrastructureProvider, provider(username="u", password="p")),
         (ApplicationComplete, {"token": "t"}),
     ],
@@ -258,6 +275,24 @@ def test_admitted(kind: type[Record], body: dict[str, Any]) -> None:
             "spec",
             "At least one authentication should be defined in the IM infrastructure provider spec.",
         ),
+        (
+            GlobalCloud,
+            local_cloud(namespaced=True),
+            "",
+            "A non-namespaced global cloud resource cannot reference the namespaced infrastructure provider resource.",
+        ),
+        (Cloud, local_cloud(name="../p"), "spec.infrastructure_provider.name", "Invalid character in resource name."),
+        (InfrastructureProvider, provider(token="t\nid = x"), "spec.token", UNWRITABLE),
+        (InfrastructureProvider, provider(username="u\x7f", password="p"), "spec.username", UNWRITABLE),
+        (InfrastructureProvider, provider(token="t" * 10_001), "spec.token", "Must not be longer than 10000 characters."),
+        (
+            Cloud,
+            cloud(auth={"type": "application_credential", "application_credential": {"id": "i", "secret": "s\u2028"}}),
+            "spec.auth.secret",
+            UNWRITABLE,
+        ),
+        (Cloud, {"metadata": {"name": "c"}, "spec": {"type": "azure"}}, "spec.type", "Unknown type 'azure'"),
+        (InfrastructureProvider, {"metadata": {"name": "p"}, "spec": {"type": "x"}}, "spec.type", "Unknown type 'x'"),
         (MetricsProvider, {"metadata": {"name": "p"}, "spec": {"type": "crystal"}}, "spec.type", "Unknown type 'crystal'"),
         (MetricsProvider, {"metadata": {"name": "p"}, "spec": {"type": "static"}}, "spec.static", "Field is required"),
         (
