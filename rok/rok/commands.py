@@ -1,105 +1,13 @@
 """The table of all commands. To add a group, a resource or an operation is to add an entry."""
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, NoReturn
 
-from rok import __version__, authorization, flags, verbs
-from rok.cells import Object
-from rok.errors import Failure, Misuse
-from rok.flags import Flags
+from rok import authorization, verbs
 from rok.kinds import applications, clusters, events, maintenance, metrics, placements, plans, providers, quotas, rendering
-from rok.output import Result, View
-from rok.verbs import Call
-
-Run = Callable[[Call], Result]
-MISUSE = Misuse.status
-
-
-@dataclass(frozen=True)
-class Operation:
-    """A command: what it is called, what it reads and what it does.
-
-    :param misuse: the exit status where its words are wrong.
-    :param remark: what is said below its options.
-    """
-
-    name: str
-    summary: str
-    flags: Flags
-    run: Run
-    misuse: int = MISUSE
-    remark: str | None = None
-
-
-@dataclass(frozen=True)
-class Resource:
-    """A kind, and the commands for it."""
-
-    name: str
-    aliases: tuple[str, ...]
-    summary: str
-    view: View
-    operations: tuple[Operation, ...]
-
-
-@dataclass(frozen=True)
-class Single:
-    """A command that is about no kind; *view* shows what it answers."""
-
-    view: View
-    operation: Operation
-
-
-@dataclass(frozen=True)
-class Group:
-    """An API and its kinds, or commands that are about no kind."""
-
-    name: str
-    aliases: tuple[str, ...]
-    summary: str
-    resources: tuple[Resource, ...] = ()
-    commands: tuple[Single, ...] = ()
-
-
-LIST: Flags = (flags.ALL, *flags.COMMON)
-ONE: Flags = (flags.NAME, *flags.COMMON)
-NewObject = Callable[[str, argparse.Namespace], Object]
-"""Makes the body of a request from the name of a kind and the words of a command."""
-
-
-def _written(
-    names: tuple[str, ...],
-    summary: str,
-    view: View,
-    create: Flags,
-    update: Flags,
-    new: NewObject,
-    change: verbs.Change,
-    *,
-    show: Run = verbs.get_object,
-    list_all: Run = verbs.list_objects,
-) -> Resource:
-    """Return the commands for a kind that is only written down: nothing of it is waited for."""
-    what, (name, *aliases) = summary.split(":")[0], names
-    common = flags.COMMON if view.route.namespaced else flags.EVERYWHERE
-    one, several = (flags.NAME, *common), LIST if view.route.namespaced else common
-    operations = (
-        Operation("list", f"list {what}s", several, list_all),
-        Operation(
-            "create",
-            f"create a {what}",
-            (*create, *common),
-            partial(verbs.create_object, body=partial(new, view.kind), goals={}),
-        ),
-        Operation("get", f"show a {what}", one, show),
-        Operation("update", f"change a {what}", (*update, *common), partial(verbs.update_object, change=change, goals={})),
-        Operation("delete", f"delete a {what}", one, partial(verbs.delete_object, goals={})),
-    )
-    return Resource(name, tuple(aliases), summary, view, operations)
-
+from rok.operations import LIST, ONE, Group, Operation, Resource, Single, written
+from rok.parser import make_parser
 
 TABLE: tuple[Group | Single, ...] = (
     Single(
@@ -221,7 +129,7 @@ TABLE: tuple[Group | Single, ...] = (
         (),
         "metrics, where their values come from, and quotas",
         (
-            _written(
+            written(
                 ("metricsprovider", "mp"),
                 "metrics provider: where the values of metrics come from",
                 providers.VIEW,
@@ -230,7 +138,7 @@ TABLE: tuple[Group | Single, ...] = (
                 providers.new_provider,
                 providers.changed_provider,
             ),
-            _written(
+            written(
                 ("globalmetricsprovider", "gmp"),
                 "global metrics provider: one for all namespaces",
                 providers.GLOBAL_VIEW,
@@ -239,7 +147,7 @@ TABLE: tuple[Group | Single, ...] = (
                 providers.new_provider,
                 providers.changed_provider,
             ),
-            _written(
+            written(
                 ("metric",),
                 "metric: what clusters are ranked by",
                 metrics.VIEW,
@@ -248,7 +156,7 @@ TABLE: tuple[Group | Single, ...] = (
                 metrics.new_metric,
                 metrics.changed_metric,
             ),
-            _written(
+            written(
                 ("globalmetric", "gm"),
                 "global metric: one for all namespaces",
                 metrics.GLOBAL_VIEW,
@@ -257,7 +165,7 @@ TABLE: tuple[Group | Single, ...] = (
                 metrics.new_metric,
                 metrics.changed_metric,
             ),
-            _written(
+            written(
                 ("quota",),
                 "quota: how much of the clusters a namespace may take",
                 quotas.VIEW,
@@ -288,89 +196,9 @@ TABLE: tuple[Group | Single, ...] = (
 )
 
 
-class PrintCompletion(argparse.Action):
-    """Prints the completion script of a shell."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
-    ) -> None:
-        """Print the script and end."""
-        import shtab
-
-        print(shtab.complete(parser, values))
-        parser.exit()
-
-
-class Parser(argparse.ArgumentParser):
-    """Reads the words of a command; *misuse* is the exit status where they are wrong."""
-
-    misuse = MISUSE
-
-    def parse_known_args(self, *args: Any, **settings: Any) -> Any:
-        """Read words. Where the status of misuse is an answer of the command, it does not mean misuse."""
-        try:
-            found, unknown = super().parse_known_args(*args, **settings)
-        except Misuse as error:
-            if self.misuse == MISUSE:
-                raise
-            raise Failure(str(error)) from None
-        if unknown and self.misuse != MISUSE:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
-        return found, unknown
-
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """End the process."""
-        super().exit(self.misuse if status == MISUSE else status, message)
-
-
 def build_parser(table: Sequence[Group | Single] = TABLE) -> argparse.ArgumentParser:
     """Return the parser of the whole command line.
 
     What it reads has the attributes ``view`` and ``run`` beside those of the flags.
     """
-    parser = Parser(prog="rok", description="The command line of Krake.")
-    parser.add_argument("--version", action="version", version=f"rok {__version__}")
-    parser.add_argument(
-        "--print-completion",
-        action=PrintCompletion,
-        choices=("bash", "zsh", "tcsh", "fish"),
-        help="print a script that completes the commands of rok in this shell",
-    )
-    groups = parser.add_subparsers(dest="group", metavar="GROUP", required=True)
-    for entry in table:
-        if isinstance(entry, Single):
-            _add_operation(groups, entry.operation, entry.view)
-        else:
-            _add_group(groups, entry)
-    return parser
-
-
-def _add_group(groups: Any, group: Group) -> None:
-    inner = _add(groups, group).add_subparsers(dest="resource", metavar="RESOURCE", required=True)
-    for command in group.commands:
-        _add_operation(inner, command.operation, command.view)
-    for resource in group.resources:
-        operations = _add(inner, resource).add_subparsers(dest="operation", metavar="OPERATION", required=True)
-        for operation in resource.operations:
-            _add_operation(operations, operation, resource.view)
-
-
-def _add_operation(parsers: Any, operation: Operation, view: View) -> None:
-    leaf = parsers.add_parser(
-        operation.name, help=operation.summary, description=_sentence(operation.summary), epilog=operation.remark
-    )
-    for each in operation.flags:
-        each.add_to(leaf)
-    leaf.misuse = operation.misuse
-    leaf.set_defaults(view=view, run=operation.run)
-
-
-def _add(parsers: Any, entry: Group | Resource) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = parsers.add_parser(
-        entry.name, aliases=entry.aliases, help=entry.summary, description=_sentence(entry.summary)
-    )
-    return parser
-
-
-def _sentence(summary: str) -> str:
-    return f"{summary[0].upper()}{summary[1:]}."
+    return make_parser(table)
