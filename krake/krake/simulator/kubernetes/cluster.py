@@ -4,6 +4,7 @@ import asyncio
 import random
 import secrets
 import socket
+import ssl
 from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from types import TracebackType
@@ -34,10 +35,21 @@ def _utc_now() -> datetime:
 
 
 class SimulatedCluster:
-    """One Kubernetes cluster that is not there: an API server on loopback, with controllers, nodes and services behind it."""
+    """One Kubernetes cluster that is not there: an API server on loopback, with controllers, nodes and services behind it.
 
-    def __init__(self, name: str, settings: Settings | None = None, *, clock: Callable[[], datetime] = _utc_now) -> None:
+    :param tls: of the server. Who shows a certificate of the group ``system:masters`` that it accepts needs no token.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings | None = None,
+        *,
+        clock: Callable[[], datetime] = _utc_now,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.name = name
+        self._tls = tls
         self.settings = settings or Settings()
         self.token = secrets.token_urlsafe(24)
         self.failure = Failure()
@@ -57,7 +69,7 @@ class SimulatedCluster:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
 
     @property
     def kubeconfig(self) -> Object:
@@ -101,7 +113,7 @@ class SimulatedCluster:
         if not self.storage.objects("namespaces"):
             self._furnish()
         self._http = web.Server(self._respond, access_log=None, handler_cancellation=True)
-        self._listener = Listener(bound, self._http)
+        self._listener = Listener(bound, self._http, self._tls)
 
     def _furnish(self) -> None:
         for name in NAMESPACES:

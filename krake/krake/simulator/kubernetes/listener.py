@@ -4,7 +4,9 @@ Not `asyncio.Server`: in Python 3.11 a connection that it accepts while being cl
 """
 
 import asyncio
+import contextlib
 import socket
+import ssl
 from collections.abc import Callable
 
 _BACKLOG = 1024
@@ -16,9 +18,12 @@ class Listener:
     Raises OSError, with the socket closed, where another socket listens already.
     """
 
-    def __init__(self, bound: socket.socket, factory: Callable[[], asyncio.BaseProtocol]) -> None:
+    def __init__(
+        self, bound: socket.socket, factory: Callable[[], asyncio.BaseProtocol], tls: ssl.SSLContext | None = None
+    ) -> None:
         self._socket = bound
         self._factory = factory
+        self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[object]] = set()
         bound.setblocking(False)
@@ -46,4 +51,6 @@ class Listener:
             task.add_done_callback(self._tasks.discard)
 
     async def _attend(self, connection: socket.socket) -> None:
-        await self._loop.connect_accepted_socket(self._factory, connection)
+        # Who does not come through the handshake is told by TLS itself.
+        with contextlib.suppress(OSError):
+            await self._loop.connect_accepted_socket(self._factory, connection, ssl=self._tls)
