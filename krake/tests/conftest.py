@@ -6,6 +6,7 @@ pytest_plugins = [
     "fixtures.kubernetes",
     "fixtures.real_pods",
     "fixtures.simulator",
+    "fixtures.simulated_magnum",
     "fixtures.simulated_clouds",
     "fixtures.up",
     "fixtures.stories",

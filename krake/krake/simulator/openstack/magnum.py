@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -149,8 +149,8 @@ class SimulatedMagnum:
 
     async def _carry_out(self, cluster: Cluster, operation: str, delay: float) -> None:
         await asyncio.sleep(delay)
-        while operation in self.stuck:
-            await asyncio.sleep(0.05)
+        if operation in self.stuck:
+            return
         failure = next((each for each in self.failures if each[0] == operation), None)
         if failure is not None:
             self.failures.remove(failure)
@@ -166,8 +166,8 @@ class SimulatedMagnum:
         """Have the Kubernetes cluster be as Magnum was asked for."""
         if cluster.kubernetes is None:
             kubernetes = SimulatedCluster(cluster.name, self._cluster_settings, tls=cluster.authority.server_context())
-            await kubernetes.start()
             cluster.kubernetes = kubernetes
+            await kubernetes.start()
         cluster.kubernetes.set_node_count(cluster.node_count)
 
 
@@ -220,10 +220,9 @@ class Server:
         name = body.get("name")
         if not isinstance(name, str) or not name or not name[0].isalnum() or len(name) > 242:
             raise Refusal(HTTPStatus.BAD_REQUEST, f"Invalid input for field/attribute name. Value: '{name}'.")
-        counts = {
-            key: _count(body.get(key, getattr(template, key)), key, least)
-            for key, least in (("master_count", 1), ("node_count", 0))
-        }
+        masters = _count(body.get("master_count", template.master_count), "master_count", 1)
+        nodes = _count(body.get("node_count", template.node_count), "node_count", 0)
+        timeout = _count(body.get("create_timeout", 60), "create_timeout", 0)
         if len(own) >= self._magnum.settings.quota:
             raise Refusal(
                 HTTPStatus.FORBIDDEN,
@@ -231,9 +230,7 @@ class Server:
                 f"{self._magnum.settings.quota}. You may delete a cluster to make room for a new one.",
             )
         authority = await asyncio.to_thread(Authority, name)
-        timeout = _count(body.get("create_timeout", 60), "create_timeout", 0)
-        project = self._project(request)
-        cluster = Cluster(str(uuid.uuid4()), name, project, template, **counts, create_timeout=timeout, authority=authority)
+        cluster = Cluster(str(uuid.uuid4()), name, self._project(request), template, masters, nodes, timeout, authority)
         self._magnum.create(cluster)
         return web.json_response({"uuid": cluster.id}, status=HTTPStatus.ACCEPTED)
 
@@ -323,7 +320,7 @@ def _describe(cluster: Cluster) -> dict[str, Any]:
         "node_count": cluster.node_count,
         "master_count": cluster.master_count,
         "create_timeout": cluster.create_timeout,
-        "api_address": None if kubernetes is None else kubernetes.url,
+        "api_address": kubernetes.url if kubernetes is not None and kubernetes.port else None,
         "master_addresses": [f"10.0.0.{5 + number}" for number in range(cluster.master_count)] if kubernetes else [],
         "node_addresses": [f"10.0.0.{100 + number}" for number in range(cluster.node_count)] if kubernetes else [],
         "faults": {},
