@@ -1,0 +1,244 @@
+"""The infrastructure controller: has the clusters that are bound to clouds created there, kept, and deleted."""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from krake.client import Client, Invalid, NotFound
+from krake.controller.infrastructure.homes import FINALIZER, Homes, Sight
+from krake.controller.infrastructure.learning import learn
+from krake.controller.infrastructure.lifecycle import plan
+from krake.controller.infrastructure.settings import InfrastructureConfig
+from krake.controller.infrastructure.steps import WORKING, Ask, Call, Hold, Home, Outcome, Release, Rest, Situation, Store
+from krake.controller.infrastructure.told import tell
+from krake.controller.infrastructure.traffic import FULL, Traffic
+from krake.controller.runtime import Controller, Informer, Recorder, Result, difference, patch_status, remove_finalizer
+from krake.data import Key
+from krake.data.kubernetes import Cluster, ClusterStatus
+from krake.ports.infrastructure import Connector, InfrastructureError, Infrastructures, Rejected, Unavailable
+
+log = logging.getLogger(__name__)
+
+_GRACE = 5.0
+"""Seconds that a call may take longer than the provider may."""
+_CHAIN = 4
+"""Calls at most before others have their turn."""
+
+
+@dataclass
+class _Memory:
+    """What a process knows of a cluster besides what is stored.
+
+    :param looked: when its provider was asked last.
+    :param intended: whether its creation was stored as intended, and is not asked for yet.
+    """
+
+    uid: str
+    looked: datetime | None = None
+    intended: bool = False
+    kubeconfig: dict[str, Any] | None = None
+
+
+class InfrastructureController:
+    """Reconciles clusters: one step at a time, and nobody waits for a provider to be done.
+
+    :param connector: must work while the controllers run.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        config: InfrastructureConfig,
+        sight: Sight,
+        recorder: Recorder,
+        connector: Connector,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._client = client
+        self._pace = config.pace
+        self._time_limit = config.providers.timeout + _GRACE
+        self._clusters: Informer[Cluster] = sight.clusters
+        self._recorder = recorder
+        self._connector = connector
+        self._now = now
+        self._traffic = Traffic(config.providers.calls_at_once)
+        self._memories: dict[Key, _Memory] = {}
+        self._controller: Controller[Key] = Controller(
+            "infrastructure",
+            self.reconcile,
+            config.worker_count,
+            reads=[self._clusters],
+            debounce=config.debounce,
+            time_limit=max(300.0, 2 * _CHAIN * self._time_limit),
+            share=lambda key: key.namespace,
+        )
+        self._homes = Homes(client, sight, self._controller.enqueue)
+        self._clusters.on_change(self._see)
+
+    @property
+    def controllers(self) -> list[Controller[Key]]:
+        """What works here."""
+        return [self._controller, *self._homes.controllers]
+
+    def _see(self, old: Cluster | None, new: Cluster | None) -> None:
+        if new is None:
+            assert old is not None
+            self._memories.pop(old.key, None)
+        elif new.spec.tosca or new.status.infrastructure is not None or FINALIZER in new.metadata.finalizers:
+            self._controller.enqueue(new.key)
+
+    async def reconcile(self, key: Key) -> Result | None:
+        """Take a cluster one step further."""
+        cluster = self._clusters.get(key)
+        if cluster is None:
+            return None
+        situation = self._situate(cluster)
+        match plan(cluster, situation):
+            case Rest(after):
+                return None if after is None else Result(after.total_seconds())
+            case Hold():
+                assert isinstance(situation.home, Home)
+                await self._homes.hold(cluster, situation.home)
+            case Store(status, intent):
+                await self._store(cluster, status, intent=intent)
+            case Release():
+                await self._release(cluster)
+            case Ask() as ask:
+                return await self._ask(cluster, ask)
+        return Result(0.0)
+
+    def _situate(self, cluster: Cluster) -> Situation:
+        memory = self._recall(cluster)
+        home = self._homes.find(cluster)
+        return Situation(self._now(), self._pace, home, memory.looked, memory.intended, memory.kubeconfig)
+
+    def _recall(self, cluster: Cluster) -> _Memory:
+        memory = self._memories.get(cluster.key)
+        if memory is None or memory.uid != cluster.metadata.uid:
+            memory = self._memories[cluster.key] = _Memory(cluster.metadata.uid)
+            if cluster.status.state in WORKING:
+                # As if it had been looked at before the start, so that not all are looked at right after it.
+                memory.looked = self._now() - self._pace.observe * _share_of(cluster.metadata.uid)
+        return memory
+
+    async def _ask(self, cluster: Cluster, ask: Ask) -> Result | None:
+        """Ask a provider, and write what follows; what is to be asked right after that, too."""
+        for _ in range(_CHAIN):
+            home = self._homes.find(cluster)
+            if isinstance(home, str):
+                return Result(0.0)
+            if not self._traffic.enter(home.provider.ref):
+                return Result(FULL)
+            answer: Any = Unavailable("It was not asked to the end.")
+            try:
+                answer = await self._call(cluster, home, ask)
+            finally:
+                self._traffic.leave(home.provider.ref, answered=not isinstance(answer, Unavailable))
+            outcome = learn(cluster, self._situate(cluster), ask, answer)
+            memory = self._recall(cluster)
+            if ask.call is Call.KUBECONFIG and isinstance(answer, dict):
+                memory.kubeconfig = answer
+            try:
+                cluster = await self._conclude(cluster, ask, outcome)
+            except NotFound:
+                await self._clear_away(cluster, home, ask, answer)
+                return None
+            if outcome.then is None:
+                return None if outcome.after is None else Result(outcome.after.total_seconds())
+            ask = outcome.then
+        return Result(0.0)
+
+    async def _call(self, cluster: Cluster, home: Home, ask: Ask) -> Any:
+        """Return the answer of a provider, or the error that it ended with."""
+        memory = self._recall(cluster)
+        memory.looked = self._now()
+        memory.intended = False
+        try:
+            access = self._connect(home)
+            try:
+                async with asyncio.timeout(self._time_limit):
+                    return await _call(access, mark_of(cluster), ask)
+            finally:
+                await access.close()
+        except InfrastructureError as error:
+            return error
+        except TimeoutError:
+            return Unavailable(f"{home.provider.ref} did not answer in time.")
+        except Exception:
+            # Nobody must be left waiting because of an answer that nobody has thought of.
+            log.exception("Asking %s about %s failed.", home.provider.ref, cluster.ref)
+            return Unavailable(f"{home.provider.ref} answered something that can not be understood.")
+
+    def _connect(self, home: Home) -> Infrastructures:
+        provider, cloud = home.provider, home.cloud
+        trusted = provider.metadata.namespace is None
+        return self._connector.connect(provider.metadata.name, provider.spec, cloud.metadata.name, cloud.spec, trusted=trusted)
+
+    async def _conclude(self, cluster: Cluster, ask: Ask, outcome: Outcome) -> Cluster:
+        if outcome.kubeconfig is not None:
+            try:
+                cluster = await self._put_kubeconfig(cluster, outcome.kubeconfig)
+            except Invalid as error:
+                said = Rejected(f"The kubeconfig that the provider gives can not be used: {error.detail}")
+                outcome = replace(learn(cluster, self._situate(cluster), ask, said), then=None)
+        # What was created must not be forgotten because somebody has changed the cluster meanwhile.
+        guarded = ask.call is not Call.CREATE
+        cluster = await self._store(cluster, outcome.status, intent=outcome.intent, guarded=guarded)
+        if outcome.release:
+            await self._release(cluster)
+        return cluster
+
+    async def _store(self, cluster: Cluster, status: ClusterStatus, *, intent: bool = False, guarded: bool = True) -> Cluster:
+        after = await patch_status(self._client, cluster, status, informer=self._clusters, guarded=guarded)
+        if after is not cluster:
+            self._recorder.record(after, *tell(cluster, after))
+        self._recall(after).intended = intent
+        return after
+
+    async def _put_kubeconfig(self, cluster: Cluster, kubeconfig: dict[str, Any]) -> Cluster:
+        changes = {
+            "metadata": {"resource_version": cluster.metadata.resource_version},
+            "spec": {"kubeconfig": difference(cluster.spec.kubeconfig, kubeconfig)},
+        }
+        stored = await self._client.patch(Cluster, cluster.key, changes)
+        self._clusters.expect(stored.key, stored.metadata.resource_version)
+        return stored
+
+    async def _release(self, cluster: Cluster) -> None:
+        with contextlib.suppress(NotFound):
+            await remove_finalizer(self._client, cluster, FINALIZER, informer=self._clusters)
+
+    async def _clear_away(self, cluster: Cluster, home: Home, ask: Ask, answer: Any) -> None:
+        """Delete what was created for a cluster that somebody has removed by force meanwhile."""
+        if ask.call is Call.CREATE and isinstance(answer, str):
+            log.warning("%s is gone: what was created for it is deleted.", cluster.ref)
+            await self._call(cluster, home, Ask(Call.DELETE, answer))
+
+
+def mark_of(cluster: Cluster) -> str:
+    """Return by what the infrastructure of a cluster can be told from others."""
+    return f"krake-{cluster.metadata.uid}"
+
+
+async def _call(access: Infrastructures, mark: str, ask: Ask) -> Any:
+    calls: dict[Call, Callable[[], Any]] = {
+        Call.FIND: partial(access.find, mark),
+        Call.CREATE: partial(access.create, mark, ask.template),
+        Call.OBSERVE: partial(access.observe, ask.id),
+        Call.KUBECONFIG: partial(access.kubeconfig, ask.id),
+        Call.UPDATE: partial(access.update, ask.id, ask.template),
+        Call.RECONFIGURE: partial(access.reconfigure, ask.id),
+        Call.DELETE: partial(access.delete, ask.id),
+    }
+    return await calls[ask.call]()
+
+
+def _share_of(uid: str) -> float:
+    """Return a number from 0 to 1 that is always the same for a cluster."""
+    return int.from_bytes(hashlib.sha256(uid.encode()).digest()[:4]) / 2**32
