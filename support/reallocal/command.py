@@ -14,13 +14,14 @@ from realkube.process import StartError
 from . import keeper
 from .folder import Folder, Occupied
 from .template import WrongTemplate
-from .verbs import Incomplete, NotThere, Verbs
+from .verbs import Incomplete, NotThere, TooMany, Verbs
 
 _VERBS = ("check", "list", "create", "observe", "update", "reconfigure", "delete", "kubeconfig")
 _MOST = 5
 _STATUS: dict[type[Exception], int] = {
     Incomplete: os.EX_USAGE,
     WrongTemplate: os.EX_DATAERR,
+    TooMany: os.EX_DATAERR,
     NotThere: os.EX_NOINPUT,
     Unavailable: os.EX_UNAVAILABLE,
     StartError: os.EX_UNAVAILABLE,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import marked
-from .template import Worker
+from .template import Host
 
 _DROPPED = ".dropped-"
 _UNBORN = ".unborn-"
@@ -30,13 +30,13 @@ class Plan:
     Attributes:
         mark: By which Krake finds it again.
         port: Of its API server.
-        workers: Its machines, but for the control plane.
+        hosts: Its machines; the first one has the control plane.
         version: Counts the changes.
     """
 
     mark: str
     port: int
-    workers: list[Worker]
+    hosts: list[Host]
     version: int = 1
 
 
@@ -84,7 +84,7 @@ class Folder:
     @property
     def plan(self) -> Plan:
         content = json.loads((self.path / "plan.json").read_text())
-        return Plan(**content | {"workers": [Worker(**worker) for worker in content["workers"]]})
+        return Plan(**content | {"hosts": [Host(**host) for host in content["hosts"]]})
 
     @plan.setter
     def plan(self, plan: Plan) -> None:

@@ -24,7 +24,6 @@ from .folder import Folder, Plan, Report
 PROGRAM = Path(__file__).resolve().parents[1] / "local-clusters"
 VERB = "keep"
 _INTERVAL = 0.3
-FRONT = "control-plane"
 
 
 def provide_binaries() -> Binaries:
@@ -48,7 +47,9 @@ def start(folder: Folder) -> None:
         plan = folder.plan
         if plan.port != (port := _port(plan.port)):
             folder.plan = plan = dataclasses.replace(plan, port=port)
-        folder.report = Report(machines=_phases(plan, "pending") | {FRONT: "creating"}, complete=folder.report.complete)
+        folder.report = Report(
+            machines=_phases(plan, "pending") | {plan.hosts[0].name: "creating"}, complete=folder.report.complete
+        )
         with folder.log.open("ab") as log:
             # In a session of its own: the end of whoever started us is not its end. The lock is its own from the first moment.
             subprocess.Popen(
@@ -73,7 +74,7 @@ def keep(folder: Folder, lock: int) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         _keep(folder)
-    except (StartError, Unavailable, OSError) as error:
+    except (StartError, Unavailable, OSError, subprocess.SubprocessError) as error:
         print(error, file=sys.stderr, flush=True)
         with contextlib.suppress(OSError):  # it is being removed
             folder.report = dataclasses.replace(folder.report, phase="unconfigured", message=str(error).splitlines()[0])
@@ -89,7 +90,7 @@ def _keep(folder: Folder) -> None:
         while not (ended := running.ended()):
             if (plan := folder.plan).version != done:
                 _tell(folder, plan, "creating")
-                running.set_workers(plan.workers)
+                running.set_hosts(plan.hosts)
                 _tell(folder, plan, "configured", complete=True)
                 done = plan.version
             time.sleep(_INTERVAL)
@@ -106,7 +107,7 @@ def _tell(folder: Folder, plan: Plan, phase: str, *, complete: bool = False) -> 
 
 
 def _phases(plan: Plan, phase: str) -> dict[str, str]:
-    return {name: phase for name in (FRONT, *(worker.name for worker in plan.workers))}
+    return {host.name: phase for host in plan.hosts}
 
 
 def _port(wanted: int) -> int:

@@ -11,7 +11,7 @@ from realkube.process import free_port
 
 from . import keeper
 from .folder import Folder, Folders, Plan
-from .template import WrongTemplate, workers_of
+from .template import hosts_of
 
 _MARK = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -21,6 +21,10 @@ Question = Mapping[str, Any]
 
 class NotThere(Exception):
     """There is no such cluster."""
+
+
+class TooMany(Exception):
+    """There are as many clusters as may be."""
 
 
 class Incomplete(Exception):
@@ -66,15 +70,13 @@ class Verbs:
         """Begin to make a cluster. There is never a second one with the same mark."""
         folder = self._folders[mark := _text(question, "mark")]
         if not _MARK.fullmatch(mark):
-            raise WrongTemplate(f"The mark {mark[:80]!r} can not name a folder.")
-        workers = workers_of(_template(question))
+            raise Incomplete(f"The mark {mark[:80]!r} can not name a folder.")
+        hosts = hosts_of(_template(question))
         if not folder.exists:
             keeper.provide_binaries()
             if len(list(self._folders)) >= self._most:
-                raise WrongTemplate(
-                    f"There are {self._most} clusters on this machine, and more are not allowed; delete one, or raise --most."
-                )
-            folder.create(Plan(mark, free_port(), workers))
+                raise TooMany(f"There are {self._most} local clusters, and no more are allowed here; delete one.")
+            folder.create(Plan(mark, free_port(), hosts))
         keeper.start(folder)
         return {"id": folder.name}
 
@@ -82,7 +84,7 @@ class Verbs:
         """How a cluster is."""
         folder = self._folder(question)
         plan, report = folder.plan, folder.report
-        planned = [keeper.FRONT, *(worker.name for worker in plan.workers)]
+        planned = [host.name for host in plan.hosts]
         if not folder.kept:
             message = report.message or "The cluster does not run: the process that keeps it has ended."
             return {"phase": "unconfigured", "machines": dict.fromkeys(planned, "unconfigured"), "message": message}
@@ -94,9 +96,9 @@ class Verbs:
     def update(self, question: Question) -> Answer:
         """Begin to make a cluster what a template says, and to run if it does not."""
         folder = self._folder(question)
-        plan, workers = folder.plan, workers_of(_template(question))
-        if plan.workers != workers:
-            folder.plan = dataclasses.replace(plan, workers=workers, version=plan.version + 1)
+        plan, hosts = folder.plan, hosts_of(_template(question))
+        if plan.hosts != hosts:
+            folder.plan = dataclasses.replace(plan, hosts=hosts, version=plan.version + 1)
         keeper.start(folder)
         return {}
 
