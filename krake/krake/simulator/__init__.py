@@ -1,4 +1,8 @@
-"""Stands in for outside systems in demos, tests and scale runs, and says so everywhere: so far Kubernetes clusters."""
+"""Stands in for outside systems in demos, tests and scale runs, and says so everywhere.
+
+`kubernetes` are clusters, `infrastructure` an Infrastructure Manager that makes such clusters, `openstack` the clouds that it
+works on; `service` is what the latter two have in common, and `landscape` runs them together.
+"""
 
 from krake.simulator.kubernetes import Failure, Settings, SimulatedCluster, SimulatedClusters
 

@@ -58,10 +58,17 @@ def add_arguments(up: argparse.ArgumentParser) -> None:
         help="also run N simulated Kubernetes clusters to play with (default: 0)",
     )
     up.add_argument(
+        "--simulated-clouds",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="also run N simulated OpenStack clouds, and an Infrastructure Manager that creates clusters there (default: 0)",
+    )
+    up.add_argument(
         "--ready-file",
         type=Path,
         metavar="FILE",
-        help="written once all is ready: JSON with api, etcd_port, kubeconfigs and pids",
+        help="written once all is ready: JSON with api, etcd_port, kubeconfigs, simulated and pids",
     )
 
 
@@ -84,6 +91,7 @@ async def _up(options: argparse.Namespace) -> int:
             data_dir,
             api_port=options.api_port,
             simulated_clusters=options.simulated_clusters,
+            simulated_clouds=options.simulated_clouds,
             printer=_printer(sys.stdout.isatty()),
         )
         await _run(fleet, options.ready_file, stop)
@@ -96,7 +104,7 @@ async def _run(fleet: Fleet, ready_file: Path | None, stop: asyncio.Event) -> No
     def write_ready_file() -> None:
         if ready_file is not None:
             try:
-                facts = {"api": fleet.api, "etcd_port": fleet.etcd_port}
+                facts = {"api": fleet.api, "etcd_port": fleet.etcd_port, "simulated": fleet.simulated}
                 _write(ready_file, {**facts, "kubeconfigs": fleet.kubeconfigs(), "pids": supervisor.pids})
             except OSError as error:
                 say(f"The ready file {ready_file} could not be written ({error.strerror}).")
@@ -110,8 +118,8 @@ async def _run(fleet: Fleet, ready_file: Path | None, stop: asyncio.Event) -> No
             await starting
             write_ready_file()
             say(f"Krake is ready at {fleet.api}. Ctrl-C stops it.")
-            for path in fleet.kubeconfigs():
-                say(f"Simulated cluster: rok kube cluster register -k {path}")
+            for command in fleet.commands():
+                say(f"Simulated: {command}")
             say(f"Objects of files: krake_bootstrap_db --db-port {fleet.etcd_port} FILE")
             await stopping
     finally:

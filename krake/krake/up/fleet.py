@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from krake.api.secrets.keyfile import create_key_file, make_key
 from krake.up.etcd import EtcdProcess
@@ -25,6 +26,7 @@ OPTIONS = {
     # Who tries templates, archives and metrics has them here; and nobody could send Krake here without being here already.
     "application": ("--fetching-allow", "127.0.0.1"),
     "scheduler": ("--metrics-allow", "127.0.0.1", "--metrics-allow", "localhost"),
+    "infrastructure": ("--providers-allow", "127.0.0.1", "--providers-allow", "localhost"),
 }
 
 USER = "system:admin"
@@ -36,7 +38,7 @@ class Fleet:
 
     :param api: base URL of the API.
     :param etcd_port: of the store, for the tools of administrators.
-    :param ready_file: that the simulator writes; lists its kubeconfig files.
+    :param ready_file: that the simulator writes; says what it simulates.
     """
 
     stages: Sequence[Stage]
@@ -46,13 +48,35 @@ class Fleet:
 
     def kubeconfigs(self) -> list[str]:
         """The kubeconfig files of the simulated clusters, once they run."""
-        if self.ready_file is None:
-            return []
-        return [each["kubeconfig"] for each in json.loads(self.ready_file.read_text())["clusters"]]
+        return [each["kubeconfig"] for each in self.simulated.get("clusters", ())]
+
+    @property
+    def simulated(self) -> dict[str, Any]:
+        """What is simulated, once it runs: lists of ``clusters`` and ``clouds``, and the ``provider`` for those."""
+        return {} if self.ready_file is None else dict(json.loads(self.ready_file.read_text()))
+
+    def commands(self) -> list[str]:
+        """The commands that tell Krake of what is simulated, once it runs."""
+        found = [f"rok kube cluster register -k {path}" for path in self.kubeconfigs()]
+        if (provider := self.simulated.get("provider")) is not None:
+            login = f"--username {provider['username']} --password {provider['password']}"
+            found.append(f"rok infra provider register --type im --url {provider['url']} {login} im-provider")
+        for cloud in self.simulated.get("clouds", ()):
+            login = f"--project {cloud['project']} --username {cloud['username']} --password {cloud['password']}"
+            found.append(
+                f"rok infra cloud register --type openstack --url {cloud['url']} {login}"
+                f" --infra-provider im-provider {cloud['name']}"
+            )
+        return found
 
 
 def plan_fleet(
-    data_dir: Path, *, api_port: int, simulated_clusters: int, printer: Callable[[str], Callable[[str], None]]
+    data_dir: Path,
+    *,
+    api_port: int,
+    simulated_clusters: int,
+    simulated_clouds: int = 0,
+    printer: Callable[[str], Callable[[str], None]],
 ) -> Fleet:
     """Return the parts of a whole Krake on loopback, with one user who may do everything.
 
@@ -62,9 +86,9 @@ def plan_fleet(
     api_port = api_port or free_port()
     api = f"http://127.0.0.1:{api_port}"
     serving = {"api": _api_part(etcd.client_port, api_port, _key_file(data_dir), printer("api"))}
-    ready_file = data_dir / "clusters" / "ready.json" if simulated_clusters else None
+    ready_file = data_dir / "clusters" / "ready.json" if simulated_clusters or simulated_clouds else None
     if ready_file is not None:
-        serving["simulator"] = _simulator_part(simulated_clusters, ready_file, printer("simulator"))
+        serving["simulator"] = _simulator_part(simulated_clusters, simulated_clouds, ready_file, printer("simulator"))
     controllers = {
         name: _controller_part(module, api, printer(name), OPTIONS.get(name, ())) for name, module in CONTROLLERS.items()
     }
@@ -104,8 +128,8 @@ def _controller_part(module: str, api: str, print_line: Callable[[str], None], o
     return CommandPart(command, ready=answers(f"http://127.0.0.1:{port}/readyz"), print_line=print_line)
 
 
-def _simulator_part(clusters: int, ready_file: Path, print_line: Callable[[str], None]) -> CommandPart:
+def _simulator_part(clusters: int, clouds: int, ready_file: Path, print_line: Callable[[str], None]) -> CommandPart:
     directory = ready_file.parent
-    command = [sys.executable, "-m", "krake.simulator", "--clusters", str(clusters)]
+    command = [sys.executable, "-m", "krake.simulator", "--clusters", str(clusters), "--clouds", str(clouds)]
     command += ["--dir", str(directory), "--ready-file", str(ready_file)]
     return CommandPart(command, ready=signs(ready_file), print_line=print_line)
