@@ -1,6 +1,7 @@
 """What the process of the infrastructure controller consists of."""
 
 from krake.adapters.infrastructure import Connector
+from krake.adapters.infrastructure.local import Driver
 from krake.client import Client
 from krake.controller.infrastructure.checking import Checking, Pace
 from krake.controller.infrastructure.controller import InfrastructureController
@@ -16,7 +17,8 @@ def build(config: InfrastructureConfig, client: Client) -> Parts:
     sight = Sight.of(client)
     providers = config.providers
     # What namespaces declare must not make Krake ask its own API, which might know this process by its certificate.
-    connector = Connector(providers.destinations, "providers.allow", providers.timeout, endpoint_of(config))
+    driver = Driver(config.local.command, timeout=config.local.timeout, at_once=config.local.at_once)
+    connector = Connector(providers.destinations, "providers.allow", providers.timeout, endpoint_of(config), driver)
     pace = Pace(config.check_interval, providers.timeout)
     clouds, global_clouds, known, known_globally = sight.clouds, sight.global_clouds, sight.providers, sight.global_providers
     checking = Checking(client, recorder, connector, clouds, global_clouds, known, known_globally, pace)
