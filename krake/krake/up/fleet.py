@@ -23,10 +23,14 @@ CONTROLLERS = {
     "infrastructure": "krake.controller.infrastructure",
 }
 OPTIONS = {
-    # Who tries templates, archives and metrics has them here; and nobody could send Krake here without being here already.
+    # Who tries templates, archives, metrics and clouds has them here; and nobody could send Krake here without being here already.
     "application": ("--fetching-allow", "127.0.0.1"),
     "scheduler": ("--metrics-allow", "127.0.0.1", "--metrics-allow", "localhost"),
     "infrastructure": ("--providers-allow", "127.0.0.1", "--providers-allow", "localhost"),
+}
+WITH_SIMULATED_CLOUDS = {
+    # Simulated machines take seconds, not minutes.
+    "infrastructure": ("--poll-interval", "1"),
 }
 
 USER = "system:admin"
@@ -90,9 +94,15 @@ def plan_fleet(
     if ready_file is not None:
         serving["simulator"] = _simulator_part(simulated_clusters, simulated_clouds, ready_file, printer("simulator"))
     controllers = {
-        name: _controller_part(module, api, printer(name), OPTIONS.get(name, ())) for name, module in CONTROLLERS.items()
+        name: _controller_part(module, api, printer(name), _options(name, simulated_clouds > 0))
+        for name, module in CONTROLLERS.items()
     }
     return Fleet([Stage({"etcd": etcd}), Stage(serving), Stage(controllers)], api, etcd.client_port, ready_file)
+
+
+def _options(controller: str, with_simulated_clouds: bool) -> Sequence[str]:
+    more = WITH_SIMULATED_CLOUDS.get(controller, ()) if with_simulated_clouds else ()
+    return (*OPTIONS.get(controller, ()), *more)
 
 
 def _python(module: str, *options: str) -> list[str]:
