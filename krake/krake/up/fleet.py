@@ -23,7 +23,7 @@ CONTROLLERS = {
     "infrastructure": "krake.controller.infrastructure",
 }
 OPTIONS = {
-    # Who tries templates, archives, metrics and clouds has them here; and nobody could send Krake here without being here already.
+    # Who tries archives, metrics and clouds has them here; and nobody could send Krake here without being here already.
     "application": ("--fetching-allow", "127.0.0.1"),
     "scheduler": ("--metrics-allow", "127.0.0.1", "--metrics-allow", "localhost"),
     "infrastructure": ("--providers-allow", "127.0.0.1", "--providers-allow", "localhost"),
