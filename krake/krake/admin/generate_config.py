@@ -62,7 +62,7 @@ NUMBERS: Mapping[str, tuple[int | float, str]] = {
     "poll-interval": (30.0, "seconds between two looks at clusters that are being created"),
     "docker-daemon-mtu": (1450, "largest packet of Docker's network"),
 }
-WORKERS = {"worker_count": 5, "application_worker_count": 20}
+WORKERS = {"worker_count": 5, "application_worker_count": 20, "infrastructure_worker_count": 20}
 
 
 class GenerationError(Exception):
@@ -113,8 +113,8 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=argparse.SUPPRESS,
         metavar="NUMBER",
-        help=f"how much a controller does at once (default: {WORKERS['worker_count']}; of the application controller"
-        f" {WORKERS['application_worker_count']})",
+        help=f"how much a controller does at once (default: {WORKERS['worker_count']}; of the application and the"
+        f" infrastructure controller {WORKERS['application_worker_count']})",
     )
     parser.set_defaults(worker_count=None)
     for name, text in FLAGS.items():
