@@ -66,6 +66,7 @@ def build(config: SchedulerConfig, client: Client, *, connect: Connect | None = 
         clusters,
         config=config,
         ledger=world.ledger,
+        places=world,
         settings=world.settings,
         enqueue=placing.enqueue,
         changed=follow_heir,

@@ -14,6 +14,8 @@ from component.controllers.hosts import TOSCA, add_cloud, add_global_cloud, add_
 from component.controllers.world import add_app, add_cluster, eventually, running, set_state
 
 from krake.client import Client
+from krake.controller.runtime import ControllerConfig, Parts
+from krake.controller.runtime.process import serve
 from krake.controller.runtime.settings import SettingsError
 from krake.controller.scheduler.controller import build
 from krake.controller.scheduler.settings import ClusterCreationConfig, MetricsConfig, SchedulerConfig
@@ -391,3 +393,68 @@ async def test_a_cluster_that_does_not_work_is_waited_for_only_for_a_while(clien
         assert await see_waiting(client, "second") == name
         await see(client, lambda app: app.status.auto_cluster_create_started not in (None, name), "second")
         assert (await client.get(Cluster, Key("red", name))).status.state is ClusterState.OFFLINE
+
+
+async def test_a_cluster_that_was_gone_before_it_was_seen_is_not_waited_for(client: Client, api: str, template: Path) -> None:
+    await add_cloud(client, "cloud")
+    mended = asyncio.Event()
+
+    def build_deaf(client: Client) -> Parts:
+        creation = ClusterCreationConfig(tosca_file=str(template))
+        parts = build(SchedulerConfig(reschedule_after=30.0, automatic_cluster_creation=creation), client)
+        clusters = next(each for each in parts.informers if each.kind is Cluster)
+        follow = clusters.run
+
+        async def hear_late() -> None:
+            clusters.synced.set()
+            await mended.wait()
+            await follow()
+
+        clusters.run = hear_late  # type: ignore[method-assign]
+        return parts
+
+    async with running(build_deaf, api):
+        await ask(client)
+        (name,) = await eventually(partial(created, client), lambda names: len(names) == 1)
+        await client.delete(Cluster, Key("red", name), force=True)
+        mended.set()
+        # The next application looks for what it could wait for.
+        await ask(client, "late")
+        await see(client, lambda app: app.status.auto_cluster_create_started is not None, "late")
+        await eventually(partial(created, client), lambda names: len(names) == 1)
+
+
+async def test_nobody_comes_to_an_idle_cluster_while_it_is_being_deleted(client: Client, api: str, template: Path) -> None:
+    await add_cloud(client, "cloud")
+    about_to_go, gone = asyncio.Event(), asyncio.Event()
+
+    class Slow(Client):
+        async def delete(self, kind: type[Any], *args: Any, **options: Any) -> Any:
+            if kind is Cluster:
+                about_to_go.set()
+                await gone.wait()
+            return await super().delete(kind, *args, **options)
+
+    creation = ClusterCreationConfig(tosca_file=str(template), deletion_retention=1)
+    config = SchedulerConfig(reschedule_after=30.0, automatic_cluster_creation=creation)
+    stop = asyncio.Event()
+    async with Slow(api) as slow:
+        scheduler = asyncio.create_task(serve("test", build(config, slow), slow, ControllerConfig(drain_timeout=5), stop))
+        await ask(client)
+        first = await see_waiting(client)
+        await bring_up(client, first)
+        await see_placed(client, first)
+        await client.delete(Application, Key("red", "app"), force=True)
+        await asyncio.wait_for(about_to_go.wait(), 20)
+        await ask(client, "late")
+        # It is decided on before another one that comes after it, and goes elsewhere.
+        await add_cluster(client, "elsewhere", labels={"zone": "z"})
+        await add_app(client, "witness", labels=["zone is z"])
+        await see_placed(client, "elsewhere", "witness")
+        late = await client.get(Application, Key("red", "late"))
+        assert late.status.scheduled_to is None or late.status.scheduled_to.name != first
+        gone.set()
+        await eventually(partial(created, client), lambda names: first not in names)
+        await see(client, lambda app: app.status.scheduled_to is not None and app.status.scheduled_to.name != first, "late")
+        stop.set()
+        await scheduler

@@ -109,8 +109,9 @@ class Applications:
                 if outlook.awaits and app.status.scheduled_to is None:
                     self._tell(app, decision, snapshot, AWAITS_CLUSTER)
                 return outlook.result
-            if snapshot.ledger.changes != changes:
-                return Result(requeue_after=SHORTEST_WAIT)  # meanwhile somebody else may have been given the room
+            if snapshot.ledger.changes != changes or self._world.is_closed(decision.choice):
+                # Meanwhile somebody else may have been given the room, or the cluster is about to go.
+                return Result(requeue_after=SHORTEST_WAIT)
             move = move_of(app, decision, snapshot)
             if (waits := self._hold_back(app, move, snapshot)) is not None:
                 self._tell(app, decision, snapshot, waits)

@@ -92,6 +92,8 @@ class World:
         self._assumed: dict[Key, int] = {}
         """Applications that were just bound, and the version as which that is stored; 0 until that is known."""
         self._moving: set[Key] = set()
+        self._closed: set[ResourceRef] = set()
+        """Clusters that are about to be deleted: what is seen of them does not say so yet."""
         self._handlers: list[Handler] = []
         apps.index(NAMESPACE, lambda app: [app.key.namespace])
         clusters.index(NAMESPACE, lambda cluster: [cluster.key.namespace])
@@ -126,6 +128,22 @@ class World:
     def standing(self, cluster: Key) -> Standing:
         """Return what is thought of a cluster."""
         return self._standings.get(cluster, Standing())
+
+    def close(self, cluster: ResourceRef) -> bool:
+        """Give nobody a place on a cluster any more, until it is gone; false if somebody has one there, or is given one."""
+        if self.ledger.tenants_on(cluster):
+            return False
+        self._closed.add(cluster)
+        return True
+
+    def reopen(self, cluster: ResourceRef) -> None:
+        """Give places on a cluster again."""
+        self._closed.discard(cluster)
+        self.touch([cluster.key])
+
+    def is_closed(self, cluster: ResourceRef | None) -> bool:
+        """Whether nobody is given a place on a cluster any more."""
+        return cluster in self._closed
 
     def assume(self, app: Application, place: ResourceRef) -> None:
         """Count an application on a cluster that it is about to be bound to: nobody else is to be given its room."""
@@ -190,6 +208,7 @@ class World:
         """Have the ledger know what is taken of a cluster, and what those ask for who are there."""
         if new is None:
             if old is not None:
+                self._closed.discard(old.ref)
                 self.ledger.forget(old.ref)
             return
         if old is None or old.status.requested != new.status.requested:

@@ -19,7 +19,7 @@ from krake.controller.scheduler.provisioning.clouds import CloudHosting
 from krake.controller.scheduler.provisioning.creator import Creator, Outlook
 from krake.controller.scheduler.provisioning.hosting import HOST, declared
 from krake.controller.scheduler.provisioning.projects import ProjectHosting
-from krake.controller.scheduler.provisioning.retention import Retention
+from krake.controller.scheduler.provisioning.retention import Places, Retention
 from krake.controller.scheduler.provisioning.template import TemplateFile
 from krake.controller.scheduler.settings import SchedulerConfig
 from krake.data import Key
@@ -32,6 +32,7 @@ class Provisioning:
     """Runs beside the placing of applications, and is asked by it.
 
     :param ledger: knows the quotas.
+    :param places: is told of clusters that are about to go.
     :param enqueue: has an application reconciled.
     :param changed: is told of a cluster that inherits something else than before.
     """
@@ -47,6 +48,7 @@ class Provisioning:
         *,
         config: SchedulerConfig,
         ledger: Ledger,
+        places: Places,
         settings: Settings,
         enqueue: Callable[[Key], None],
         changed: Callable[[Key], None],
@@ -98,7 +100,7 @@ class Provisioning:
             template=lambda: self._template.template,
             patience=retention,
         )
-        keeper = Retention(client, recorder, apps, clusters, enqueue=leaving.enqueue, retention=retention)
+        keeper = Retention(client, recorder, apps, clusters, enqueue=leaving.enqueue, places=places, retention=retention)
         hosts: list[Informer[Any]] = [self._clouds, self._global_clouds, self._projects]
         self._reporters = [Reporter(client, each, meter, recorder, metrics_of, workers=1) for each in hosts]
         self._controllers = [in_clouds, in_projects, leaving, *(each.controller for each in self._reporters)]

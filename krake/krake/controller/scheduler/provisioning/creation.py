@@ -39,6 +39,9 @@ _AILING = frozenset(
 FAILED_RETENTION = timedelta(seconds=60)
 """For so long a cluster that could not be created is kept at least."""
 
+BACKOFF, BACKOFF_DELAY, BACKOFF_LIMIT = 2, 10, 3
+"""Where a cluster can not be created, that is tried three times more, after 10, 20 and 40 s: then another cloud may do."""
+
 _NEW = "~new"
 """Stands for the name of a cluster that does not exist. It is no valid name, and comes after all that are."""
 
@@ -106,6 +109,9 @@ def make_cluster(app: Application, name: str, template: Template) -> Cluster:
             constraints=ClusterCloudConstraints(cloud=cloud),
             inherit_metrics=True,
             auto_generated=True,
+            backoff=BACKOFF,
+            backoff_delay=BACKOFF_DELAY,
+            backoff_limit=BACKOFF_LIMIT,
         ),
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from krake.client import AlreadyExists, Client
 from krake.controller.runtime import Informer, Recorder, Result, patch_status
+from krake.controller.runtime.view import version_of
 from krake.controller.scheduler.deciding.decide import Decision, Ground
 from krake.controller.scheduler.deciding.hosts import CREATION_RULES, explain_refusals
 from krake.controller.scheduler.deciding.snapshot import Candidate, Snapshot
@@ -99,7 +100,7 @@ class Creator:
         self._template = template
         self._patience = patience
         self._made: dict[Key, Cluster] = {}
-        """Clusters that are being created, until they are seen."""
+        """Clusters that are being created, until they are seen, or seen to be gone."""
         apps.index(AUTOMATIC, lambda app: [app.key.namespace] if app.spec.auto_cluster_create else [])
         clusters.on_change(self._follow_cluster)
 
@@ -168,9 +169,17 @@ class Creator:
         return _Prospects(candidates, hindrance)
 
     def _find_coming(self, namespace: str | None, snapshot: Snapshot) -> list[Cluster]:
+        self._forget_gone()
         known = {cluster.key: cluster for cluster in self._clusters.lookup(CREATED, namespace)}
         made = {key: cluster for key, cluster in self._made.items() if key.namespace == namespace}
         return [each for each in (made | known).values() if is_coming(each, snapshot.now, self._patience)]
+
+    def _forget_gone(self) -> None:
+        """Forget clusters that were deleted before they were seen: while the watch was cut, nobody told of them."""
+        for key, cluster in list(self._made.items()):
+            stored_as = version_of(cluster.metadata.resource_version)
+            if 0 < stored_as <= self._clusters.version:
+                del self._made[key]
 
     def _imagine_new(self, app: Application) -> Cluster | str | None:
         """Return a new cluster as it would be, or why there can be none; ``None`` if clouds have yet to be measured."""
@@ -221,6 +230,8 @@ class Creator:
             stored = await self._client.get(Cluster, cluster.key)
         else:
             log.info("%s is created for applications.", stored.ref)
+        if stored.key in self._made:
+            self._made[stored.key] = stored
         self._clusters.expect(stored.key, stored.metadata.resource_version)
 
     async def _await(self, app: Application, name: str, wait: float = WAIT) -> Result | None:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from krake.client import Client, NotFound
 from krake.controller.runtime import Informer, Recorder, Result, patch_status
@@ -15,8 +16,20 @@ from krake.data.kubernetes import Application, Cluster
 
 log = logging.getLogger(__name__)
 
+OCCUPIED_WAIT = 1.0
+"""Seconds after which it is looked again whether somebody who was about to come to a cluster is seen there."""
 USES = "uses"
 """Index of the applications by the clusters that they use."""
+
+
+class Places(Protocol):
+    """Gives applications their places on clusters."""
+
+    def close(self, cluster: ResourceRef) -> bool:
+        """Give nobody a place on a cluster any more; false if somebody has one already, and nothing is closed."""
+
+    def reopen(self, cluster: ResourceRef) -> None:
+        """Give places there again."""
 
 
 def clusters_of(app: Application) -> Iterator[ResourceRef]:
@@ -33,6 +46,7 @@ class Retention:
     Since when a cluster is idle stands in its status, so that a restart of the scheduler does not prolong its life.
 
     :param enqueue: has a cluster reconciled.
+    :param places: is told of clusters that are about to go, so that nobody is given a place there any more.
     :param retention: for how long an idle cluster is kept.
     """
 
@@ -44,6 +58,7 @@ class Retention:
         clusters: Informer[Cluster],
         *,
         enqueue: Callable[[Key], None],
+        places: Places,
         retention: timedelta,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -52,6 +67,7 @@ class Retention:
         self._apps = apps
         self._clusters = clusters
         self._enqueue = enqueue
+        self._places = places
         self._retention = retention
         self._now = now
         apps.index(USES, clusters_of)
@@ -80,16 +96,24 @@ class Retention:
         await patch_status(self._client, cluster, status, informer=self._clusters)
 
     async def _delete(self, cluster: Cluster) -> Result | None:
-        # Those that use it may not be seen yet. Should one come after this, it is moved elsewhere before the cluster goes.
-        apps = await self._client.list(Application, cluster.metadata.namespace)
-        if any(cluster.ref in clusters_of(app) for app in apps.items):
-            await self._note(cluster, None)
-            return None
-        log.info("%s is deleted: no application uses it since %s.", cluster.ref, cluster.status.idle_since)
-        told = normal("Idle", f"No application has used it for {self._retention.total_seconds():g} s; it is deleted.")
-        self._recorder.record(cluster, told)
-        with contextlib.suppress(NotFound):
-            await self._client.delete(Cluster, cluster.key)
+        if not self._places.close(cluster.ref):
+            return Result(OCCUPIED_WAIT)
+        deleted = False
+        try:
+            # Those that others have bound may not be seen yet. Should one come after this, it is moved before the cluster goes.
+            apps = await self._client.list(Application, cluster.metadata.namespace)
+            if any(cluster.ref in clusters_of(app) for app in apps.items):
+                await self._note(cluster, None)
+                return None
+            log.info("%s is deleted: no application uses it since %s.", cluster.ref, cluster.status.idle_since)
+            told = normal("Idle", f"No application has used it for {self._retention.total_seconds():g} s; it is deleted.")
+            self._recorder.record(cluster, told)
+            with contextlib.suppress(NotFound):
+                await self._client.delete(Cluster, cluster.key)
+            deleted = True
+        finally:
+            if not deleted:
+                self._places.reopen(cluster.ref)
         return None
 
     def _follow_app(self, old: Application | None, new: Application | None) -> None:
