@@ -13,8 +13,8 @@ from .rest import Client
 
 IMAGE, FLAVOR, KEYPAIR = "Ubuntu 22.04", "m1.medium", "krake"
 CLUSTER_IMAGE = "Fedora CoreOS"
-_MACHINES, _PUBLIC = "127.100.0.0/24", "127.101.0.0/24"
-"""Addresses of loopback, so that they lead to nobody else's machine."""
+_MACHINES, _PUBLIC = "198.18.0.0/24", "203.0.113.0/24"
+"""Of ranges for measurements and examples: they lead nowhere, so nobody takes other machines for these."""
 _MEMORY, _CPUS, _DISK = 4096, 2, 10
 _LIMIT = 120
 
