@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,8 +29,8 @@ OPTIONS = {
     "infrastructure": ("--providers-allow", "127.0.0.1", "--providers-allow", "localhost"),
 }
 WITH_SIMULATED_CLOUDS = {
-    # Simulated machines take seconds, not minutes.
-    "infrastructure": ("--poll-interval", "1"),
+    # Simulated machines take seconds, not minutes. Variables, so that those of the user outdo them.
+    "infrastructure": {"KRAKE_POLL_INTERVAL": "1"},
 }
 
 USER = "system:admin"
@@ -94,15 +94,16 @@ def plan_fleet(
     if ready_file is not None:
         serving["simulator"] = _simulator_part(simulated_clusters, simulated_clouds, ready_file, printer("simulator"))
     controllers = {
-        name: _controller_part(module, api, printer(name), _options(name, simulated_clouds > 0))
+        name: _controller_part(
+            module,
+            api,
+            printer(name),
+            OPTIONS.get(name, ()),
+            WITH_SIMULATED_CLOUDS.get(name, {}) if simulated_clouds else {},
+        )
         for name, module in CONTROLLERS.items()
     }
     return Fleet([Stage({"etcd": etcd}), Stage(serving), Stage(controllers)], api, etcd.client_port, ready_file)
-
-
-def _options(controller: str, with_simulated_clouds: bool) -> Sequence[str]:
-    more = WITH_SIMULATED_CLOUDS.get(controller, ()) if with_simulated_clouds else ()
-    return (*OPTIONS.get(controller, ()), *more)
 
 
 def _python(module: str, *options: str) -> list[str]:
@@ -132,10 +133,13 @@ def _api_part(etcd_port: int, port: int, key_file: Path, print_line: Callable[[s
     return CommandPart(command, ready=answers(f"http://127.0.0.1:{port}/readyz"), print_line=print_line)
 
 
-def _controller_part(module: str, api: str, print_line: Callable[[str], None], options: Sequence[str]) -> CommandPart:
+def _controller_part(
+    module: str, api: str, print_line: Callable[[str], None], options: Sequence[str], defaults: Mapping[str, str]
+) -> CommandPart:
     port = free_port()
     command = _python(module, "--api-endpoint", api, "--health-port", str(port), *options)
-    return CommandPart(command, ready=answers(f"http://127.0.0.1:{port}/readyz"), print_line=print_line)
+    ready = answers(f"http://127.0.0.1:{port}/readyz")
+    return CommandPart(command, ready=ready, print_line=print_line, defaults=defaults)
 
 
 def _simulator_part(clusters: int, clouds: int, ready_file: Path, print_line: Callable[[str], None]) -> CommandPart:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -46,7 +46,10 @@ class Part(Protocol):
 
 
 class CommandPart:
-    """A command of which each line of output goes to *print_line*."""
+    """A command of which each line of output goes to *print_line*.
+
+    :param defaults: variables that it has unless the environment of this process has them.
+    """
 
     def __init__(
         self,
@@ -55,7 +58,9 @@ class CommandPart:
         ready: Ready,
         print_line: Callable[[str], None],
         start_limit: float = 60.0,
+        defaults: Mapping[str, str] | None = None,
     ) -> None:
+        self._defaults = defaults or {}
         self._command = command
         self._ready = ready
         self._print_line = print_line
@@ -75,7 +80,9 @@ class CommandPart:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=os.environ | {"PYTHONIOENCODING": "utf-8:backslashreplace"},  # As it is read, whatever the user's terminal has.
+            env=dict(self._defaults)
+            | os.environ
+            | {"PYTHONIOENCODING": "utf-8:backslashreplace"},  # As it is read, whatever the user's terminal has.
             start_new_session=True,
             limit=2**20,
         )
