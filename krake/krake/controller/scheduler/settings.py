@@ -12,11 +12,15 @@ class ClusterCreationConfig(Record):
     :param tosca_file: template of a created cluster.
     :param custom_resources: that clusters serve which are created by it.
     :param deletion_retention: seconds after which a created cluster that nothing runs on is deleted.
+    :param backoff_limit: how often a creation that failed is tried again before another cloud may do.
+    :param backoff_delay: seconds until it is tried again for the first time; each wait is twice as long as the one before.
     """
 
     tosca_file: str = "examples/automation/cluster.yaml"
     custom_resources: list[str] = field(factory=list)
     deletion_retention: int = field(default=600, validate=at_least(0))
+    backoff_limit: int = field(default=3, validate=at_least(0))
+    backoff_delay: int = field(default=10, validate=at_least(0))
 
 
 class MetricsConfig(Record):

@@ -91,6 +91,8 @@ def test_a_created_cluster_asks_its_cloud_for_what_the_application_asks_for() ->
     assert [str(each) for each in (*(wanted.labels or ()), *(wanted.metrics or ()))] == ["zone is a", "load < 0.5"]
     assert (cluster.metadata.inherit_labels, cluster.spec.inherit_metrics, cluster.spec.auto_generated) == (True, True, True)
     assert cluster.key.namespace == app.key.namespace
+    hasty = make_new(app, "cluster-1", replace(TEMPLATE, backoff_limit=1, backoff_delay=5)).spec
+    assert (hasty.backoff, hasty.backoff_delay, hasty.backoff_limit) == (2, 5, 1)
 
 
 @given(st.integers(0, 5))

@@ -39,9 +39,6 @@ _AILING = frozenset(
 FAILED_RETENTION = timedelta(seconds=60)
 """For so long a cluster that could not be created is kept at least."""
 
-BACKOFF, BACKOFF_DELAY, BACKOFF_LIMIT = 2, 10, 3
-"""Where a cluster can not be created, that is tried three times more, after 10, 20 and 40 s: then another cloud may do."""
-
 _NEW = "~new"
 """Stands for the name of a cluster that does not exist. It is no valid name, and comes after all that are."""
 
@@ -52,10 +49,14 @@ class Template:
 
     :param tosca: has the output ``kubeconfig``.
     :param custom_resources: that the clusters serve.
+    :param backoff_limit: how often a creation that failed is tried again on the same cloud: there may be another one.
+    :param backoff_delay: seconds until then; twice as long each time.
     """
 
     tosca: Mapping[str, Any]
     custom_resources: Sequence[str] = ()
+    backoff_limit: int = 3
+    backoff_delay: int = 10
 
 
 def is_created(cluster: Cluster) -> bool:
@@ -109,9 +110,9 @@ def make_cluster(app: Application, name: str, template: Template) -> Cluster:
             constraints=ClusterCloudConstraints(cloud=cloud),
             inherit_metrics=True,
             auto_generated=True,
-            backoff=BACKOFF,
-            backoff_delay=BACKOFF_DELAY,
-            backoff_limit=BACKOFF_LIMIT,
+            backoff=2,
+            backoff_delay=template.backoff_delay,
+            backoff_limit=template.backoff_limit,
         ),
     )
 

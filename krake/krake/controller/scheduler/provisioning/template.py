@@ -57,7 +57,8 @@ def read_template(config: ClusterCreationConfig) -> Template | None:
         return None
     except OSError as error:
         raise _unusable(path, error) from None
-    return Template(_parse(path, content), tuple(config.custom_resources))
+    tosca = _parse(path, content)
+    return Template(tosca, tuple(config.custom_resources), config.backoff_limit, config.backoff_delay)
 
 
 def _parse(path: str, content: bytes) -> dict[str, Any]:
