@@ -10,10 +10,11 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from krake.up.fleet import Fleet, plan_fleet
+from krake.up.local import LocalClusters, NoLocalClusters
 from krake.up.signals import stop_on_signals
 from krake.up.supervisor import StartError, Supervisor
 
@@ -65,6 +66,13 @@ def add_arguments(up: argparse.ArgumentParser) -> None:
         help="also run N simulated OpenStack clouds, and an Infrastructure Manager that creates clusters there (default: 0)",
     )
     up.add_argument(
+        "--local-clusters",
+        nargs="?",
+        const="",
+        metavar="PROGRAM",
+        help="also let clusters be created on this machine, which outlive Krake (by support/local-clusters, or PROGRAM)",
+    )
+    up.add_argument(
         "--ready-file",
         type=Path,
         metavar="FILE",
@@ -87,18 +95,29 @@ async def _up(options: argparse.Namespace) -> int:
         if options.ready_file is not None:
             _prepare(options.ready_file)
         _check_port_is_free(options.api_port)
+        local = await _prepare_local_clusters(options.local_clusters, data_dir / "local-clusters")
         fleet = plan_fleet(
             data_dir,
             api_port=options.api_port,
             simulated_clusters=options.simulated_clusters,
             simulated_clouds=options.simulated_clouds,
+            local=local,
             printer=_printer(sys.stdout.isatty()),
         )
-        await _run(fleet, options.ready_file, stop)
+        await _run(fleet, options.ready_file, stop, local.hints if local else ())
     return 0
 
 
-async def _run(fleet: Fleet, ready_file: Path | None, stop: asyncio.Event) -> None:
+async def _prepare_local_clusters(program: str | None, directory: Path) -> LocalClusters | None:
+    if program is None:
+        return None
+    try:
+        return await LocalClusters.prepare(program, directory)
+    except NoLocalClusters as error:
+        raise UsageError(str(error)) from None
+
+
+async def _run(fleet: Fleet, ready_file: Path | None, stop: asyncio.Event, hints: Sequence[str]) -> None:
     say = _printer(sys.stdout.isatty())("krake up")
 
     def write_ready_file() -> None:
@@ -120,6 +139,8 @@ async def _run(fleet: Fleet, ready_file: Path | None, stop: asyncio.Event) -> No
             say(f"Krake is ready at {fleet.api}. Ctrl-C stops it.")
             for command in fleet.commands():
                 say(f"Simulated: {command}")
+            for hint in hints:
+                say(f"Local: {hint}")
             say(f"Objects of files: krake_bootstrap_db --db-port {fleet.etcd_port} FILE")
             await stopping
     finally:

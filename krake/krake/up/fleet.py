@@ -11,6 +11,7 @@ from typing import Any
 
 from krake.api.secrets.keyfile import create_key_file, make_key
 from krake.up.etcd import EtcdProcess
+from krake.up.local import LocalClusters
 from krake.up.parts import CommandPart, answers, signs
 from krake.up.process import free_port
 from krake.up.supervisor import Stage
@@ -28,8 +29,8 @@ OPTIONS = {
     "scheduler": ("--metrics-allow", "127.0.0.1", "--metrics-allow", "localhost"),
     "infrastructure": ("--providers-allow", "127.0.0.1", "--providers-allow", "localhost"),
 }
-WITH_SIMULATED_CLOUDS = {
-    # Simulated machines take seconds, not minutes. Variables, so that those of the user outdo them.
+WITH_QUICK_CLOUDS = {
+    # Machines that are simulated, or local, take seconds, not minutes. Variables, so that those of the user outdo them.
     "infrastructure": {"KRAKE_POLL_INTERVAL": "1"},
 }
 
@@ -80,10 +81,12 @@ def plan_fleet(
     api_port: int,
     simulated_clusters: int,
     simulated_clouds: int = 0,
+    local: LocalClusters | None = None,
     printer: Callable[[str], Callable[[str], None]],
 ) -> Fleet:
     """Return the parts of a whole Krake on loopback, with one user who may do everything.
 
+    :param local: what makes clusters on this machine.
     :param printer: gives for the name of a part the function that prints a line of its log.
     """
     etcd = EtcdProcess(data_dir / "etcd", client_port=free_port())
@@ -98,8 +101,8 @@ def plan_fleet(
             module,
             api,
             printer(name),
-            OPTIONS.get(name, ()),
-            WITH_SIMULATED_CLOUDS.get(name, {}) if simulated_clouds else {},
+            [*OPTIONS.get(name, ()), *(local.options if local and name == "infrastructure" else ())],
+            WITH_QUICK_CLOUDS.get(name, {}) if simulated_clouds or local else {},
         )
         for name, module in CONTROLLERS.items()
     }
