@@ -35,6 +35,11 @@ def cell(name: str, path: str, write: Callable[[Any], str] | None = None) -> Cel
     return Cell(name, lambda item: dig(item, path), write or plain)
 
 
+def setting(name: str, path: str | None = None, write: Callable[[Any], str] | None = None) -> Cell:
+    """Return the cell of a setting of an object of several types, of which each has its own below its name."""
+    return Cell(name, lambda item: dig(item, f"spec.{dig(item, 'spec.type')}.{path or name}"), write or plain)
+
+
 def dig(item: Any, path: str) -> Any:
     """Return the value at a dotted path, or ``None``."""
     for key in path.split("."):
@@ -70,6 +75,11 @@ def time(value: Any) -> str:
 def listing(value: Any) -> str:
     """Write a list as Python does, nothing as an empty one."""
     return str(value or [])
+
+
+def hidden(_: Any) -> str:
+    """Write that there is a secret; a table is looked at by others, too."""
+    return "********"
 
 
 def reference(value: Any) -> str:

@@ -5,8 +5,21 @@ from collections.abc import Sequence
 from functools import partial
 
 from rok import authorization, verbs
-from rok.kinds import applications, clusters, events, maintenance, metrics, placements, plans, providers, quotas, rendering
-from rok.operations import LIST, ONE, Group, Operation, Resource, Single, written
+from rok.kinds import (
+    applications,
+    clouds,
+    clusters,
+    events,
+    infrastructure,
+    maintenance,
+    metrics,
+    placements,
+    plans,
+    providers,
+    quotas,
+    rendering,
+)
+from rok.operations import LIST, ONE, Group, Operation, Resource, Single, registered, written
 from rok.parser import make_parser
 
 TABLE: tuple[Group | Single, ...] = (
@@ -121,6 +134,49 @@ TABLE: tuple[Group | Single, ...] = (
                         maintenance.taint_cluster,
                     ),
                 ),
+            ),
+        ),
+    ),
+    Group(
+        "infrastructure",
+        ("infra",),
+        "clouds, and what creates clusters on them",
+        (
+            registered(
+                ("globalinfrastructureprovider", "gprovider", "gip"),
+                "global infrastructure provider: one for all namespaces",
+                infrastructure.GLOBAL_VIEW,
+                infrastructure.REGISTER_FLAGS,
+                infrastructure.UPDATE_FLAGS,
+                infrastructure.register_provider,
+                infrastructure.changed_provider,
+            ),
+            registered(
+                ("infrastructureprovider", "provider", "ip"),
+                "infrastructure provider: what creates clusters on clouds",
+                infrastructure.VIEW,
+                infrastructure.REGISTER_FLAGS,
+                infrastructure.UPDATE_FLAGS,
+                infrastructure.register_provider,
+                infrastructure.changed_provider,
+            ),
+            registered(
+                ("globalcloud", "gcloud", "gc"),
+                "global cloud: one for all namespaces",
+                clouds.GLOBAL_VIEW,
+                clouds.GLOBAL_REGISTER_FLAGS,
+                clouds.GLOBAL_UPDATE_FLAGS,
+                clouds.register_cloud,
+                clouds.changed_cloud,
+            ),
+            registered(
+                ("cloud",),
+                "cloud: where clusters are created",
+                clouds.VIEW,
+                clouds.REGISTER_FLAGS,
+                clouds.UPDATE_FLAGS,
+                clouds.register_cloud,
+                clouds.changed_cloud,
             ),
         ),
     ),

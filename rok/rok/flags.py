@@ -217,6 +217,7 @@ METRICS: Flags = (
         help="global metric and its weight; may be repeated",
     ),
 )
+GLOBAL_METRIC = METRICS[1]
 BACKOFF: Flags = (
     flag(
         "--backoff", type=int, metavar="FACTOR", help="what the delay grows by after each failed attempt (Krake's default: 1)"
@@ -226,6 +227,9 @@ BACKOFF: Flags = (
         "--backoff-limit", type=int, metavar="ATTEMPTS", help="attempts before giving up, -1 for no limit (Krake's default: -1)"
     ),
 )
+NO_WAIT = switch("--no-wait", help="answer at once, before it was checked")
+REMOVE_LABELS = switch("--remove-existing-labels", help="drop the labels that are not given anew")
+REMOVE_METRICS = switch("--remove-existing-metrics", help="drop the metrics that are not given anew")
 CASCADE = switch("--cascade", help="delete the applications of the cluster as well, instead of moving them elsewhere")
 FORCE = switch("--force", help="remove the object from Krake at once, whatever is left of it outside")
 
@@ -235,8 +239,11 @@ def repeated(*names: str, dest: str, metavar: str, help: str, read: Callable[[st
     return flag(*names, dest=dest, metavar=metavar, action="append", default=[], type=read, help=f"{help}; may be repeated")
 
 
-def wait(*states: str, default: str) -> Flags:
-    """Describe ``--wait [STATE]`` for a command that can wait for *states*."""
+def wait(*states: str, default: str, timeout: float = WAIT_TIMEOUT) -> Flags:
+    """Describe ``--wait [STATE]`` for a command that can wait for *states*.
+
+    :param timeout: in seconds, if the user does not say.
+    """
 
     def read(text: str) -> str:
         if (text or default) in states:
@@ -253,9 +260,9 @@ def wait(*states: str, default: str) -> Flags:
         flag(
             "--timeout",
             type=read_seconds,
-            default=WAIT_TIMEOUT,
+            default=timeout,
             metavar="SECONDS",
-            help=f"how long to wait (default: {WAIT_TIMEOUT:.0f})",
+            help=f"how long to wait (default: {timeout:.0f})",
         ),
     )
 
@@ -263,6 +270,13 @@ def wait(*states: str, default: str) -> Flags:
 def joined(kept: Sequence[Any], given: Sequence[Any]) -> list[Any]:
     """Return both lists as one, without what is given twice."""
     return [*kept, *(each for index, each in enumerate(given) if each not in kept and each not in given[:index])]
+
+
+def merged_metrics(kept: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return both lists of references; of a metric that is given anew only the new weight counts."""
+    anew = {(each["name"], each["namespaced"]) for each in given}
+    stay = [each for each in kept if (each["name"], each["namespaced"]) not in anew]
+    return joined(stay, given)
 
 
 def check_labels(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from rok.errors import Misuse
 from rok.flags import Flags
 from rok.output import Result, View
 from rok.verbs import Call
+from rok.waiting import DELETED
 
 Run = Callable[[Call], Result]
 MISUSE = Misuse.status
@@ -95,5 +96,32 @@ def written(
         Operation("get", f"show a {what}", one, show),
         Operation("update", f"change a {what}", (*update, *common), partial(verbs.update_object, change=change, goals={})),
         Operation("delete", f"delete a {what}", one, partial(verbs.delete_object, goals={})),
+    )
+    return Resource(name, tuple(aliases), summary, view, operations)
+
+
+def registered(
+    names: tuple[str, ...],
+    summary: str,
+    view: View,
+    register: Flags,
+    update: Flags,
+    run: Run,
+    change: verbs.Change,
+) -> Resource:
+    """Return the commands for what exists outside of Krake, and is checked from time to time."""
+    what, (name, *aliases) = summary.split(":")[0], names
+    common = flags.COMMON if view.route.namespaced else flags.EVERYWHERE
+    operations = (
+        Operation("list", f"list {what}s", LIST if view.route.namespaced else common, verbs.list_objects),
+        Operation("register", f"register a {what} that exists", (*register, *common), run),
+        Operation("get", f"show a {what}", (flags.NAME, *common), verbs.get_object),
+        Operation("update", f"change a {what}", (*update, *common), partial(verbs.update_object, change=change, goals={})),
+        Operation(
+            "delete",
+            f"delete a {what}",
+            (flags.NAME, flags.FORCE, *flags.wait("deleted", default="deleted"), *common),
+            partial(verbs.delete_object, goals={"deleted": DELETED}),
+        ),
     )
     return Resource(name, tuple(aliases), summary, view, operations)

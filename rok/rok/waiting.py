@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,9 @@ class Goal:
         return state in self.states and (state not in self.lasting or _speaks_of_now(item))
 
 
+DELETED = Goal("deleted", gone=True)
+
+
 def _speaks_of_now(item: Object) -> bool:
     """Whether the state of an object is about what is declared now; where generations are not counted, it counts as that."""
     generation, observed = dig(item, "metadata.generation"), dig(item, "status.observed_generation")
@@ -66,14 +69,14 @@ def wait_for(session: "Session", place: Place, item: Object, goal: Goal, timeout
     raise Failure(f"{place} is not {goal.word} after {timeout:g} s: it is {summarize(latest)}")
 
 
-def await_check(session: "Session", place: Place, item: Object, pending: frozenset[str], timeout: float) -> Object:
-    """Return the object once it is in none of the states *pending*, or as it is when the time is over."""
+def await_check(session: "Session", place: Place, item: Object, is_checked: Callable[[Object], bool], timeout: float) -> Object:
+    """Return the object once it is checked, or as it is when the time is over."""
     progress = Progress(place)
     for current in session.follow(place, item, time.monotonic() + timeout):
         if current is None:
             return item
         item = current
-        if dig(item, "status.state") not in pending:
+        if is_checked(item):
             return item
         progress.tell(item)
     return item

@@ -1,7 +1,7 @@
 """Kubernetes clusters: registered ones, and ones that Krake creates."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from krake.client.errors import Forbidden, NotFound
@@ -9,7 +9,7 @@ from krake.client.wire import Route
 from krake.client.wire import create as create_request
 
 from rok import cells, flags
-from rok.cells import Object, brief_reason, cell, dig
+from rok.cells import Object, cell, dig
 from rok.constraints import read_label_constraint, read_metric_constraint
 from rok.errors import Failure, warn
 from rok.flags import Flags, flag, repeated, switch
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 UNCHECKED = frozenset({"PENDING", "CONNECTING"})
 """States of a registered cluster that the cluster controller has not looked at yet."""
-CHECK_LIMIT = 10.0
-"""Seconds that ``register`` waits for the first check."""
+CREATION_TIMEOUT = 3600.0
+"""Seconds that ``--wait`` waits for a cluster that is created, or changed, on a cloud, if the user does not say."""
 
 CLOUDS = {
     "Cloud": Route("infrastructure", "clouds", True),
@@ -169,7 +169,7 @@ REGISTER_FLAGS: Flags = (
     _CONTEXT,
     flag("--name", help="name of the cluster in Krake (default: its name in the kubeconfig)"),
     *_SHARED,
-    switch("--no-wait", help="answer at once, before the cluster was checked"),
+    flags.NO_WAIT,
     *flags.wait("online", default="online"),
     *flags.COMMON,
 )
@@ -180,7 +180,7 @@ CREATE_FLAGS: Flags = (
     *_CONSTRAINTS,
     switch("--inherit-metrics", help="the cluster also has the metrics of its cloud"),
     switch("--inherit-labels", help="the cluster also has the labels of its cloud"),
-    *flags.wait("creating", "connecting", "online", default="online"),
+    *flags.wait("creating", "connecting", "online", default="online", timeout=CREATION_TIMEOUT),
     *flags.COMMON,
 )
 UPDATE_FLAGS: Flags = (
@@ -190,11 +190,11 @@ UPDATE_FLAGS: Flags = (
     flag("-f", "--file", metavar="FILE", help="new TOSCA template, in YAML"),
     *_SHARED,
     *_CONSTRAINTS,
-    switch("--remove-existing-labels", help="drop the labels that are not given anew"),
-    switch("--remove-existing-metrics", help="drop the metrics that are not given anew"),
+    flags.REMOVE_LABELS,
+    flags.REMOVE_METRICS,
     switch("--remove-existing-cloud-label-constraints", help="drop the label constraints that are not given anew"),
     switch("--remove-existing-cloud-metric-constraints", help="drop the metric constraints that are not given anew"),
-    *flags.wait("reconciling", "online", default="online"),
+    *flags.wait("reconciling", "online", default="online", timeout=CREATION_TIMEOUT),
     *flags.COMMON,
 )
 DELETE_FLAGS: Flags = (
@@ -237,21 +237,17 @@ def registered_cluster(args: argparse.Namespace) -> Object:
 
 def register_cluster(call: "Call") -> Result:
     """Register a cluster and answer with what the first check of it found."""
-    from rok.waiting import await_check
+    from rok.registration import Check, register
 
-    created = call.session.send(create_request(call.route, call.namespace, registered_cluster(call.args)))
-    if call.args.wait is not None:
-        return Result(call.wait(created, CREATE_GOALS))
-    if call.args.no_wait:
-        return Result(created)
-    place = call.place_of(created)
-    checked = await_check(call.session, place, created, UNCHECKED, CHECK_LIMIT)
-    state = dig(checked, "status.state")
-    if state in UNCHECKED:
-        warn(f"{place} is {state}: it was not checked within {CHECK_LIMIT:.0f} s, is the cluster controller running?")
-    elif state != "ONLINE":
-        warn(f"{place} is {state} ({brief_reason(dig(checked, 'status.reason'))}): Krake goes on trying")
-    return Result(checked)
+    body = registered_cluster(call.args)
+    if call.args.wait is None:
+        return register(call, body, Check(_was_checked, "cluster controller"))
+    created = call.session.send(create_request(call.route, call.namespace, body))
+    return Result(call.wait(created, CREATE_GOALS))
+
+
+def _was_checked(item: Object) -> bool:
+    return dig(item, "status.state") not in UNCHECKED
 
 
 def new_cluster(args: argparse.Namespace) -> Object:
@@ -281,7 +277,7 @@ def changed_cluster(stored: Object, args: argparse.Namespace) -> Object:
         **old,
         **_backoff(args),
         "constraints": {**(old.get("constraints") or {}), "cloud": cloud},
-        "metrics": _merged_metrics([] if args.remove_existing_metrics else old["metrics"], args.metrics),
+        "metrics": flags.merged_metrics([] if args.remove_existing_metrics else old["metrics"], args.metrics),
     }
     if args.custom_resources:
         spec["custom_resources"] = args.custom_resources
@@ -295,13 +291,6 @@ def changed_cluster(stored: Object, args: argparse.Namespace) -> Object:
         spec["tosca"] = read_documents(args.file)[0]
     labels = {**({} if args.remove_existing_labels else metadata["labels"]), **flags.check_labels(args.labels)}
     return {**stored, "metadata": {**metadata, "labels": labels}, "spec": spec}
-
-
-def _merged_metrics(kept: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return both lists of references; of a metric that is given anew only the new weight counts."""
-    anew = {(each["name"], each["namespaced"]) for each in given}
-    stay = [each for each in kept if (each["name"], each["namespaced"]) not in anew]
-    return flags.joined(stay, given)
 
 
 def get_cluster(call: "Call") -> Result:

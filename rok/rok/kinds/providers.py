@@ -7,7 +7,7 @@ from typing import Any
 from krake.client.wire import Route
 
 from rok import cells, flags
-from rok.cells import Cell, Object, cell, dig
+from rok.cells import Object, cell, dig
 from rok.errors import Failure
 from rok.flags import Flag, Flags, flag
 from rok.output import View
@@ -22,6 +22,7 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
 _LOGIN = ("token", "username", "password", "ca")
 OPTIONAL: Mapping[str, tuple[str, ...]] = {"prometheus": _LOGIN, "static": (), "kafka": _LOGIN, "influx": ("ca",)}
 """What a provider may have besides, by its type."""
+_WRITERS = {"token": cells.hidden, "password": cells.hidden}
 
 
 class AddValue(argparse.Action):
@@ -39,17 +40,6 @@ class AddValue(argparse.Action):
         setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), name: value})
 
 
-def _setting(name: str) -> Cell:
-    """Return the cell of a setting, whatever the type of the provider is."""
-    write = _hide if name in ("token", "password") else cells.plain
-    return Cell(name, lambda item: dig(item, f"spec.{dig(item, 'spec.type')}.{name}"), write)
-
-
-def _hide(_: Any) -> str:
-    """Write that there is a secret; a table is looked at by others, too."""
-    return "********"
-
-
 def _view(kind: str, route: Route) -> View:
     names = ("metrics", "url", "comparison_column", "value_column", "table", "token", "org", "bucket", "username", "password")
     return View(
@@ -57,7 +47,7 @@ def _view(kind: str, route: Route) -> View:
         kind=kind,
         columns=(*cells.BASE, cell("mp_type", "spec.type")),
         rows=(*cells.BASE, cell("type", "spec.type")),
-        facts=tuple(_setting(name) for name in names),
+        facts=tuple(cells.setting(name, write=_WRITERS.get(name)) for name in names),
     )
 
 

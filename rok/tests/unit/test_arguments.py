@@ -125,6 +125,35 @@ CORE = {
 }
 
 
+IM = {"--url", "--username", "--password", "--token"}
+OPENSTACK = {
+    *("--url", "--project", "--username", "--password", "--domain-name", "--domain-id", "--application-credential"),
+    *("--global-infra-provider", "--global-metric", *LABELS),
+}
+OWN = {"--infra-provider", "--metric"}
+REMOVE = {"--remove-existing-labels", "--remove-existing-metrics"}
+REGISTER = {"--type", "--no-wait"}
+INFRASTRUCTURE = {
+    ("globalinfrastructureprovider", "gprovider", "gip"): (IM | REGISTER, IM),
+    ("infrastructureprovider", "provider", "ip"): (IM | REGISTER, IM),
+    ("globalcloud", "gcloud", "gc"): (OPENSTACK | REGISTER, OPENSTACK | REMOVE),
+    ("cloud",): (OPENSTACK | OWN | REGISTER, OPENSTACK | OWN | REMOVE),
+}
+
+
+@pytest.mark.parametrize("names", INFRASTRUCTURE)
+@pytest.mark.parametrize("group", ["infrastructure", "infra"])
+def test_clouds_and_their_providers_have_their_options(group: str, names: tuple[str, ...]) -> None:
+    register, update = INFRASTRUCTURE[names]
+    common = EVERYWHERE if names[0].startswith("global") else COMMON
+    for name in names:
+        assert options(f"{group} {name} list") == (common if common is EVERYWHERE else {*common, "-a", "--all"})
+        assert options(f"{group} {name} register") == register | common
+        assert options(f"{group} {name} get") == common
+        assert options(f"{group} {name} update") == update | common
+        assert options(f"{group} {name} delete") == {"--force", *WAIT, *common}
+
+
 @pytest.mark.parametrize("names", CORE)
 def test_metrics_and_their_providers_have_their_options(names: tuple[str, ...]) -> None:
     create, update = CORE[names]
@@ -187,8 +216,10 @@ def test_events_of_what_does_not_exist_are_refused() -> None:
 
 def test_no_command_is_left_out_of_this_test() -> None:
     about_kinds = {" ".join(words[1:]) for words in map(str.split, COMMANDS) if len(words) == 3}
-    core = {f"{name} {verb}" for names in CORE for name in names for verb in ("list", "create", "get", "update", "delete")}
-    assert {command.replace("application", "app") for command in about_kinds} == set(EXPECTED) | core
+    written = {f"{name} {verb}" for names in CORE for name in names for verb in ("create", "update")}
+    registered = {f"{name} {verb}" for names in INFRASTRUCTURE for name in names for verb in ("register", "update")}
+    shown = {f"{name} {verb}" for names in {**CORE, **INFRASTRUCTURE} for name in names for verb in ("list", "get", "delete")}
+    assert {command.replace("application", "app") for command in about_kinds} == {*EXPECTED, *written, *registered, *shown}
     assert {command for command in COMMANDS if len(command.split()) < 3} == {"plan", "events", "auth whoami", "auth can-i"}
 
 
