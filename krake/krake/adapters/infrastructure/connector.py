@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 from typing import Self
 
-from krake.adapters.infrastructure.im import ImInfrastructures, Marks
+from krake.adapters.infrastructure.im import ImInfrastructures, Memory
 from krake.adapters.infrastructure.im.authorization import authorize
 from krake.adapters.infrastructure.local import Driver, LocalInfrastructures
 from krake.adapters.openstack import Session, login_to_cloud
@@ -42,7 +42,7 @@ class Connector:
         self._of_all = Outgoing(Destinations(deny=()), setting, timeout)
         self._stack = AsyncExitStack()
         self._driver = driver or Driver((), timeout=timeout, at_once=1)
-        self._marks: Marks = {}
+        self._memory = Memory()
 
     async def __aenter__(self) -> Self:
         for outgoing in (self._of_namespaces, self._of_all):
@@ -62,7 +62,7 @@ class Connector:
         match provider.value, cloud.value:
             case ImSpec() as im, OpenstackSpec() as openstack:
                 authorization = authorize(name, im, cloud_name, openstack)
-                return ImInfrastructures(self._outgoing(trusted), name, im.url, authorization, self._marks)
+                return ImInfrastructures(self._outgoing(trusted), name, im.url, authorization, self._memory)
             case LocalProviderSpec(), LocalCloudSpec():
                 return LocalInfrastructures(self._driver, name, cloud_name)
         raise Rejected(
@@ -74,7 +74,7 @@ class Connector:
         """Ask whether the provider answers and accepts the credentials. Raises `InfrastructureError` if not."""
         match provider.value:
             case ImSpec() as im:
-                await ImInfrastructures(self._outgoing(trusted), name, im.url, authorize(name, im), self._marks).check()
+                await ImInfrastructures(self._outgoing(trusted), name, im.url, authorize(name, im), self._memory).check()
                 return
             case LocalProviderSpec():
                 await LocalInfrastructures(self._driver, name).check()

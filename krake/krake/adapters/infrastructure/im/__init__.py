@@ -4,6 +4,6 @@
 ``infrastructures`` sends and receives.
 """
 
-from krake.adapters.infrastructure.im.infrastructures import ImInfrastructures, Marks
+from krake.adapters.infrastructure.im.infrastructures import ImInfrastructures, Memory
 
-__all__ = ["ImInfrastructures", "Marks"]
+__all__ = ["ImInfrastructures", "Memory"]

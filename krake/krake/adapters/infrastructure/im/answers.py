@@ -18,10 +18,13 @@ _PHASES = {
     "stopped": Phase.FAILED,
     "unknown": Phase.UNKNOWN,
 }
-BROKEN = frozenset({"failed", "off"})
+_BROKEN = frozenset({"failed", "off"})
 """The states of machines that will never work again."""
+_LOST = "unknown"
 _TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?: ")
-_TRACEBACK = re.compile(r"^(Traceback \(most recent call last\)|\s+File \"|\s)")
+_TRACEBACK = re.compile(r"Traceback \(most|\t\t|    |  File ")
+_PROBLEM = re.compile(r"^\t(?:\w+(?:Error|Exception|Mismatch)): (.+)$", re.MULTILINE)
+_PREFIX = re.compile(r"Error parsing request body: (Error parsing TOSCA template: )?")
 _DULL = re.compile(
     r"^(Select master VM|Creating and copying|Contextualization disabled|Wait master VM|\*+$|VM \d+:$|Error Adding)"
 )
@@ -39,11 +42,25 @@ def read_state(document: Any) -> Infrastructure | None:
     state = document.get("state") if isinstance(document, dict) else None
     if not isinstance(state, dict) or not isinstance(state.get("state"), str):
         return None
-    machines = states_of(document)
+    states = states_of(document)
+    broken = broken_in(states)
+    machines = {name: Phase.FAILED if name in broken else _PHASES.get(each, Phase.UNKNOWN) for name, each in states.items()}
     phase = _PHASES.get(state["state"], Phase.UNKNOWN)
-    if phase is Phase.CONFIGURED and "unconfigured" in machines.values():
+    if phase is Phase.CONFIGURED and "unconfigured" in states.values():
         phase = Phase.UNCONFIGURED
-    return Infrastructure(phase, {name: _PHASES.get(each, Phase.UNKNOWN) for name, each in machines.items()})
+    elif phase is Phase.UNKNOWN and broken:
+        phase = Phase.FAILED
+    return Infrastructure(phase, machines)
+
+
+def broken_in(states: Mapping[str, str]) -> frozenset[str]:
+    """Return the machines that will never work again.
+
+    What IM does not know about a machine may be for want of an answer of the cloud; but if it knows about others, the machine
+    is gone.
+    """
+    knows = any(state != _LOST for state in states.values())
+    return frozenset(name for name, state in states.items() if state in _BROKEN or (knows and state == _LOST))
 
 
 def states_of(document: Any) -> Mapping[str, str]:
@@ -54,18 +71,21 @@ def states_of(document: Any) -> Mapping[str, str]:
 
 
 def complaint_in(text: str) -> str:
-    """Return what an error of IM says to people, without the path that it took through its program.
-
-    IM answers some as JSON, some as text; and traces of its program go along with both.
-    """
+    """Return what an error of IM says, whether as JSON or as text."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
-        document = None
-    if isinstance(document, dict):
-        text = str(document.get("detail") or document.get("message") or text)
-    lines = [line for line in text.splitlines() if line.strip() and not _TRACEBACK.match(line)]
-    return " ".join(lines)
+        return text
+    said = document.get("detail") or document.get("message") if isinstance(document, dict) else None
+    return said if isinstance(said, str) else text
+
+
+def shorten(complaint: str) -> str:
+    """Return what a complaint says to people, without the path that it took through the program of IM."""
+    if problems := _PROBLEM.findall(complaint):
+        return " ".join(problems)
+    lines = [line for line in complaint.splitlines() if line.strip() and not _TRACEBACK.match(line)]
+    return _PREFIX.sub("", " ".join(lines)).strip()
 
 
 def trouble_in(messages: str) -> str:

@@ -2,25 +2,26 @@
 
 import asyncio
 import re
-from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
 import yaml
 
 from krake.adapters.infrastructure.im.answers import (
-    BROKEN,
     blames_template,
+    broken_in,
     complaint_in,
     read_state,
     refuses_cloud_user,
     refuses_user,
+    shorten,
     states_of,
     trouble_in,
 )
 from krake.adapters.infrastructure.im.authorization import Authorization
-from krake.adapters.infrastructure.im.templates import mark_of, mark_template, settle_template
+from krake.adapters.infrastructure.im.templates import has_nodes, mark_of, mark_template, settle_template
 from krake.adapters.outgoing import Forbidden, Outgoing, Reply, Unanswered
 from krake.adapters.tosca.documents import read_document
 from krake.data.tosca import InvalidTemplate
@@ -35,10 +36,10 @@ from krake.ports.infrastructure import (
     Unavailable,
 )
 
-Marks = MutableMapping[tuple[str, str], str]
-"""By what the infrastructures of IMs are marked, by the URL of the IM and their id: what was once marked stays so."""
-
+_LONGEST_BEGINNING = 300.0
+"""Seconds after which an IM that has no machines yet has given up to create them."""
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_NAME_IN_RADL = re.compile(r"\s*description \w+ \(\s*name = '([^']*)'\s*\)")
 _AT_ONCE = 8
 _YAML = {"Content-Type": "text/yaml"}
 _ANY = {"Accept": "*/*"}
@@ -47,19 +48,31 @@ _IN_TROUBLE = frozenset({Phase.FAILED, Phase.UNCONFIGURED, Phase.UNKNOWN})
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What was found out about infrastructures, by the URL of their IM and their id.
+
+    :param marks: what was once marked stays so.
+    :param beginnings: when those were first asked to be deleted that had no machines yet, by the clock of the event loop.
+    """
+
+    marks: dict[tuple[str, str], str] = field(default_factory=dict)
+    beginnings: dict[tuple[str, str], float] = field(default_factory=dict)
+
+
 class ImInfrastructures:
     """The infrastructures that a user has at an IM.
 
     :param name: of the provider.
-    :param marks: that are known already; what is found out is added.
+    :param memory: of all that ask IMs; what is found out is added.
     """
 
-    def __init__(self, outgoing: Outgoing, name: str, url: str, authorization: Authorization, marks: Marks) -> None:
+    def __init__(self, outgoing: Outgoing, name: str, url: str, authorization: Authorization, memory: Memory) -> None:
         self._outgoing = outgoing
         self._service = f"The infrastructure provider '{name}'"
         self._url = url.rstrip("/")
         self._authorization = authorization
-        self._marks = marks
+        self._memory = memory
 
     async def check(self) -> None:
         """Ask whether the user is known. Raises `InfrastructureError` if not."""
@@ -83,7 +96,7 @@ class ImInfrastructures:
         id = _id_in(reply.text)
         if id is None:
             raise Unavailable(f"{self._service} answered something that names no infrastructure: is there an IM at its URL?")
-        self._marks[self._url, id] = mark
+        self._memory.marks[self._url, id] = mark
         return id
 
     async def observe(self, id: str) -> Infrastructure:
@@ -104,6 +117,8 @@ class ImInfrastructures:
             raise self._unreadable()
         if infrastructure.phase in (Phase.PENDING, Phase.DELETING) or "deleting" in machines.values():
             raise Busy(f"{self._service} is at work on the machines of the infrastructure.")
+        if not has_nodes(template):
+            raise Rejected("The template has no nodes: delete the cluster if it shall have none.")
         before = await self._template(id) or {}
         body = await asyncio.to_thread(_write, settle_template(template, before))
         await self._mend(id, machines)
@@ -114,11 +129,18 @@ class ImInfrastructures:
         await self._ask("PUT", f"/infrastructures/{_checked(id)}/reconfigure", headers=_ANY)
 
     async def delete(self, id: str) -> None:
-        """Begin to delete an infrastructure; one that is gone is no trouble."""
+        """Begin to delete an infrastructure; one that is gone is no trouble.
+
+        :raises Busy: IM is about to launch its machines: it would do so even if the infrastructure were gone, and nobody would
+            ever know of them.
+        """
         try:
-            await self._ask("DELETE", f"/infrastructures/{_checked(id)}", params=_ASYNC, headers=_ANY)
+            if self._begins(id, await self._state(id)):
+                raise Busy(f"{self._service} is about to launch the machines of the infrastructure.")
+            await self._ask("DELETE", f"/infrastructures/{id}", params=_ASYNC, headers=_ANY)
         except NotFound:
-            self._marks.pop((self._url, id), None)
+            self._memory.marks.pop((self._url, id), None)
+            self._memory.beginnings.pop((self._url, id), None)
 
     async def kubeconfig(self, id: str) -> dict[str, Any] | None:
         """Return what the template gives out as ``kubeconfig``."""
@@ -151,26 +173,41 @@ class ImInfrastructures:
         return [id for id in ids if id is not None]
 
     async def _mark(self, id: str) -> str | None:
-        known = self._marks.get((self._url, id))
-        if known is None and (template := await self._template(id, gone={})) is not None:
-            known = mark_of(template)
-            if known is not None:
-                self._marks[self._url, id] = known
+        known = self._memory.marks.get((self._url, id))
+        if known is not None:
+            return known
+        try:
+            template = await self._template(id)
+            known = mark_of(template) if template is not None else await self._mark_in_radl(id)
+        except NotFound:
+            return None
+        if known is not None:
+            self._memory.marks[self._url, id] = known
         return known
 
-    async def _template(self, id: str, gone: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        """Return the template that IM has of an infrastructure; ``None`` if it has none yet, *gone* if that was deleted."""
+    async def _mark_in_radl(self, id: str) -> str | None:
+        """Return the mark that IM has passed on to its own form of the template, which it has even if it lost the template."""
+        reply = await self._ask("GET", f"/infrastructures/{_checked(id)}/radl", headers={"Accept": "text/plain"})
+        found = _NAME_IN_RADL.match(reply.text)
+        return found[1] if found else None
+
+    async def _template(self, id: str) -> dict[str, Any] | None:
+        """Return the template that IM has of an infrastructure; ``None`` if it has none yet."""
         try:
             reply = await self._ask("GET", f"/infrastructures/{_checked(id)}/tosca", headers={"Accept": "text/plain"})
             return await asyncio.to_thread(read_document, reply.text, "The template")
         except _Missing:
             return None
-        except NotFound:
-            if gone is None:
-                raise
-            return gone
         except InvalidTemplate:
             raise self._unreadable() from None
+
+    def _begins(self, id: str, state: Any) -> bool:
+        """Whether IM may be about to launch machines."""
+        infrastructure = read_state(state)
+        if infrastructure is None or infrastructure.phase is not Phase.PENDING or infrastructure.machines:
+            return False
+        now = asyncio.get_running_loop().time()
+        return now - self._memory.beginnings.setdefault((self._url, id), now) < _LONGEST_BEGINNING
 
     async def _state(self, id: str) -> Any:
         return self._read(await self._ask("GET", f"/infrastructures/{_checked(id)}/state"))
@@ -184,8 +221,7 @@ class ImInfrastructures:
 
     async def _mend(self, id: str, machines: Mapping[str, str]) -> None:
         """Remove machines that will never work again, so that IM makes others instead; start those that were stopped."""
-        broken = [name for name, state in machines.items() if state in BROKEN]
-        if broken:
+        if broken := sorted(broken_in(machines)):
             path = f"/infrastructures/{id}/vms/{','.join(map(_checked, broken))}"
             await self._ask("DELETE", path, params={"context": "false"}, headers=_ANY)
         for name in (name for name, state in machines.items() if state == "stopped"):
@@ -219,8 +255,9 @@ class ImInfrastructures:
         return reply
 
     def _fail(self, reply: Reply, with_template: bool) -> InfrastructureError:
-        complaint = reply.quote(complaint_in(reply.text))
-        said = f": {complaint}" if complaint else f" ({reply.outcome})."
+        complaint = complaint_in(reply.text)
+        quoted = reply.quote(shorten(complaint))
+        said = f": {quoted}" if quoted else f" ({reply.outcome})."
         match reply.status:
             case HTTPStatus.UNAUTHORIZED:
                 return Refused(f"{self._service} does not know the user{said}")
@@ -229,7 +266,7 @@ class ImInfrastructures:
             case _ if refuses_cloud_user(complaint):
                 return Refused(f"{self._service} can not log in to the cloud{said}")
             case HTTPStatus.FORBIDDEN if "not valid in this infrastructure" in complaint:
-                return _Missing(complaint)
+                return _Missing(quoted)
             case HTTPStatus.FORBIDDEN if "disabled" not in complaint:
                 return Refused(f"{self._service} refuses access{said}")
             case HTTPStatus.NOT_FOUND if "rror deleting resources" not in complaint:
@@ -240,7 +277,7 @@ class ImInfrastructures:
                 return Rejected(f"{self._service} does not understand the template{said}")
             case status if 300 <= status < 400:
                 return Unavailable(f"{self._service} leads elsewhere ({reply.outcome}), which is not followed: check its URL.")
-        return Unavailable(f"{self._service} has trouble ({reply.outcome}){said if complaint else '.'}")
+        return Unavailable(f"{self._service} has trouble ({reply.outcome}){said if quoted else '.'}")
 
 
 class _Missing(InfrastructureError):

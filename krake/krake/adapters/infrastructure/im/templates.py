@@ -21,6 +21,11 @@ def mark_of(template: Mapping[str, Any]) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def has_nodes(template: Mapping[str, Any]) -> bool:
+    """Whether a template asks for anything."""
+    return bool(_nodes_of(template))
+
+
 def settle_template(template: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """Return a template by which an infrastructure becomes what the template says.
 
@@ -52,6 +57,8 @@ def _tell_number(node: dict[str, Any], before: Mapping[str, Any], number: Any) -
     scaling = {**scaling, place: number}
     if number == _NONE:
         scaling["min_instances"] = number
+    if place == "default_instances":  # which has to lie between others
+        scaling = {"min_instances": _NONE, "max_instances": number or _ONE, **scaling}
     capabilities = _mapping(node.get("capabilities"))
     scalable = {**_mapping(capabilities.get("scalable")), "properties": scaling}
     node["capabilities"] = {**capabilities, "scalable": scalable}
@@ -66,7 +73,7 @@ def _scaling(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_machine(node: Mapping[str, Any]) -> bool:
-    return str(node.get("type")).endswith("Compute")
+    return str(node.get("type")).endswith("Compute") or not {"os", "scalable"}.isdisjoint(_mapping(node.get("capabilities")))
 
 
 def _nodes_of(template: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
