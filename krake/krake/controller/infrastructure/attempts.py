@@ -103,7 +103,7 @@ def complete(cluster: Cluster, situation: Situation) -> ClusterStatus:
 
 
 def fail(
-    cluster: Cluster, situation: Situation, code: ReasonCode, message: str, *, final: bool = False, **changes: Any
+    cluster: Cluster, situation: Situation, code: ReasonCode, message: str, /, *, final: bool = False, **changes: Any
 ) -> ClusterStatus:
     """Return the status after an attempt that failed, with the time of the next one.
 
