@@ -1,7 +1,12 @@
 """The Infrastructure Manager, and the cloud that stands in for one."""
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from realidentity.installing import provide
-from realkube.process import Process, free_port
+from realkube.process import Process, StartError, free_port
 
 VERSION = "2.0.0"
 _SERVER = Path(__file__).with_name("server.py")
@@ -51,6 +56,43 @@ def start(folder: Path, port: int, address: str = "127.0.0.1", cloud: Path | Non
     process = Process(arguments, folder / "server.log", environment_of(python))
     process.wait_until(lambda: answers(port), "an answer", _START_LIMIT)
     return process
+
+
+def start_detached(folder: Path, port: int, limit: float) -> int:
+    """Start an IM that outlives this process; return the id of its process, and of its process group, when it answers.
+
+    :param limit: seconds that it may take.
+    :raises StartError: it does not answer.
+    """
+    python = install() / "environment" / "bin" / "python"
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "server.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [python, _SERVER, "127.0.0.1", str(port), folder],
+            env=os.environ | environment_of(python),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + limit
+    while not answers(port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise StartError(f"IM does not answer; its log is {log}.")
+        time.sleep(0.1)
+    return process.pid
+
+
+def stop_detached(pid: int, limit: float = 10) -> None:
+    """End an IM that outlives what has started it; nothing happens if it has ended, and the id is of something else now."""
+    command = Path(f"/proc/{pid}/cmdline")
+    deadline = time.monotonic() + limit
+    with contextlib.suppress(OSError):  # it has ended
+        while str(_SERVER).encode() in command.read_bytes():
+            os.killpg(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
+            time.sleep(0.2)
 
 
 def environment_of(python: Path) -> dict[str, str]:
