@@ -87,12 +87,18 @@ def start_detached(folder: Path, port: int, limit: float) -> int:
 
 def stop_detached(pid: int, limit: float = 10) -> None:
     """End an IM that outlives what has started it; nothing happens if it has ended, and the id is of something else now."""
-    command = Path(f"/proc/{pid}/cmdline")
-    deadline = time.monotonic() + limit
     with contextlib.suppress(OSError):  # it has ended
-        while str(_SERVER).encode() in command.read_bytes():
-            os.killpg(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
-            time.sleep(0.2)
+        if _is_manager(pid):
+            os.killpg(pid, signal.SIGTERM)
+        deadline = time.monotonic() + limit
+        while _is_manager(pid):
+            if time.monotonic() > deadline:
+                os.killpg(pid, signal.SIGKILL)
+            time.sleep(0.1)
+
+
+def _is_manager(pid: int) -> bool:
+    return str(_SERVER).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def environment_of(python: Path) -> dict[str, str]:
