@@ -112,6 +112,7 @@ async def add_app(client: Client, name: str = "app", **more: Any) -> Application
         spec=ApplicationSpec(
             manifest=[MANIFEST],
             constraints=Constraints(cluster=wanted, migration=more.get("migration", True)),
+            auto_cluster_create=more.get("auto_cluster_create", False),
             backoff_limit=more.get("backoff_limit", -1),
             backoff_delay=more.get("backoff_delay", 1),
         ),
