@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rok.cells import Object, brief_reason, dig
 from rok.errors import Failure
 from rok.place import Place
+from rok.progress import find_progress
 
 if TYPE_CHECKING:
     from rok.session import Session
@@ -97,11 +98,13 @@ class Progress:
         self._told = text
 
 
-def summarize(item: Mapping[str, object]) -> str:
-    """Return the state of an object and the reason for it, in one line."""
-    state = dig(item, "status.state")
-    reason = dig(item, "status.reason")
-    return f"{state} ({brief_reason(reason)})" if isinstance(reason, Mapping) else str(state)
+def summarize(item: Object) -> str:
+    """Return the state of an object, the reason for it, and how far its infrastructure is, in one line."""
+    state, reason = dig(item, "status.state"), dig(item, "status.reason")
+    details = [brief_reason(reason)] if isinstance(reason, Mapping) else []
+    if (progress := find_progress(item)) is not None:
+        details.append(progress)
+    return f"{state} ({'; '.join(details)})" if details else str(state)
 
 
 def _ended(item: Object) -> Object:

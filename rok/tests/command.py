@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import os
+import pty
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,40 @@ class Rok:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
+
+    async def on_terminal(self, line: str, typed: str = "") -> Done:
+        """Run a command whose input and messages are a terminal, where *typed* is typed when it asks for something."""
+        above, below = pty.openpty()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "rok", *line.split()),
+            cwd=self.directory,
+            stdin=below,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=below,
+            start_new_session=True,
+        )
+        os.close(below)
+        try:
+            seen, (out, _) = await asyncio.wait_for(
+                asyncio.gather(asyncio.to_thread(_watch, above, typed), process.communicate()), LIMIT
+            )
+        finally:
+            if process.returncode is None:
+                process.kill()
+            os.close(above)
+        return Done(process.returncode or 0, out.decode(), seen.replace("\r\n", "\n"))
+
+
+def _watch(terminal: int, typed: str) -> str:
+    """Return what is shown on a terminal until nobody writes there any more."""
+    seen = b""
+    with contextlib.suppress(OSError):  # which is how the end of a terminal shows
+        while chunk := os.read(terminal, 1 << 12):
+            seen += chunk
+            if typed and seen.endswith(b": "):
+                os.write(terminal, f"{typed}\n".encode())
+    return seen.decode()
 
 
 def _run(argv: list[str]) -> Done:

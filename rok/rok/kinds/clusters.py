@@ -15,6 +15,7 @@ from rok.errors import Failure, warn
 from rok.flags import Flags, flag, repeated, switch
 from rok.output import Result, View
 from rok.place import Place
+from rok.progress import find_progress
 from rok.taints import write_taints
 from rok.waiting import Goal
 
@@ -76,6 +77,17 @@ _NODES = cells.Cell("nodes", _count_nodes("Ready"), cells.plain)
 _SHARES = cells.Cell("requested", _write_shares, cells.plain)
 _SCHEDULABLE = cells.Cell("schedulable", _find_closure, lambda closure: closure or "yes")
 _TAINTS = cell("taints", "spec.taints", write_taints)
+_PROGRESS = cells.Cell("infrastructure", find_progress, lambda said: said or "")
+_INFRASTRUCTURE = (
+    cell("infrastructure", "status.infrastructure.phase"),
+    cells.Cell("machines", lambda item: dig(item, "status.infrastructure.machines") or None, cells.plain),
+    cell("infrastructure_message", "status.infrastructure.message"),
+    cell("infrastructure_provider", "status.infrastructure.provider", cells.reference),
+    cell("infrastructure_started", "status.infrastructure.started", cells.time),
+    cell("infrastructure_observed", "status.infrastructure.observed", cells.time),
+    cell("cluster_id", "status.cluster_id"),
+)
+"""What is shown of clusters that are created on a cloud."""
 _ROWS = (
     *cells.BASE,
     cells.STATE,
@@ -108,7 +120,8 @@ VIEW = View(
         cell("retries", "status.retries"),
         cell("scheduled_retry", "status.scheduled_retry", cells.time),
     ),
-    remarks=(_SCHEDULABLE, _TAINTS, _NODES, _SHARES),
+    remarks=(_SCHEDULABLE, _TAINTS, _NODES, _SHARES, _PROGRESS),
+    facts=_INFRASTRUCTURE,
 )
 
 _ONLINE = frozenset({"ONLINE"})

@@ -19,6 +19,12 @@ KINDS = {
     "mp": "MetricsProvider",
     "gmp": "GlobalMetricsProvider",
     "gm": "GlobalMetric",
+    "ip": "InfrastructureProvider",
+    "provider": "InfrastructureProvider",
+    "gip": "GlobalInfrastructureProvider",
+    "gprovider": "GlobalInfrastructureProvider",
+    "gc": "GlobalCloud",
+    "gcloud": "GlobalCloud",
 }
 """Names of kinds as they stand in commands."""
 

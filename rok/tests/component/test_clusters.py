@@ -174,6 +174,35 @@ async def test_create_from_a_template(rok: Rok, client: Client) -> None:
     assert done.rows["metric constraints"] == "['load < 1']"
 
 
+PROVIDER = {"api": "infrastructure", "kind": "InfrastructureProvider", "namespace": "system:admin", "name": "im"}
+
+
+async def test_who_waits_sees_how_far_the_infrastructure_is(rok: Rok, client: Client) -> None:
+    rok.write("im.yaml", TOSCA)
+    command = asyncio.create_task(rok.on_terminal("kube cluster create -f im.yaml mine --wait online"))
+    infrastructure: dict[str, Any] = {"provider": PROVIDER, "phase": "pending", "message": None, "machines": {}}
+    await find_state(client, "CREATING", "mine", cluster_id="i-1", infrastructure=infrastructure)
+    for ready, message in ((0, "No quota."), (1, None)):
+        machines = {f"vm-{number}": "configured" if number < ready else "creating" for number in range(2)}
+        infrastructure = {**infrastructure, "phase": "creating", "message": message, "machines": machines}
+        await find_state(client, "CREATING", "mine", infrastructure=infrastructure)
+    (row,) = (await rok("kube cluster list")).lines
+    assert row[-1] == "creating, 1/2 machines configured"
+    machines = dict.fromkeys(machines, "configured")
+    await find_state(client, "ONLINE", "mine", infrastructure={**infrastructure, "phase": "configured", "machines": machines})
+    done = await command
+    assert done.status == 0
+    assert [line for line in done.err.splitlines() if "(" in line] == [
+        "cluster mine: CREATING (pending)",
+        "cluster mine: CREATING (creating, 0/2 machines configured: No quota.)",
+        "cluster mine: CREATING (creating, 1/2 machines configured)",
+    ]
+    assert (done.rows["infrastructure"], done.rows["machines"]) == ("configured", "vm-0: configured/vm-1: configured")
+    assert done.rows["cluster_id"] == "i-1"
+    assert "'name': 'im'" in done.rows["infrastructure_provider"]
+    assert (await rok("kube cluster list")).lines[0][-1] == "ONLINE"
+
+
 async def test_get_shows_nodes(rok: Rok, client: Client) -> None:
     ready = {"type": "Ready", "status": "True", "reason": "", "message": ""}
     pressed = {"type": "MemoryPressure", "status": "True", "reason": "", "message": ""}

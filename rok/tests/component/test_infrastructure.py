@@ -1,13 +1,11 @@
 """``rok infra``: clouds and their providers, against a real API."""
 
 import asyncio
-import os
-import pty
 import sys
 from typing import Any
 
 import pytest
-from command import Done, Rok
+from command import Rok
 from krake.client import Client
 from krake.data import Key, Resource
 from krake.data.infrastructure import Cloud, GlobalCloud, GlobalInfrastructureProvider, InfrastructureProvider
@@ -217,36 +215,15 @@ async def test_what_the_api_refuses_is_said_in_a_line(rok: Rok, client: Client) 
     assert "spec.token: Must not have line breaks or other control characters" in done.err
 
 
-async def type_on_a_terminal(rok: Rok, line: str, typed: str) -> Done:
-    """Run a command on a terminal where something is typed when it asks."""
-    above, below = pty.openpty()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "rok", *line.split()),
-        cwd=rok.directory,
-        stdin=below,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    os.close(below)
-    assert process.stderr is not None
-    asked = await asyncio.wait_for(process.stderr.readuntil(b": "), 30)
-    os.write(above, f"{typed}\n".encode())
-    out, err = await asyncio.wait_for(process.communicate(), 30)
-    os.close(above)
-    return Done(process.returncode or 0, out.decode(), (asked + err).decode())
-
-
 async def test_passwords_are_asked_for_on_a_terminal_where_they_are_needed(rok: Rok, client: Client) -> None:
     words = PROVIDER.replace("--password test ", "")
-    done = await type_on_a_terminal(rok, f"infra provider {words}", "typed")
+    done = await rok.on_terminal(f"infra provider {words}", "typed")
     assert (done.status, "typed" in done.out + done.err) == (0, False)
     assert done.err.startswith("Password of test: ")
     assert (await provider_of(client)).password == "typed"
-    done = await type_on_a_terminal(rok, f"infra cloud {CLOUD.replace('s3cret', '-')}", "unseen")
+    done = await rok.on_terminal(f"infra cloud {CLOUD.replace('s3cret', '-')}", "unseen")
     assert (done.status, "unseen" in done.out + done.err) == (0, False)
-    done = await type_on_a_terminal(rok, "infra cloud update os-cloud --username bob", "bobs")
+    done = await rok.on_terminal("infra cloud update os-cloud --username bob", "bobs")
     assert done.err.startswith("Password of bob: ")
     user = (await cloud_of(client)).auth.value.user
     assert (user.username, user.password) == ("bob", "bobs")

@@ -187,6 +187,9 @@ def test_events_has_its_options() -> None:
         ("events mp x", "MetricsProvider", "x"),
         ("events gmp x", "GlobalMetricsProvider", "x"),
         ("events gm", "GlobalMetric", None),
+        ("events provider im", "InfrastructureProvider", "im"),
+        ("events gip im", "GlobalInfrastructureProvider", "im"),
+        ("events gc", "GlobalCloud", None),
     ],
 )
 def test_events_are_of_everything_or_of_one_kind_or_object(line: str, kind: str | None, name: str | None) -> None:

@@ -1,10 +1,10 @@
 """When a wait is over."""
 
 import pytest
-from objects import application
+from objects import NO_CLUSTER, application, cluster
 
 from rok.kinds import applications, clusters
-from rok.waiting import Goal
+from rok.waiting import Goal, summarize
 
 
 def looks(goal: Goal, *states: str, generation: object = 1, observed: object = 1) -> list[bool]:
@@ -58,3 +58,22 @@ def test_reconciling_is_reached_by_what_is_on_its_way_or_done() -> None:
 @pytest.mark.parametrize(("generation", "observed", "reached"), [(None, None, True), (None, 1, True), (1, None, False)])
 def test_servers_that_do_not_count(generation: object, observed: object, reached: bool) -> None:
     assert looks(UPDATE["running"], "RUNNING", generation=generation, observed=observed) == [reached]
+
+
+MACHINES = {"node-0": "configured", "node-1": "creating", "node-2": "pending"}
+
+
+@pytest.mark.parametrize(
+    ("infrastructure", "status", "said"),
+    [
+        (None, {}, "CREATING"),
+        ({"phase": "pending"}, {}, "CREATING (pending)"),
+        ({"phase": "creating", "machines": MACHINES}, {}, "CREATING (creating, 1/3 machines configured)"),
+        ({"phase": "failed", "message": "No\nquota."}, {}, "CREATING (failed: No quota.)"),
+        ({"phase": "failed"}, {"reason": NO_CLUSTER}, f"CREATING (NO_SUITABLE_RESOURCE: {NO_CLUSTER['message']}; failed)"),
+        ({"phase": "configured", "machines": {"node-0": "configured"}}, {}, "CREATING"),
+        ({"phase": "configured", "machines": MACHINES}, {}, "CREATING (configured, 1/3 machines configured)"),
+    ],
+)
+def test_progress_tells_how_far_the_infrastructure_is(infrastructure: object, status: dict[str, object], said: str) -> None:
+    assert summarize(cluster(state="CREATING", infrastructure=infrastructure, **status)) == said

@@ -1,0 +1,28 @@
+"""Tells how far the infrastructure of a cluster has come, in a few words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rok.cells import Object, dig
+
+READY = "configured"
+"""The phase of infrastructures and machines that can be used."""
+
+
+def describe_infrastructure(infrastructure: Any) -> str | None:
+    """Return how far an infrastructure is, for example ``creating, 1/3 machines configured``; nothing if there is none."""
+    if not isinstance(infrastructure, Mapping):
+        return None
+    phase, message = infrastructure.get("phase"), infrastructure.get("message")
+    machines = infrastructure.get("machines") or {}
+    said = str(phase)
+    if machines:
+        said += f", {sum(each == READY for each in machines.values())}/{len(machines)} machines {READY}"
+    return f"{said}: {' '.join(str(message).split())}" if message else said
+
+
+def find_progress(item: Object) -> str | None:
+    """Return how far the infrastructure of a cluster is; nothing once all of it is ready."""
+    infrastructure = dig(item, "status.infrastructure")
+    phases = {dig(infrastructure, "phase"), *(dig(infrastructure, "machines") or {}).values()}
+    return None if phases == {READY} else describe_infrastructure(infrastructure)
