@@ -76,7 +76,7 @@ def go_on(cluster: Cluster, situation: Situation, *, begun: bool = False, **chan
     return see(status, infrastructure, situation, **changes)
 
 
-def see(status: ClusterStatus, infrastructure: InfrastructureStatus, situation: Situation, **changes: Any) -> ClusterStatus:
+def see(status: ClusterStatus, infrastructure: InfrastructureStatus, situation: Situation, /, **changes: Any) -> ClusterStatus:
     """Return a status with what is known of the infrastructure now; when it was seen is written only if that differs."""
     after = replace(infrastructure, **changes)
     stale = infrastructure.observed is None or situation.now - infrastructure.observed > _STALE
