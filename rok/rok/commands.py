@@ -168,6 +168,7 @@ TABLE: tuple[Group | Single, ...] = (
                 clouds.GLOBAL_UPDATE_FLAGS,
                 clouds.register_cloud,
                 clouds.changed_cloud,
+                losses=", and all clusters on it",
             ),
             registered(
                 ("cloud",),
@@ -177,6 +178,7 @@ TABLE: tuple[Group | Single, ...] = (
                 clouds.UPDATE_FLAGS,
                 clouds.register_cloud,
                 clouds.changed_cloud,
+                losses=", and all clusters on it",
             ),
         ),
     ),

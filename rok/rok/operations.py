@@ -108,8 +108,13 @@ def registered(
     update: Flags,
     run: Run,
     change: verbs.Change,
+    *,
+    losses: str = "",
 ) -> Resource:
-    """Return the commands for what exists outside of Krake, and is checked from time to time."""
+    """Return the commands for what exists outside of Krake, and is checked from time to time.
+
+    :param losses: what is deleted with an object, as it is said to users.
+    """
     what, (name, *aliases) = summary.split(":")[0], names
     common = flags.COMMON if view.route.namespaced else flags.EVERYWHERE
     operations = (
@@ -119,7 +124,7 @@ def registered(
         Operation("update", f"change a {what}", (*update, *common), partial(verbs.update_object, change=change, goals={})),
         Operation(
             "delete",
-            f"delete a {what}",
+            f"delete a {what}{losses}",
             (flags.NAME, flags.FORCE, *flags.wait("deleted", default="deleted"), *common),
             partial(verbs.delete_object, goals={"deleted": DELETED}),
         ),
