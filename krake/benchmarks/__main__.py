@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import burst, decisions, fleet, placements, plans, processes, reads, roles, watches, writes
+from benchmarks import burst, creation, decisions, fleet, placements, plans, processes, reads, roles, watches, writes
 
 MEASUREMENTS = {
     "reads": reads.measure,
@@ -25,6 +25,7 @@ MEASUREMENTS = {
     "placements": placements.measure,
     "fleet": fleet.measure,
     "burst": burst.measure,
+    "creation": creation.measure,
 }
 
 

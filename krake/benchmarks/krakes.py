@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,19 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.asynccontextmanager
-async def running_krake(directory: Path, clusters: int) -> AsyncIterator[dict[str, Any]]:
-    """Run ``krake up`` with simulated clusters; gives what its ready file says."""
+async def running_krake(
+    directory: Path, clusters: int, clouds: int = 0, variables: Mapping[str, str] | None = None
+) -> AsyncIterator[dict[str, Any]]:
+    """Run ``krake up`` with simulated clusters and clouds; gives what its ready file says.
+
+    :param variables: of its environment, beside those of this process.
+    """
     ready_file = directory / "ready.json"
     command = [sys.executable, "-m", "krake", "up", "--api-port", "0", "--data-dir", str(directory)]
-    command += ["--simulated-clusters", str(clusters), "--ready-file", str(ready_file)]
-    process = await asyncio.create_subprocess_exec(*tethered(command, os.getpid()), stdout=asyncio.subprocess.DEVNULL)
+    command += ["--simulated-clusters", str(clusters), "--simulated-clouds", str(clouds), "--ready-file", str(ready_file)]
+    process = await asyncio.create_subprocess_exec(
+        *tethered(command, os.getpid()), stdout=asyncio.subprocess.DEVNULL, env=os.environ | (variables or {})
+    )
     try:
         async with asyncio.timeout(LIMIT):
             while not await asyncio.to_thread(ready_file.exists):

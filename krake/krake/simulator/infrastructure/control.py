@@ -3,6 +3,7 @@
 GET /_simulator                                     what was asked so far, the failure, the settings, and the infrastructures
 PUT /_simulator/failure {"mode": M}                 see `Failure`; DELETE goes back to normal
 PATCH /_simulator/settings {"fate": "failed", …}    see `Settings`
+POST /_simulator/finish                             has all machines that are being made made
 DELETE /_simulator/infrastructures/ID               lets one vanish
 PUT /_simulator/infrastructures/ID/machines/N {"state": "off"}
 """
@@ -31,6 +32,7 @@ def routes(provider: "SimulatedProvider") -> Sequence[web.AbstractRouteDef]:
         web.put(ROOT + "/failure", _checked(control.fail)),
         web.delete(ROOT + "/failure", _checked(control.recover)),
         web.patch(ROOT + "/settings", _checked(control.tune)),
+        web.post(ROOT + "/finish", _checked(control.finish)),
         web.delete(one, _checked(control.lose)),
         web.put(one + "/machines/{number}", _checked(control.set_machine)),
     ]
@@ -74,6 +76,9 @@ class Control:
         if changed.fate not in FATES:
             raise ValueError(f"the fate must be one of {', '.join(FATES)}")
         self._provider.settings = changed
+
+    async def finish(self, request: web.Request) -> None:
+        self._provider.finish()
 
     async def lose(self, request: web.Request) -> None:
         await self._provider.lose(request.match_info["id"])

@@ -174,8 +174,10 @@ class SimulatedProvider:
             self._save(found)
         return found.state(now), found.states(now)
 
-    def outputs(self, found: Infrastructure) -> dict[str, Any]:
+    async def outputs(self, found: Infrastructure) -> dict[str, Any]:
         """Return the outputs; what the machines have to tell is ``None`` until they do."""
+        if found.id not in self.clusters:
+            await self._settle(found)  # a timer may be a little late
         cluster = self.clusters.get(found.id)
         known: dict[str, Any] = {} if cluster is None else {"kubeconfig": cluster.kubeconfig_text()}
         return {name: known.get(name) if value is ... else value for name, value in template.outputs(found.template).items()}
@@ -195,6 +197,14 @@ class SimulatedProvider:
         """Let a machine vanish."""
         del self.infrastructures[id].machines[number]
         await self._settle(self.infrastructures[id])
+
+    def finish(self) -> None:
+        """Have all machines that are being made made, as far as that is their fate."""
+        now = self.now()
+        for found in list(self.infrastructures.values()):
+            for machine in found.machines.values():
+                machine.booted, machine.configured = min(machine.booted, now), min(machine.configured, now)
+            self._begin(self._settle(found))
 
     async def rotate(self, id: str) -> None:
         """Have the cluster accept other credentials than before; the outputs have them."""

@@ -136,7 +136,7 @@ class Server:
                 state, machines = self._provider.look(found)
                 return _json({"state": {"state": state, "vm_states": machines}})
             case "outputs":
-                return _json({"outputs": self._provider.outputs(found)})
+                return _json({"outputs": await self._provider.outputs(found)})
             case "data":
                 return _json({"data": json.dumps(found.dump(), default=str)})
             case "tosca":

@@ -384,3 +384,17 @@ async def test_credentials_may_come_as_json(user: User) -> None:
     assert (await user.ask("GET", one + "/state", authorization=json.dumps(entries)))[0] == 200
     entries[0]["password"] = 'a; b "c" \u00e9'
     assert (await user.ask("GET", one + "/state", authorization=json.dumps(entries)))[0] == 403
+
+
+async def test_what_takes_long_can_be_finished(user: User) -> None:
+    user.provider.settings.boot_delay = 3600
+    one = await user.create(template())
+    await until(lambda: _is_idle(user))
+    assert await user.state(one) == "pending"
+    assert (await user.ask("POST", "/_simulator/finish"))[0] == 200
+    assert await user.state(one) == "configured"
+    assert await user.nodes(await user.kubeconfig(one)) == ["front-0", "worker-1"]
+
+
+async def _is_idle(user: User) -> bool:
+    return not user.provider.busy
