@@ -9,6 +9,7 @@ pytest_plugins = [
     "fixtures.simulated_magnum",
     "fixtures.simulated_clouds",
     "fixtures.up",
+    "fixtures.local_clusters",
     "fixtures.stories",
     "fixtures.proxy",
     "fixtures.api",
