@@ -1,5 +1,6 @@
 """Merging a request body into a stored record."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -50,3 +51,10 @@ def _keeps_something(cls: type[Record]) -> bool:
     flagged = any(info.flags.readonly or info.flags.immutable or info.flags.subresource for info in fields_of(cls))
     records = (info.type for info in fields_of(cls) if isinstance(info.type, type) and issubclass(info.type, Record))
     return flagged or any(map(_keeps_something, records))
+
+
+def without_nulls(value: Any) -> Any:
+    """Return a value without the members that are null, which no merge patch can write."""
+    if isinstance(value, Mapping):
+        return {name: without_nulls(each) for name, each in value.items() if each is not None}
+    return value

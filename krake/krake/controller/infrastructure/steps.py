@@ -15,6 +15,7 @@ from krake.data.infrastructure import (
     InfrastructureStatus,
 )
 from krake.data.kubernetes import Cluster, ClusterState, ClusterStatus
+from krake.data.merging import without_nulls as without_nulls
 from krake.data.metadata import ReasonCode
 
 AnyCloud = Cloud | GlobalCloud
@@ -209,10 +210,3 @@ class Outcome:
 def infrastructure_of(cluster: Cluster, home: Home) -> InfrastructureStatus:
     """Return what is known of the infrastructure of a cluster, as far as anything is."""
     return cluster.status.infrastructure or InfrastructureStatus(provider=home.provider.ref)
-
-
-def without_nulls(value: Any) -> Any:
-    """Return a value without the members that are null, which no merge patch can write."""
-    if isinstance(value, Mapping):
-        return {name: without_nulls(each) for name, each in value.items() if each is not None}
-    return value

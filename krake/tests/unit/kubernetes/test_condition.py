@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from unit.kubernetes.applications import NOW
 
 from krake.controller.kubernetes.cluster.condition import Observation, Outage, conclude, explain, explain_error, judge
-from krake.data import Metadata, Reason, ReasonCode
+from krake.data import Metadata, Reason, ReasonCode, ResourceRef
+from krake.data.infrastructure import InfrastructureStatus
 from krake.data.kubernetes import (
     CloudConstraints,
     Cluster,
@@ -128,6 +129,19 @@ def test_the_state_tells_of_what_is_registered_now(before: State, seen: Observat
     changed = cluster(before)
     changed = replace(changed, metadata=replace(changed.metadata, generation=3))
     assert conclude(changed, seen).observed_generation == 3
+
+
+@pytest.mark.parametrize(("applied", "observed"), [({"size": 2}, 3), ({"size": 1}, 0)])
+def test_the_state_does_not_tell_of_a_change_before_its_infrastructure(applied: dict[str, int], observed: int) -> None:
+    provider = ResourceRef(api="infrastructure", kind="InfrastructureProvider", namespace="ns", name="im")
+    changed = cluster(State.ONLINE, tosca=True)
+    changed = replace(
+        changed,
+        metadata=replace(changed.metadata, generation=3),
+        spec=replace(changed.spec, tosca={"size": 2, "description": None}),
+        status=replace(changed.status, infrastructure=InfrastructureStatus(provider=provider), last_applied_tosca=applied),
+    )
+    assert conclude(changed, see(GOOD)).observed_generation == observed
 
 
 @pytest.mark.parametrize("seen", SIGHTS)

@@ -19,6 +19,7 @@ from krake.data.kubernetes import (
     ClusterState,
     ClusterStatus,
 )
+from krake.data.merging import without_nulls
 from krake.data.metadata import Reason, ReasonCode
 from krake.ports.cluster import ClusterError, Object, Rejected, Unreachable
 
@@ -79,7 +80,8 @@ def conclude(cluster: Cluster, seen: Observation | Outage) -> ClusterStatus:
     status = cluster.status
     if cluster.metadata.deleted is not None or (cluster.spec.tosca and status.state in _OF_THE_INFRASTRUCTURE):
         return status
-    status = replace(status, observed_generation=cluster.metadata.generation)
+    if not _awaits_infrastructure(cluster):
+        status = replace(status, observed_generation=cluster.metadata.generation)
     if isinstance(seen, Outage):
         return replace(status, state=seen.state, reason=seen.problem, retries=seen.retries, scheduled_retry=seen.next_attempt)
     status = _describe(replace(status, retries=cluster.spec.backoff_limit, scheduled_retry=None), seen)
@@ -89,6 +91,12 @@ def conclude(cluster: Cluster, seen: Observation | Outage) -> ClusterStatus:
     if seen.state is State.ONLINE and status.state is State.FAILING_METRICS:
         return status
     return replace(status, state=seen.state, reason=reason or _others_reason(status))
+
+
+def _awaits_infrastructure(cluster: Cluster) -> bool:
+    """Whether the infrastructure is not yet asked to be what is declared: what is seen is not that."""
+    status = cluster.status
+    return status.infrastructure is not None and without_nulls(cluster.spec.tosca) != status.last_applied_tosca
 
 
 def _describe(status: ClusterStatus, seen: Observation) -> ClusterStatus:
