@@ -4,23 +4,26 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 
-from rok import authorization, verbs
+from rok import authorization, flags, verbs
 from rok.kinds import (
     applications,
     clouds,
     clusters,
     events,
     infrastructure,
+    magnumclusters,
     maintenance,
     metrics,
     placements,
     plans,
+    projects,
     providers,
     quotas,
     rendering,
 )
 from rok.operations import LIST, ONE, Group, Operation, Resource, Single, registered, written
 from rok.parser import make_parser
+from rok.waiting import DELETED
 
 TABLE: tuple[Group | Single, ...] = (
     Single(
@@ -179,6 +182,74 @@ TABLE: tuple[Group | Single, ...] = (
                 clouds.register_cloud,
                 clouds.changed_cloud,
                 losses=", and all clusters on it",
+            ),
+        ),
+    ),
+    Group(
+        "openstack",
+        ("os",),
+        "clusters that OpenStack Magnum creates, and the projects they are in",
+        (
+            Resource(
+                "project",
+                (),
+                "where Magnum creates clusters",
+                projects.VIEW,
+                (
+                    Operation("list", "list projects", LIST, verbs.list_objects),
+                    Operation(
+                        "create",
+                        "declare a project that exists",
+                        (*projects.CREATE_FLAGS, *flags.COMMON),
+                        projects.create_project,
+                        remark=projects.CREATE_REMARK,
+                    ),
+                    Operation("get", "show a project", ONE, verbs.get_object),
+                    Operation(
+                        "update",
+                        "change a project",
+                        (*projects.UPDATE_FLAGS, *flags.COMMON),
+                        partial(verbs.update_object, change=projects.changed_project, goals={}),
+                    ),
+                    Operation(
+                        "delete",
+                        "delete a project, with the clusters that are in it",
+                        (flags.NAME, *flags.wait("deleted", default="deleted"), *flags.COMMON),
+                        partial(verbs.delete_object, goals={"deleted": DELETED}),
+                    ),
+                ),
+            ),
+            Resource(
+                "cluster",
+                (),
+                "Kubernetes clusters that Magnum creates",
+                magnumclusters.VIEW,
+                (
+                    Operation("list", "list Magnum clusters", LIST, verbs.list_objects),
+                    Operation(
+                        "create",
+                        "create a Magnum cluster",
+                        magnumclusters.CREATE_FLAGS,
+                        partial(verbs.create_object, body=magnumclusters.new_magnum_cluster, goals=magnumclusters.CREATE_GOALS),
+                    ),
+                    Operation("get", "show a Magnum cluster", ONE, verbs.get_object),
+                    Operation(
+                        "update",
+                        "change a Magnum cluster",
+                        magnumclusters.UPDATE_FLAGS,
+                        partial(
+                            verbs.update_object,
+                            change=magnumclusters.changed_magnum_cluster,
+                            goals=magnumclusters.UPDATE_GOALS,
+                        ),
+                    ),
+                    Operation(
+                        "delete",
+                        "delete a Magnum cluster, after its applications have gone elsewhere",
+                        magnumclusters.DELETE_FLAGS,
+                        partial(verbs.delete_object, goals=magnumclusters.DELETE_GOALS),
+                    ),
+                ),
             ),
         ),
     ),

@@ -154,6 +154,31 @@ def test_clouds_and_their_providers_have_their_options(group: str, names: tuple[
         assert options(f"{group} {name} delete") == {"--force", *WAIT, *common}
 
 
+PROJECT = {
+    *("--template", "--auth-url", "--application-credential", "--user-id", "--password", "--project-id"),
+    *(*METRICS, *LABELS, *COMMON),
+}
+MAGNUM = {"--node-count", "-L", "--project-label-constraint", *METRICS, *LABELS, *WAIT, *COMMON}
+MAGNUM_OPTIONS = {
+    "project create": PROJECT | {"--no-wait"},
+    "project update": PROJECT | REMOVE,
+    "project list": {"-a", "--all", *COMMON},
+    "project get": COMMON,
+    "project delete": {*WAIT, *COMMON},
+    "cluster create": MAGNUM | {"--master-count"},
+    "cluster update": MAGNUM | REMOVE | {"--remove-existing-label-constraints"},
+    "cluster list": {"-a", "--all", *COMMON},
+    "cluster get": COMMON,
+    "cluster delete": {*WAIT, *COMMON},
+}
+
+
+@pytest.mark.parametrize("command", MAGNUM_OPTIONS)
+@pytest.mark.parametrize("group", ["openstack", "os"])
+def test_projects_and_magnum_clusters_have_their_options(group: str, command: str) -> None:
+    assert options(f"{group} {command}") == MAGNUM_OPTIONS[command]
+
+
 @pytest.mark.parametrize("names", CORE)
 def test_metrics_and_their_providers_have_their_options(names: tuple[str, ...]) -> None:
     create, update = CORE[names]
@@ -222,7 +247,8 @@ def test_no_command_is_left_out_of_this_test() -> None:
     written = {f"{name} {verb}" for names in CORE for name in names for verb in ("create", "update")}
     registered = {f"{name} {verb}" for names in INFRASTRUCTURE for name in names for verb in ("register", "update")}
     shown = {f"{name} {verb}" for names in {**CORE, **INFRASTRUCTURE} for name in names for verb in ("list", "get", "delete")}
-    assert {command.replace("application", "app") for command in about_kinds} == {*EXPECTED, *written, *registered, *shown}
+    expected = {*EXPECTED, *MAGNUM_OPTIONS, *written, *registered, *shown}
+    assert {command.replace("application", "app") for command in about_kinds} == expected
     assert {command for command in COMMANDS if len(command.split()) < 3} == {"plan", "events", "auth whoami", "auth can-i"}
 
 
