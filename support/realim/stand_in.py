@@ -111,7 +111,7 @@ def _ansible_output(inf: Any) -> str:
     template = inf.extra_info.get("TOSCA")
     if not offered or template is None:
         return ""
-    said = json.dumps({"msg": offered[0].read_text()})
+    said = json.dumps({"changed": False, "msg": offered[0].read_text()})  # as it does; of "msg" alone IM makes JSON
     outputs = template.yaml.get("topology_template", {}).get("outputs", {}).values()
     paths = [path for output in outputs if isinstance(path := _attribute_in(output), list) and "ansible_output" in path[1:2]]
     return "".join(
