@@ -1,0 +1,182 @@
+"""The story of `docs/user/infrastructure-providers.md`, as its reader types it: on a simulated cloud, and on real services.
+
+The real services are an Infrastructure Manager and a Keystone, with a cloud of files where OpenStack would have machines.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixtures import im as real
+from fixtures.terminal import commands
+from fixtures.up import ROOT, RunningKrake, StartKrake, wait_for
+from realidentity.keystone import Keystone
+from realim.manager import Manager
+
+PAGE = ROOT / "docs" / "user" / "infrastructure-providers.md"
+CREATION_LIMIT = 90.0
+ELSEWHERE = {"support/im"}
+"""Commands of the page that are run by other tests: what they start runs already."""
+
+
+@dataclass
+class Reader:
+    """Types the commands of the page, in a folder that looks like the repository.
+
+    :param values: what stands in place of words of the page.
+    :param machines: the names of the machines that there are at the cloud.
+    """
+
+    krake: RunningKrake
+    folder: Path
+    values: Mapping[str, str]
+    machines: Callable[[], list[str]]
+    typed: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in ("rak", "examples"):
+            (self.folder / name).symlink_to(ROOT / name)
+        shutil.copy(self.krake.directory / "rok.yaml", self.folder / "rok.yaml")
+
+    def type(self, command: str) -> str:
+        """Run a command, which must succeed, and return what it says."""
+        self.typed.append(command)
+        if command in ELSEWHERE:
+            return ""
+        words = re.sub("|".join(map(re.escape, self.values)), lambda found: shlex.quote(self.values[found[0]]), command)
+        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "200"}
+        done = subprocess.run(
+            words, shell=True, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}\n{self.krake.log[-6000:]}"
+        return done.stdout
+
+    def await_state(self, state: str, *words: str) -> Any:
+        """Wait until something is in a state, and return it; what failed meanwhile is told."""
+
+        def reached() -> Any:
+            found = self.krake.rok_json(*words)
+            assert found["status"]["state"] != "FAILED", found["status"]
+            return found if found["status"]["state"] == state else None
+
+        return wait_for(f"{' '.join(words)} to be {state}", reached, CREATION_LIMIT)
+
+    def await_cluster(self, machines: int) -> Any:
+        """Wait until the cluster is at work, on so many machines."""
+
+        def reached() -> Any:
+            found = self.krake.rok_json("kube", "cluster", "get", "my-cluster")
+            known = (found["status"]["infrastructure"] or {"machines": {}})["machines"]
+            print(found["status"]["state"], found["status"]["reason"], known)  # shown if the time is up
+            ready = found["status"]["state"] == "ONLINE" and len(known) == machines
+            return found if ready and set(known.values()) == {"configured"} else None
+
+        return wait_for(f"my-cluster on {machines} machines", reached, CREATION_LIMIT)
+
+
+def tell(reader: Reader) -> None:
+    """Go through the whole page."""
+    reader.type("support/im")
+    reader.type("rok infra provider register --type im --url http://localhost:8800 --username test --password test im-provider")
+    reader.await_state("ONLINE", "infra", "provider", "get", "im-provider")
+    assert "ONLINE" in reader.type("rok infra provider get im-provider")
+    reader.type(
+        "rok infra cloud register --type openstack --url <os-auth-url> --project <os-project-name> --username <os-username>"
+        " --password <os-password> --infra-provider im-provider os-cloud"
+    )
+    wait_for("a check", lambda: reader.krake.rok_json("infra", "cloud", "get", "os-cloud")["status"]["checked"])
+    assert "ONLINE" in reader.type("rok infra cloud get os-cloud")
+    create(reader)
+    use(reader)
+    clean_up(reader)
+    assert reader.typed == commands(PAGE), "the page and its test tell different stories"
+
+
+def create(reader: Reader) -> None:
+    assert "my-cluster" not in reader.type("rok kube cluster list  # No Cluster resource is present")
+    reader.type("rok kube cluster create -f rak/functionals/im-cluster.yaml my-cluster")
+    assert "my-cluster" in reader.type('rok kube cluster list  # One Cluster resource with name "my-cluster"')
+    reader.await_cluster(2)
+    assert len(reader.machines()) == 2
+    assert "ONLINE" in reader.type("rok kube cluster list")
+    assert "os-cloud" in reader.type("rok kube cluster get my-cluster")
+
+
+def use(reader: Reader) -> None:
+    reader.type("rok kube app create -f rak/functionals/echo-demo.yaml echo-demo")
+    reader.await_state("RUNNING", "kube", "app", "get", "echo-demo")
+    assert "my-cluster" in reader.type('rok kube app get echo-demo  # See "running_on"')
+    before = reader.machines()
+    reader.type("rok kube cluster update -f rak/functionals/im-cluster-scale-up.yaml my-cluster")
+    reader.await_cluster(3)
+    assert set(before) < (scaled := set(reader.machines()))
+    reader.type('rok kube cluster get my-cluster  # See "nodes"')
+    reader.type("rok kube cluster update -f rak/functionals/im-cluster-scale-down.yaml my-cluster")
+    reader.await_cluster(2)
+    assert len(reader.machines()) == 2
+    assert set(reader.machines()) < scaled
+    reader.type('rok kube cluster get my-cluster  # See "nodes"')
+    reader.await_state("RUNNING", "kube", "app", "get", "echo-demo")
+
+
+def clean_up(reader: Reader) -> None:
+    reader.type("rok kube cluster delete my-cluster")
+    reader.type("rok infra cloud delete os-cloud")
+    reader.type("rok infra provider delete im-provider")
+    for words in (("kube", "cluster"), ("infra", "cloud"), ("infra", "provider")):
+        wait_for(f"no {words[1]} to be left", lambda words=words: not reader.krake.rok_json(*words, "list"), CREATION_LIMIT)
+    assert reader.machines() == []
+    reader.type("rok kube app delete echo-demo")
+    wait_for("no application to be left", lambda: not reader.krake.rok_json("kube", "app", "list"))
+
+
+def machines_at(url: str) -> list[str]:
+    """The machines that a provider has made for the user of the story."""
+
+    def ask(address: str) -> list[str]:
+        header = {"Authorization": "id = im;username = test;password = test;type = InfrastructureManager"}
+        with urllib.request.urlopen(urllib.request.Request(address, headers=header), timeout=10) as answer:
+            return [str(line) for line in answer.read().decode().split()]
+
+    return sorted(machine for infrastructure in ask(f"{url}/infrastructures") for machine in ask(infrastructure))
+
+
+def test_on_a_simulated_cloud(start_krake: StartKrake, tmp_path: Path) -> None:
+    krake = start_krake("--simulated-clouds", "1")
+    simulated = krake.ready["simulated"]
+    (cloud,) = simulated["clouds"]
+    values = {
+        "http://localhost:8800": simulated["provider"]["url"],
+        "<os-auth-url>": cloud["url"],
+        "<os-project-name>": cloud["project"],
+        "<os-username>": cloud["username"],
+        "<os-password>": cloud["password"],
+    }
+    tell(Reader(krake, tmp_path, values, lambda: machines_at(simulated["provider"]["url"])))
+    krake.stop()
+
+
+@pytest.mark.slow
+def test_on_a_real_provider(
+    start_krake: StartKrake, own_im: Manager, keystone: Keystone, cloud_user: str, tmp_path: Path
+) -> None:
+    krake = start_krake("--simulated-clusters", "1")
+    own_im.cloud.offer(krake.kubeconfigs[0].read_text())
+    values = {
+        "http://localhost:8800": own_im.url,
+        "<os-auth-url>": keystone.endpoint.removesuffix("/v3"),
+        "<os-project-name>": real.PROJECT,
+        "<os-username>": real.USER,
+        "<os-password>": real.PASSWORD,
+    }
+    tell(Reader(krake, tmp_path, values, lambda: sorted(machine.id for machine in own_im.cloud.machines())))
+    krake.stop()
