@@ -50,6 +50,7 @@ class Connector:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._memory.close()
         await self._stack.aclose()
 
     def connect(

@@ -28,12 +28,7 @@ _PREFIX = re.compile(r"Error parsing request body: (Error parsing TOSCA template
 _DULL = re.compile(
     r"^(Select master VM|Creating and copying|Contextualization disabled|Wait master VM|\*+$|VM \d+:$|Error Adding)"
 )
-_REFUSALS = (
-    "Invalid InfrastructureManager credentials",
-    "credentials provided for the Infra",
-    "Invalid username used",
-    "No token",
-)
+_REFUSALS = re.compile(r"InfrastructureManager credentials|for the InfrastructureManager|Invalid username used|OIDC|auth token")
 _UNREACHED = ("URLException", "Failed to reach", "Name or service not known", "timed out")
 
 
@@ -97,7 +92,7 @@ def trouble_in(messages: str) -> str:
 
 def refuses_user(complaint: str) -> bool:
     """Whether IM does not know the user; it says so by different statuses."""
-    return any(each in complaint for each in _REFUSALS)
+    return _REFUSALS.search(complaint) is not None
 
 
 def refuses_cloud_user(complaint: str) -> bool:

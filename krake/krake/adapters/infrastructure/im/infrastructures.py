@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
+import aiohttp
 import yaml
 
 from krake.adapters.infrastructure.im.answers import (
@@ -36,6 +37,7 @@ from krake.ports.infrastructure import (
     Unavailable,
 )
 
+_LONGEST_LAUNCH = aiohttp.ClientTimeout(total=900.0)
 _LONGEST_BEGINNING = 300.0
 """Seconds after which an IM that has no machines yet has given up to create them."""
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
@@ -49,15 +51,32 @@ _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 @dataclass(frozen=True)
+class Update:
+    """An update that may be under way: IM answers when all machines are launched, and must not be asked twice meanwhile."""
+
+    template: Mapping[str, Any]
+    task: asyncio.Task[None]
+
+
+@dataclass(frozen=True)
 class Memory:
     """What was found out about infrastructures, by the URL of their IM and their id.
 
     :param marks: what was once marked stays so.
     :param beginnings: when those were first asked to be deleted that had no machines yet, by the clock of the event loop.
+    :param updates: the last one of each, until its outcome is told.
     """
 
     marks: dict[tuple[str, str], str] = field(default_factory=dict)
     beginnings: dict[tuple[str, str], float] = field(default_factory=dict)
+    updates: dict[tuple[str, str], Update] = field(default_factory=dict)
+
+    async def close(self) -> None:
+        """Wait for no answers any more."""
+        tasks = [update.task for update in self.updates.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class ImInfrastructures:
@@ -109,20 +128,24 @@ class ImInfrastructures:
         return replace(infrastructure, message=await self._trouble(id))
 
     async def update(self, id: str, template: Mapping[str, Any]) -> None:
-        """Begin to make an infrastructure what a template says; machines that are broken are replaced."""
-        state = await self._state(id)
-        machines = states_of(state)
-        infrastructure = read_state(state)
-        if infrastructure is None:
-            raise self._unreadable()
-        if infrastructure.phase in (Phase.PENDING, Phase.DELETING) or "deleting" in machines.values():
+        """Begin to make an infrastructure what a template says; machines that are broken are replaced.
+
+        :raises Busy: also if it takes longer than an answer may: it goes on, and is to be asked for again.
+        """
+        key = self._url, _checked(id)
+        update = self._memory.updates.get(key)
+        if update is None:
+            update = Update(template, asyncio.create_task(self._update(id, template)))
+            self._memory.updates[key] = update
+        await asyncio.wait({update.task}, timeout=self._outgoing.timeout)
+        if not update.task.done():
             raise Busy(f"{self._service} is at work on the machines of the infrastructure.")
-        if not has_nodes(template):
-            raise Rejected("The template has no nodes: delete the cluster if it shall have none.")
-        before = await self._template(id) or {}
-        body = await asyncio.to_thread(_write, settle_template(template, before))
-        await self._mend(id, machines)
-        await self._ask("POST", f"/infrastructures/{id}", params=_ASYNC, headers=_YAML | _ANY, data=body)
+        self._memory.updates.pop(key, None)
+        error = update.task.exception()
+        if update.template != template:
+            raise Busy(f"{self._service} was at work on another change of the infrastructure.")
+        if error is not None:
+            raise error
 
     async def reconfigure(self, id: str) -> None:
         """Begin to configure the machines anew."""
@@ -135,7 +158,8 @@ class ImInfrastructures:
             ever know of them.
         """
         try:
-            if self._begins(id, await self._state(id)):
+            update = self._memory.updates.get((self._url, id))
+            if (update is not None and not update.task.done()) or self._begins(id, await self._state(id)):
                 raise Busy(f"{self._service} is about to launch the machines of the infrastructure.")
             await self._ask("DELETE", f"/infrastructures/{id}", params=_ASYNC, headers=_ANY)
         except NotFound:
@@ -156,7 +180,10 @@ class ImInfrastructures:
         if not isinstance(text, str) or text.strip() in ("", "None", "null"):
             return None
         try:
-            return await asyncio.to_thread(read_document, text, "The kubeconfig")
+            found = await asyncio.to_thread(read_document, text, "The kubeconfig")
+            if found.keys() == {"msg"}:  # what Ansible says, which IM has not understood
+                found = await asyncio.to_thread(read_document, str(found["msg"]), "The kubeconfig")
+            return found
         except InvalidTemplate:
             raise Rejected(
                 "The output 'kubeconfig' of the template is no kubeconfig: correct what the template gives out there."
@@ -164,6 +191,22 @@ class ImInfrastructures:
 
     async def close(self) -> None:
         """Nothing is held: the connection belongs to others."""
+
+    async def _update(self, id: str, template: Mapping[str, Any]) -> None:
+        if not has_nodes(template):
+            raise Rejected("The template has no nodes: delete the cluster if it shall have none.")
+        state = await self._state(id)
+        machines = states_of(state)
+        infrastructure = read_state(state)
+        if infrastructure is None:
+            raise self._unreadable()
+        if infrastructure.phase in (Phase.PENDING, Phase.DELETING) or "deleting" in machines.values():
+            raise Busy(f"{self._service} is at work on the machines of the infrastructure.")
+        before = await self._template(id) or {}
+        body = await asyncio.to_thread(_write, settle_template(template, before))
+        await self._mend(id, machines)
+        path = f"/infrastructures/{id}"
+        await self._ask("POST", path, params=_ASYNC, headers=_YAML | _ANY, data=body, timeout=_LONGEST_LAUNCH)
 
     async def _list(self) -> Sequence[str]:
         reply = await self._ask("GET", "/infrastructures", headers={"Accept": "text/uri-list"})
@@ -223,7 +266,7 @@ class ImInfrastructures:
         """Remove machines that will never work again, so that IM makes others instead; start those that were stopped."""
         if broken := sorted(broken_in(machines)):
             path = f"/infrastructures/{id}/vms/{','.join(map(_checked, broken))}"
-            await self._ask("DELETE", path, params={"context": "false"}, headers=_ANY)
+            await self._ask("DELETE", path, params={"context": "false"}, headers=_ANY, timeout=_LONGEST_LAUNCH)
         for name in (name for name, state in machines.items() if state == "stopped"):
             await self._ask("PUT", f"/infrastructures/{id}/vms/{_checked(name)}/start", headers=_ANY)
 
