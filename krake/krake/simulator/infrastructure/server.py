@@ -134,11 +134,11 @@ class Server:
         match name:
             case "state":
                 state, machines = self._provider.look(found)
-                return _json({"state": {"state": state, "vm_states": machines}})
+                return _json(request, {"state": {"state": state, "vm_states": machines}})
             case "outputs":
-                return _json({"outputs": await self._provider.outputs(found)})
+                return _json(request, {"outputs": await self._provider.outputs(found)})
             case "data":
-                return _json({"data": json.dumps(found.dump(), default=str)})
+                return _json(request, {"data": json.dumps(found.dump(), default=str)})
             case "tosca":
                 return _show(request, name, yaml.safe_dump(found.template, sort_keys=True))
             case "radl":
@@ -232,7 +232,11 @@ async def _template(request: web.Request) -> template.Template:
         raise Refusal(400, f"Error parsing request body: {error}") from None
 
 
-def _json(document: Any) -> web.Response:
+def _json(request: web.Request, document: Any) -> web.Response:
+    """Return what is only there as JSON."""
+    accepted = request.headers.get("Accept", "*/*")
+    if not any(each in accepted for each in ("application/json", "application/*", "*/*")):
+        raise Refusal(415, f"Unsupported Accept Media Types: ['{accepted}']")
     return web.json_response(document)
 
 

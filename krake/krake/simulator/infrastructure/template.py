@@ -14,6 +14,7 @@ FIELDS = {
     *("policy_types", "group_types", "topology_template"),
 }
 
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # Where a node may say how many machines there are of it; the first that does counts.
 COUNTS = ("count", "default_instances", "min_instances")
 
@@ -28,7 +29,7 @@ def read(text: str) -> Template:
     :raises TemplateError: it is none.
     """
     try:
-        found = yaml.safe_load(text)
+        found = yaml.load(text, Loader=LOADER)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise TemplateError(f"Error parsing TOSCA template: {error}") from None
     problems = _problems(found)
@@ -47,6 +48,8 @@ def _problems(found: Any) -> list[str]:
     problems = []
     if "tosca_definitions_version" not in found:
         problems.append('MissingRequiredFieldError: Template is missing required field "tosca_definitions_version".')
+    if not isinstance(found.get("topology_template"), dict):
+        problems.append('MissingRequiredFieldError: Template is missing required field "topology_template".')
     problems += [
         f'UnknownFieldError: Template contains unknown field "{name}". Refer to the definition to verify valid values.'
         for name in sorted(found.keys() - FIELDS, key=str)
