@@ -22,16 +22,19 @@ CONTROLLERS = {
     "cluster": "krake.controller.kubernetes.cluster",
     "application": "krake.controller.kubernetes.application",
     "infrastructure": "krake.controller.infrastructure",
+    "magnum": "krake.controller.magnum",
 }
 OPTIONS = {
     # Who tries archives, metrics and clouds has them here; and nobody could send Krake here without being here already.
     "application": ("--fetching-allow", "127.0.0.1"),
     "scheduler": ("--metrics-allow", "127.0.0.1", "--metrics-allow", "localhost"),
     "infrastructure": ("--providers-allow", "127.0.0.1", "--providers-allow", "localhost"),
+    "magnum": ("--openstack-allow", "127.0.0.1", "--openstack-allow", "localhost"),
 }
 WITH_QUICK_CLOUDS = {
     # Machines that are simulated, or local, take seconds, not minutes. Variables, so that those of the user outdo them.
     "infrastructure": {"KRAKE_POLL_INTERVAL": "1"},
+    "magnum": {"KRAKE_POLL_INTERVAL": "1"},
 }
 
 USER = "system:admin"
@@ -71,6 +74,10 @@ class Fleet:
             found.append(
                 f"rok infra cloud register --type openstack --url {cloud['url']} {login}"
                 f" --infra-provider im-provider {cloud['name']}"
+            )
+            login = f"--user-id {cloud['user_id']} --password {cloud['password']} --project-id {cloud['project_id']}"
+            found.append(
+                f"rok os project create --auth-url {cloud['url']}/v3 {login} --template {cloud['template']} {cloud['name']}"
             )
         return found
 

@@ -17,7 +17,7 @@ from fixtures.up import ROOT, RunningKrake, StartKrake, alive, launch, wait_for,
 
 from krake.admin.bootstrap.command import main as add_objects
 
-PARTS = {"etcd", "api", "gc", "scheduler", "cluster", "application", "infrastructure", "simulator"}
+PARTS = {"etcd", "api", "gc", "scheduler", "cluster", "application", "infrastructure", "magnum", "simulator"}
 
 
 def ask(url: str) -> Any:
