@@ -1,4 +1,7 @@
-"""What every provider of infrastructure keeps to: a real Infrastructure Manager with a real Keystone, and the simulated one."""
+"""What every provider of infrastructure keeps to: a real Infrastructure Manager with a real Keystone, the simulated one, and
+the local one, which makes real control planes: so it is held only to what needs few of them, and is no matter of users and
+outputs of templates.
+"""
 
 import asyncio
 import itertools
@@ -8,17 +11,21 @@ from typing import Any
 
 import pytest
 from fixtures.im import cloud_of, provider_of, template_of
+from fixtures.local_clusters import LocalClusters
 from fixtures.polling import until
 from fixtures.simulated_clouds import QUICK
 from realim.manager import Manager
 
 from krake.adapters.infrastructure import Connector
+from krake.adapters.infrastructure.local import Driver, LocalInfrastructures
 from krake.data.destinations import Destinations
 from krake.data.infrastructure import CloudSpec
 from krake.ports.infrastructure import Busy, Infrastructure, Infrastructures, NotFound, Phase, Rejected
 from krake.simulator.infrastructure import Settings, SimulatedProvider
 
 TIMEOUT = 20.0
+LIMIT = 60.0
+"""Seconds that whatever is waited for may take on a machine with much to do."""
 _NUMBERS = itertools.count()
 
 
@@ -53,6 +60,8 @@ async def provider(request: pytest.FixtureRequest, connectors: tuple[Connector, 
         im: Manager = request.getfixturevalue("im")
         yield _real(connectors, im, request.getfixturevalue("openstack"))
         im.cloud.fail()
+    elif request.param == "local":
+        yield _local(request.getfixturevalue("local_clusters"))
     else:
         settings = Settings(boot_delay=0.05, configure_delay=0.05, delete_delay=0.05, logs_in=False)
         async with SimulatedProvider(settings, clusters=QUICK) as simulated:
@@ -102,6 +111,22 @@ def _connect(connector: Connector, url: str, cloud: CloudSpec, username: str = "
     return connector.connect("im", provider_of(url, username=username), "cloud", cloud, trusted=True)
 
 
+def _local(clusters: LocalClusters) -> Provider:
+    driver = Driver(clusters.command, timeout=TIMEOUT, at_once=4)
+    one, another = (LocalInfrastructures(driver, "local", "cloud") for _ in range(2))
+
+    async def lose(id: str, mark: str) -> None:
+        raise NotImplementedError
+
+    def machines(id: str, mark: str) -> list[str]:
+        return sorted(name.rpartition("-")[0] for name in clusters.nodes(id))
+
+    return Provider(one, one, another, machines, lose, clusters.break_programs)
+
+
+everywhere = pytest.mark.parametrize("provider", ["IM", "simulated IM", "local"], indirect=True)
+
+
 @pytest.fixture
 def mark() -> str:
     return f"krake-contract-{next(_NUMBERS)}"
@@ -114,7 +139,7 @@ async def reach(infrastructures: Infrastructures, id: str, phase: Phase) -> Infr
         found = await infrastructures.observe(id)
         return found if found.phase is phase else None
 
-    return await until(ask)  # type: ignore[return-value]
+    return await until(ask, LIMIT)  # type: ignore[return-value]
 
 
 async def create(provider: Provider, mark: str, template: Mapping[str, Any] | None = None) -> str:
@@ -156,6 +181,7 @@ async def remove(infrastructures: Infrastructures, id: str) -> None:
     await until(is_gone)
 
 
+@everywhere
 async def test_what_is_created_becomes_configured_and_can_be_found(provider: Provider, mark: str) -> None:
     infrastructures = provider.infrastructures
     assert await infrastructures.find(mark) == []
@@ -194,6 +220,7 @@ async def test_the_author_of_a_template_can_not_choose_its_mark(provider: Provid
     assert await provider.afresh.find(mark) == [id]
 
 
+@everywhere
 async def test_an_infrastructure_becomes_what_its_template_says(provider: Provider, mark: str) -> None:
     id = await create(provider, mark, template_of(front=1, worker=1))
     for count in (3, 3, 1, 2):
@@ -271,6 +298,7 @@ async def test_a_machine_that_is_lost_is_told_and_replaced(provider: Provider, m
     assert provider.machines(id, mark) == ["front", "worker", "worker"]
 
 
+@everywhere
 async def test_machines_that_could_not_be_configured_are_configured_anew(provider: Provider, mark: str) -> None:
     provider.misconfigure(True)
     id = await provider.infrastructures.create(mark, template_of())
@@ -289,6 +317,7 @@ async def test_configuring_anew_changes_no_machines(provider: Provider, mark: st
     assert (await reach(provider.infrastructures, id, Phase.CONFIGURED)).machines == before
 
 
+@everywhere
 async def test_what_is_being_created_can_be_deleted(provider: Provider, mark: str) -> None:
     id = await provider.infrastructures.create(mark, template_of(front=1, worker=3))
     await remove(provider.infrastructures, id)

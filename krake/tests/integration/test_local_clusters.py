@@ -61,7 +61,7 @@ async def test_pods_run_on_workers_and_are_made_anew_when_theirs_goes(shared: Lo
         assert set(seen) == {"wn-1", "wn-2"}
         shared.ask("update", id=MARK, template=local_template(front=1, wn=1))
         assert shared.await_phase(MARK, "configured")["machines"] == {"front-1": "configured", "wn-1": "configured"}
-        assert {node.metadata.name for node in (await CoreV1Api(api).list_node()).items} == {"front-1", "wn-1"}
+        assert shared.nodes(MARK) == ["front-1", "wn-1"]
         while seen != 4 * ["wn-1"] and time.monotonic() < deadline + 30:
             seen = await nodes_of_pods(api)
         assert seen == 4 * ["wn-1"]
@@ -105,16 +105,11 @@ def test_creating_it_again_makes_no_second_one(shared: LocalClusters) -> None:
 
 
 def test_a_cluster_that_cannot_start_says_why_and_starts_when_it_can(local_clusters: LocalClusters) -> None:
-    broken = local_clusters.folder.with_name("broken")
-    broken.mkdir()
-    for program in ("kube-apiserver", "kube-controller-manager", "kube-scheduler"):
-        (broken / program).write_text("#!/bin/sh\n[ $1 = --version ] && echo Kubernetes v1.20.2 && exit\nexit 3\n")
-        (broken / program).chmod(0o700)
-    local_clusters.variables["KRAKE_KUBERNETES_BIN"] = str(broken)
+    local_clusters.break_programs(True)
     local_clusters.ask("create", mark=MARK, template=local_template(front=1))
     assert "kube-apiserver ended with status 3" in local_clusters.await_phase(MARK, "unconfigured")["message"]
     assert local_clusters.ask("kubeconfig", id=MARK) == {"kubeconfig": None}
-    local_clusters.variables.clear()
+    local_clusters.break_programs(False)
     local_clusters.ask("reconfigure", id=MARK)
     assert local_clusters.await_phase(MARK, "configured")["machines"] == {"front-1": "configured"}
 
