@@ -21,4 +21,5 @@ pytest_plugins = [
     "fixtures.web",
     "fixtures.metrics",
     "fixtures.im",
+    "fixtures.openstack",
 ]

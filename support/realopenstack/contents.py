@@ -21,12 +21,16 @@ _LIMIT = 120
 
 @dataclass(frozen=True)
 class Contents:
-    """What was put into the project ``admin``.
+    """What is in the project ``admin``.
 
     :param template: the UUID of the template by which Magnum creates clusters.
+    :param user: the id of the administrator.
+    :param project: the id of the project.
     """
 
     template: str
+    user: str
+    project: str
 
 
 def fill_catalogue(keystone: Keystone, ports: Ports) -> None:
@@ -77,7 +81,10 @@ def fill(client: Client, ports: Ports) -> Contents:
     }
     uuid = str(client.post(f"http://127.0.0.1:{ports.magnum}/v1/clustertemplates", template)["uuid"])
     _await("a machine that machines run on", lambda: bool(client.get(f"{compute}/os-hypervisors")["hypervisors"]))
-    return Contents(uuid)
+    identity = f"http://127.0.0.1:{ports.identity}/v3"
+    user = client.get(f"{identity}/users?name=admin")["users"][0]["id"]
+    project = client.get(f"{identity}/projects?name=admin")["projects"][0]["id"]
+    return Contents(uuid, user, project)
 
 
 def _add_image(client: Client, ports: Ports, name: str, distribution: str) -> None:

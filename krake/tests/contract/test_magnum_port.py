@@ -7,6 +7,8 @@ from uuid import uuid4
 import pytest
 from cryptography import x509
 from fixtures.polling import until
+from realidentity.keystone import PASSWORD
+from realopenstack.services import OpenStack
 
 from krake.adapters.openstack.magnum import MagnumConnector
 from krake.adapters.outgoing import Outgoing
@@ -58,7 +60,15 @@ def simulated(simulated_magnum: SimulatedMagnum) -> Cloud:
     return Cloud(cloud.url + "/v3", cloud.user.id, cloud.user.password, cloud.project.id, templates, known)
 
 
-@pytest.fixture(params=["simulated", pytest.param("real_magnum", marks=[pytest.mark.openstack, pytest.mark.slow])])
+@pytest.fixture
+def real(real_openstack: OpenStack) -> Cloud:
+    keystone, contents = real_openstack.keystone, real_openstack.contents
+    id, secret = keystone.create_application_credential(keystone.issue_token(), contents.user)
+    known = ApplicationCredential(id=id, secret=secret)
+    return Cloud(keystone.endpoint, contents.user, PASSWORD, contents.project, (contents.template, None), known)
+
+
+@pytest.fixture(params=["simulated", pytest.param("real", marks=[pytest.mark.openstack, pytest.mark.slow])])
 def cloud(request: pytest.FixtureRequest) -> Cloud:
     return request.getfixturevalue(request.param)
 
