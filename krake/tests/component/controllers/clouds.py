@@ -62,13 +62,13 @@ def infrastructure_controller(url: str, **more: Any) -> AbstractAsyncContextMana
     return running(partial(build, config(**more)), url)
 
 
-async def add_provider(client: Client, url: str, name: str = "im") -> InfrastructureProvider:
+async def add_provider(client: Client, url: str, name: str = "im", *, namespace: str = NAMESPACE) -> InfrastructureProvider:
     """Register an IM for the namespace."""
     spec = InfrastructureProviderSpec(value=ImSpec(url=url, username="u", password="p"))
-    return await client.create(InfrastructureProvider(metadata=Metadata(name=name, namespace=NAMESPACE), spec=spec))
+    return await client.create(InfrastructureProvider(metadata=Metadata(name=name, namespace=namespace), spec=spec))
 
 
-async def add_cloud_of(client: Client, provider: str = "im", name: str = "cloud") -> Cloud:
+async def add_cloud_of(client: Client, provider: str = "im", name: str = "cloud", *, namespace: str = NAMESPACE) -> Cloud:
     """Register a cloud of a provider."""
     login = CloudPassword(user=CloudUser(username="u", password="p"), project=CloudProject(name="p"))
     spec = OpenstackSpec(
@@ -76,14 +76,16 @@ async def add_cloud_of(client: Client, provider: str = "im", name: str = "cloud"
         auth=OpenstackAuthMethod(value=login),
         infrastructure_provider=InfrastructureProviderRef(name=provider, namespaced=True),
     )
-    cloud = Cloud(metadata=Metadata(name=name, namespace=NAMESPACE), spec=CloudSpec(value=spec))
+    cloud = Cloud(metadata=Metadata(name=name, namespace=namespace), spec=CloudSpec(value=spec))
     return await client.create(cloud)
 
 
-async def order_cluster(client: Client, name: str = "cluster", *, cloud: str = "cloud", **spec: Any) -> Cluster:
+async def order_cluster(
+    client: Client, name: str = "cluster", *, cloud: str = "cloud", namespace: str = NAMESPACE, **spec: Any
+) -> Cluster:
     """Declare a cluster, and bind it as the scheduler does."""
     cluster = Cluster(
-        metadata=Metadata(name=name, namespace=NAMESPACE),
+        metadata=Metadata(name=name, namespace=namespace),
         spec=ClusterSpec(
             **{
                 "tosca": template(),
@@ -93,13 +95,13 @@ async def order_cluster(client: Client, name: str = "cluster", *, cloud: str = "
         ),
     )
     await client.create(cluster)
-    target = Cloud.definition.ref(Key(NAMESPACE, cloud))
+    target = Cloud.definition.ref(Key(namespace, cloud))
     return await client.act(Cluster, cluster.key, "binding", CloudBinding(cloud=target))
 
 
-async def see(client: Client, accept: Accept, name: str = "cluster") -> Cluster:
+async def see(client: Client, accept: Accept, name: str = "cluster", *, namespace: str = NAMESPACE) -> Cluster:
     """Return a cluster once it is acceptable."""
-    return await eventually(partial(client.get, Cluster, Key(NAMESPACE, name)), accept)
+    return await eventually(partial(client.get, Cluster, Key(namespace, name)), accept)
 
 
 async def see_state(client: Client, state: ClusterState, name: str = "cluster") -> Cluster:
@@ -107,12 +109,12 @@ async def see_state(client: Client, state: ClusterState, name: str = "cluster") 
     return await see(client, lambda cluster: cluster.status.state is state, name)
 
 
-async def see_gone(client: Client, kind: type[Any] = Cluster, name: str = "cluster") -> None:
+async def see_gone(client: Client, kind: type[Any] = Cluster, name: str = "cluster", *, namespace: str = NAMESPACE) -> None:
     """Return once there is no such object."""
 
     async def look() -> Any:
         try:
-            return await client.get(kind, Key(NAMESPACE, name))
+            return await client.get(kind, Key(namespace, name))
         except NotFound:
             return None
 
