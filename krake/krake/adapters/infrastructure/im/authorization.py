@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from krake.data.infrastructure import ApplicationCredential, CloudPassword, ImSpec, OpenstackSpec
 from krake.ports.infrastructure import Rejected
@@ -37,7 +38,8 @@ def authorize(name: str, im: ImSpec, cloud_name: str | None = None, cloud: Opens
         user, secret = _user_of_cloud(cloud_name, cloud)
         entries.append(user)
         secrets.append(secret)
-    return Authorization(_write(entries), tuple(filter(None, secrets)))
+    known = [secret for secret in secrets if secret]
+    return Authorization(_write(entries), (*known, *(_write_json(secret)[1:-1] for secret in known)))
 
 
 def _user_of_im(name: str, im: ImSpec) -> Entry:
@@ -80,12 +82,15 @@ def _write(entries: Sequence[Entry]) -> str:
     """Return entries as lines; or as JSON, if something in them would mean more in a line than it is."""
     if all(_is_plain(value) for entry in entries for value in entry.values()):
         return r"\n".join(";".join(f"{key} = {value}" for key, value in entry.items()) for entry in entries)
-    # IM replaces backslashes before it reads JSON.
-    return re.sub(r"\\([^u])", _spell_out, json.dumps(entries, ensure_ascii=True))
+    return _write_json(entries)
+
+
+def _write_json(value: Any) -> str:
+    """Write JSON with no backslash but before ``u``: IM replaces others before it reads."""
+    return re.sub(r"\\([^u])", _spell_out, json.dumps(value))
 
 
 def _spell_out(escaped: re.Match[str]) -> str:
-    """Write a character that JSON escapes by a letter as its number instead, which has no backslash followed by ``n``."""
     return "".join(f"\\u{ord(char):04x}" for char in json.loads(f'"{escaped[0]}"'))
 
 
