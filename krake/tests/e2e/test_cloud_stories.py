@@ -1,69 +1,55 @@
-"""The stories about clusters that Krake creates: which cloud they go to by labels and metrics."""
+"""The stories about clusters that Krake creates: on which cloud, by labels and metrics, and whether they are really there."""
 
 from typing import Any
 
-from fixtures.stories import CLOUDS, change, provide, send
+from fixtures.stories import change, provide, register_cloud
 from fixtures.up import RunningKrake, wait_for
 
 
-def add_clouds(krake: RunningKrake, **clouds: dict[str, Any]) -> None:
-    """Declare clouds by HTTP, as `rok` has no commands for them."""
-    login = {
-        "type": "password",
-        "password": {"version": "3", "user": {"username": "u", "password": "p"}, "project": {"name": "p"}},
-    }
-    for name, more in clouds.items():
-        openstack = {
-            "url": "http://127.0.0.1:1",
-            "auth": login,
-            "infrastructure_provider": {"name": "im"},
-            "metrics": more.get("metrics", []),
-        }
-        body = {
-            "metadata": {"name": name, "labels": more.get("labels", {})},
-            "spec": {"type": "openstack", "openstack": openstack},
-        }
-        send(krake, "POST", CLOUDS, body)
-
-
 def await_cloud(krake: RunningKrake, name: str, cloud: str) -> Any:
-    """Wait until a cluster is to be created on a cloud; return it as `rok` shows it."""
+    """Wait until a cluster is there, on a cloud; return it as `rok` shows it."""
 
     def found() -> Any:
         cluster = krake.rok_json("kube", "cluster", "get", name)
-        return cluster if (cluster["status"]["scheduled_to"] or {}).get("name") == cloud else None
+        place = (cluster["status"]["running_on"] or {}).get("name")
+        return cluster if (place, cluster["status"]["state"]) == (cloud, "ONLINE") else None
 
     return wait_for(f"{name} on {cloud}", found)
 
 
-TEMPLATE = "examples/automation/cluster.yaml"
+TEMPLATE = "examples/clusters/im-cluster.yaml"
 
 
-def test_a_cluster_goes_to_the_cloud_that_its_labels_say(story: RunningKrake) -> None:
-    add_clouds(story, cloud_1={"labels": {"location": "DE"}}, cloud_2={"labels": {"location": "SK"}})
-    story.rok("kube", "cluster", "create", "-f", TEMPLATE, "by-label", "-L", "location=SK")
-    cluster = await_cloud(story, "by-label", "cloud_2")
-    assert cluster["metadata"]["labels"] == {"location": "SK (inherited)"}
-    story.rok(
+def test_a_cluster_goes_to_the_cloud_that_its_labels_say(cloudy_story: RunningKrake) -> None:
+    krake = cloudy_story
+    register_cloud(krake, 1, "cloud_1", "-l", "location=DE")
+    register_cloud(krake, 2, "cloud_2", "-l", "location=SK")
+    krake.rok("kube", "cluster", "create", "-f", TEMPLATE, "by-label", "-L", "location=SK")
+    krake.rok(
         "kube", "cluster", "create", "-f", TEMPLATE, "heir", "-L", "location in (DE)", "--inherit-labels", "-l", "tier=web"
     )
-    cluster = await_cloud(story, "heir", "cloud_1")
+    cluster = await_cloud(krake, "by-label", "cloud_2")
+    assert cluster["metadata"]["labels"] == {"location": "SK (inherited)"}
+    cluster = await_cloud(krake, "heir", "cloud_1")
     assert cluster["metadata"]["labels"] == {"location": "DE (inherited)", "tier": "web"}
 
 
-def test_a_cluster_goes_to_the_cloud_whose_metrics_are_best(story: RunningKrake) -> None:
-    provide(story, electricity_cost_1=0.9, green_energy_ratio_1=0.1)
+def test_a_cluster_goes_to_the_cloud_whose_metrics_are_best(cloudy_story: RunningKrake) -> None:
+    krake = cloudy_story
+    provide(krake, electricity_cost_1=0.9, green_energy_ratio_1=0.1)
 
-    def weights(cost: float, green: float) -> list[dict[str, Any]]:
-        weighted = {"electricity_cost_1": cost, "green_energy_ratio_1": green}
-        return [{"name": name, "weight": weight, "namespaced": False} for name, weight in weighted.items()]
+    def weigh(cost: float, green: float) -> list[str]:
+        weights = {"electricity_cost_1": cost, "green_energy_ratio_1": green}
+        return [word for name, weight in weights.items() for word in ("--global-metric", name, str(weight))]
 
-    add_clouds(story, cloud_1={"metrics": weights(1, 10)}, cloud_2={"metrics": weights(10, 1)})
-    story.rok("kube", "cluster", "create", "-f", TEMPLATE, "by-metric", "--inherit-metrics")
-    cluster = await_cloud(story, "by-metric", "cloud_2")
-    assert cluster["spec"]["metrics"] == [{**each, "inherited": True} for each in weights(10.0, 1.0)]
+    register_cloud(krake, 1, "cloud_1", *weigh(1, 10))
+    register_cloud(krake, 2, "cloud_2", *weigh(10, 1))
+    krake.rok("kube", "cluster", "create", "-f", TEMPLATE, "by-metric", "--inherit-metrics")
+    cluster = await_cloud(krake, "by-metric", "cloud_2")
+    weights = {each["name"]: each["weight"] for each in cluster["spec"]["metrics"] if each["inherited"]}
+    assert weights == {"electricity_cost_1": 10.0, "green_energy_ratio_1": 1.0}
     # A constraint that no cloud satisfies has it wait; one that is satisfied later places it.
-    story.rok("kube", "cluster", "create", "-f", TEMPLATE, "picky", "-M", "green_energy_ratio_1>0.5")
-    wait_for("a reason", lambda: story.rok_json("kube", "cluster", "get", "picky")["status"]["reason"])
-    change(story, electricity_cost_1=0.1, green_energy_ratio_1=0.9)
-    await_cloud(story, "picky", "cloud_1")
+    krake.rok("kube", "cluster", "create", "-f", TEMPLATE, "picky", "-M", "green_energy_ratio_1>0.5")
+    wait_for("a reason", lambda: krake.rok_json("kube", "cluster", "get", "picky")["status"]["reason"])
+    change(krake, electricity_cost_1=0.1, green_energy_ratio_1=0.9)
+    await_cloud(krake, "picky", "cloud_1")
