@@ -9,8 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 LIMIT = 30.0
 
@@ -18,9 +20,16 @@ LIMIT = 30.0
 @contextmanager
 def simulator(directory: Path) -> Iterator[dict[str, str]]:
     """Run one with two clusters; yield the URL of each by the path of its kubeconfig."""
+    with program(directory, "--clusters", "2") as ready:
+        yield {each["kubeconfig"]: each["url"] for each in ready["clusters"]}
+
+
+@contextmanager
+def program(directory: Path, *options: str) -> Iterator[dict[str, Any]]:
+    """Run one with some options; yield what its ready file says."""
     ready_file = directory / "ready.json"
     ready_file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "krake.simulator", "--clusters", "2"]
+    command = [sys.executable, "-m", "krake.simulator", *options]
     process = subprocess.Popen([*command, "--dir", str(directory), "--ready-file", str(ready_file)], stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + LIMIT
@@ -28,7 +37,7 @@ def simulator(directory: Path) -> Iterator[dict[str, str]]:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        yield {each["kubeconfig"]: each["url"] for each in json.loads(ready_file.read_text())["clusters"]}
+        yield json.loads(ready_file.read_text())
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(LIMIT) == 0
@@ -62,3 +71,49 @@ def test_a_kubeconfig_that_is_none_is_written_anew(tmp_path: Path, content: str)
     with simulator(tmp_path) as clusters:
         server = clusters[str(tmp_path / "sim-1.yaml")]
         assert f"server: {server}" in (tmp_path / "sim-1.yaml").read_text()
+
+
+TEMPLATE = """
+tosca_definitions_version: tosca_simple_yaml_1_0
+topology_template:
+  node_templates: {front: {type: tosca.nodes.indigo.Compute}}
+  outputs: {kubeconfig: {value: {get_attribute: [front, kubeconfig]}}}
+"""
+
+
+def ask(ready: dict[str, Any], method: str, path: str, body: str | None = None) -> requests.Response:
+    """Ask the Infrastructure Manager, as a user of the first cloud."""
+    user, cloud = ready["provider"], ready["clouds"][0]
+    lines = (
+        f"id = im;username = {user['username']};password = {user['password']};type = InfrastructureManager",
+        f"id = os;host = {cloud['url']};auth_version = 3.x_password;username = {cloud['username']};"
+        f"password = {cloud['password']};tenant = {cloud['project']};type = OpenStack",
+    )
+    headers = {"Authorization": "\\n".join(lines), "Content-Type": "text/yaml"}
+    return requests.request(method, user["url"] + path, data=body, headers=headers, timeout=LIMIT)
+
+
+def test_clusters_of_simulated_clouds_outlive_the_program(tmp_path: Path) -> None:
+    options = ("--clusters", "0", "--clouds", "2", "--im-port", "0", "--creation-time", "0.3")
+    with program(tmp_path, *options) as first:
+        assert [cloud["name"] for cloud in first["clouds"]] == ["cloud-1", "cloud-2"]
+        one = ask(first, "POST", "/infrastructures?async=true", TEMPLATE).text.removeprefix(first["provider"]["url"])
+        deadline = time.monotonic() + LIMIT
+        while (state := ask(first, "GET", one + "/state").json()["state"]["state"]) != "configured":
+            assert state in ("pending", "running")
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        kubeconfig = ask(first, "GET", one + "/outputs").json()
+    with program(tmp_path, *options) as second:
+        assert {**second, "pid": 0} == {**first, "pid": 0}
+        assert ask(second, "GET", one + "/outputs").json() == kubeconfig
+        assert ask(second, "DELETE", one).status_code == 200
+        assert ask(second, "GET", one + "/state").status_code == 404
+
+
+def test_an_infrastructure_manager_yields_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with program(tmp_path, "--clouds", "1", "--im-port", str(port)) as ready:
+            assert ready["provider"]["url"] != f"http://127.0.0.1:{port}"
+            assert ask(ready, "GET", "/version").text == "2.0.0"
