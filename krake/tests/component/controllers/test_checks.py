@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from component.controllers.magnum import declare_project
+from component.controllers.magnum import run as run_magnum
 from component.controllers.world import eventually, running
 
 from krake.adapters.infrastructure import Connector
@@ -38,7 +40,9 @@ from krake.data.infrastructure import (
     OpenstackAuthMethod,
     OpenstackSpec,
 )
+from krake.data.openstack import Project
 from krake.simulator.infrastructure import SimulatedProvider
+from krake.simulator.openstack.magnum import SimulatedMagnum
 
 PACE = Pace(interval=0.2, timeout=1.0)
 TOKEN = json.dumps({"token": {"expires_at": "2090-01-01T00:00:00Z", "project": {"id": "p"}, "catalog": []}})
@@ -290,3 +294,18 @@ async def test_a_provider_that_refuses_says_so(client: Client, simulated_provide
     assert refused.status.reason.code is ReasonCode.INVALID_CREDENTIALS
     simulated_provider.accepts = lambda owner: True
     await see(client, "ONLINE", "im", InfrastructureProvider)
+
+
+async def test_projects_are_checked_likewise(client: Client, api: str, simulated_magnum: SimulatedMagnum) -> None:
+    credential = simulated_magnum.cloud.credential
+    async with run_magnum(api, check_interval=0.2):
+        await declare_project(client, simulated_magnum)
+        await see(client, "ONLINE", "project", Project)
+        known, credential.secret = credential.secret, "another-one"
+        reason = (await see(client, "OFFLINE", "project", Project)).status.reason
+        assert reason.code is ReasonCode.INVALID_CREDENTIALS
+        credential.secret = known
+        await see(client, "ONLINE", "project", Project)
+        simulated_magnum.cloud.paths.clear()
+        reason = (await see(client, "OFFLINE", "project", Project)).status.reason
+        assert reason.message == "The project 'project' has no service 'container-infra' in its catalogue."
