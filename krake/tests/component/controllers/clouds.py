@@ -99,6 +99,15 @@ async def order_cluster(
     return await client.act(Cluster, cluster.key, "binding", CloudBinding(cloud=target))
 
 
+async def happens(condition: Callable[[], bool]) -> None:
+    """Return once something is the case."""
+
+    async def look() -> bool:
+        return condition()
+
+    await eventually(look, bool)
+
+
 async def see(client: Client, accept: Accept, name: str = "cluster", *, namespace: str = NAMESPACE) -> Cluster:
     """Return a cluster once it is acceptable."""
     return await eventually(partial(client.get, Cluster, Key(namespace, name)), accept)
