@@ -194,9 +194,8 @@ class SimulatedProvider:
         await self._settle(self.infrastructures[id])
 
     async def lose_machine(self, id: str, number: int) -> None:
-        """Let a machine vanish."""
-        del self.infrastructures[id].machines[number]
-        await self._settle(self.infrastructures[id])
+        """Let a machine vanish at the cloud: it stays listed, but nothing is known of it any more."""
+        await self.set_machine(id, number, "unknown")
 
     def finish(self) -> None:
         """Have all machines that are being made made, as far as that is their fate."""

@@ -227,6 +227,8 @@ async def test_a_machine_may_fail_or_vanish(user: User) -> None:
     assert await user.state(one) == "off"
     assert await user.nodes(kubeconfig) == ["front-0", "worker-2"]
     await user.provider.lose_machine(id, 1)
+    assert await user.state(one) == "unknown"
+    assert await user.ask("DELETE", one + "/vms/1?context=false") == (200, "")
     assert await user.state(one) == "configured"
     assert (await user.ask("POST", one, yaml.safe_dump(template(workers=2))))[0] == 200
     await until(lambda: _has(user, kubeconfig, ["front-0", "worker-2", "worker-3"]))
