@@ -112,3 +112,6 @@ class Connector(AbstractAsyncContextManager[Any], Protocol):
 
         :raises Rejected: nobody can log in by what is declared.
         """
+
+    async def check(self, key: Key, project: ProjectSpec) -> None:
+        """Log in anew, and ask whether there is a Magnum that answers. Raises an `InfrastructureError` if not."""

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from fixtures.identity import Impostor
 from fixtures.proxy import Proxy
+from fixtures.simulated_clouds import StartCloud
 from realidentity.keystone import Keystone
 
 from krake.adapters.openstack import Login, Session, login_to_cloud, login_to_project
@@ -30,7 +31,7 @@ NAME = "The cloud 'north'"
 class Account:
     """A user of a Keystone, as it declares how to log in."""
 
-    keystone: Keystone
+    keystone: Any
     user: str
     user_id: str
     project: str
@@ -44,16 +45,17 @@ class Account:
         method = {"version": "3", "user": user, "project": project, **changes}
         return _login(login_to_cloud, OpenstackSpec, url or self.keystone.endpoint, "password", method)
 
-    def of_project(self, password: str = PASSWORD) -> Login:
+    def of_project(self, password: str = PASSWORD, url: str | None = None) -> Login:
         method = {"user": {"id": self.user_id, "password": password}, "project": {"id": self.project_id}}
-        return _login(login_to_project, ProjectSpec, self.keystone.endpoint, "password", method)
+        return _login(login_to_project, ProjectSpec, url or self.keystone.endpoint, "password", method)
 
     def application_credential(self) -> tuple[str, str]:
         token = self.keystone.issue_token(self.user, PASSWORD, domain=self.domain, project_id=self.project_id)
         return self.keystone.create_application_credential(token, self.user_id)
 
-    def by_credential(self, read: Any, spec: Any, id: str, secret: str) -> Login:
-        return _login(read, spec, self.keystone.endpoint, "application_credential", {"id": id, "secret": secret})
+    def by_credential(self, read: Any, spec: Any, id: str, secret: str, url: str | None = None) -> Login:
+        method = {"id": id, "secret": secret}
+        return _login(read, spec, url or self.keystone.endpoint, "application_credential", method)
 
 
 def _login(read: Callable[[Any], Login], spec: Any, url: str, kind: str, method: dict[str, Any]) -> Login:
@@ -143,6 +145,23 @@ async def test_a_check_is_no_memory(outgoing: Outgoing, account: Account) -> Non
         await session.check()
     with pytest.raises(Refused):
         await session.token()
+
+
+async def test_a_simulated_cloud_is_logged_in_to_alike(outgoing: Outgoing, start_simulated_cloud: StartCloud) -> None:
+    cloud = await start_simulated_cloud()
+    user, project, credential = cloud.user, cloud.project, cloud.credential
+    account = Account(cloud, user.name, user.id, project.name, project.id, "Default", "default")
+    logins = [
+        account.cloud(user.password, cloud.url),
+        account.of_project(user.password, cloud.url),
+        account.by_credential(login_to_cloud, OpenstackSpec, credential.id, credential.secret, cloud.url),
+    ]
+    for login in logins:
+        session = Session(outgoing, NAME, login)
+        assert (await session.token()).project == project.id
+        assert (await session.endpoint(["identity"])).startswith(cloud.url)
+    with pytest.raises(Refused):
+        await Session(outgoing, NAME, account.cloud("wrong-password", cloud.url)).check()
 
 
 async def test_finding_services(outgoing: Outgoing, account: Account) -> None:

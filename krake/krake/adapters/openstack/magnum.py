@@ -42,15 +42,19 @@ class MagnumConnector:
         """See the port. As long as a project is declared the same, it stays logged in."""
         known = self._known.pop(key, None)
         if known is None or known[0] != project:
-            name = f"The project '{key.name}'"
-            known = project, MagnumService(f"Magnum of {name[0].lower()}{name[1:]}", self._session_of(name, project))
+            known = project, self._make_service(key, project)
         self._known[key] = known
         while len(self._known) > _CONNECTED:
             del self._known[next(iter(self._known))]
         return known[1]
 
-    def _session_of(self, name: str, project: ProjectSpec) -> Session:
-        return Session(self._outgoing, name, login_to_project(project))
+    async def check(self, key: Key, project: ProjectSpec) -> None:
+        """See the port."""
+        await self._make_service(key, project).check()
+
+    def _make_service(self, key: Key, project: ProjectSpec) -> "MagnumService":
+        session = Session(self._outgoing, f"The project '{key.name}'", login_to_project(project))
+        return MagnumService(f"Magnum of the project '{key.name}'", session)
 
 
 class MagnumService:
@@ -62,6 +66,10 @@ class MagnumService:
     def __init__(self, name: str, session: Session) -> None:
         self._name = name
         self._session = session
+
+    async def check(self) -> None:
+        """Ask whether Magnum answers. Raises an `InfrastructureError` if not."""
+        self._read(await self._ask("GET", "/clusters?limit=1"))
 
     async def find(self, name: str) -> Sequence[Sight]:
         """See the port."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from krake.adapters.openstack.magnum import MagnumConnector
 from krake.adapters.outgoing import Outgoing
 from krake.client import Client
+from krake.controller.infrastructure.checking import Checker, Pace
 from krake.controller.magnum import lifecycle
 from krake.controller.magnum.events import tell, tell_of_login
 from krake.controller.magnum.lifecycle import (
@@ -84,6 +85,8 @@ class MagnumController:
             debounce=config.debounce,
             share=self._project_of,
         )
+        pace = Pace(config.check_interval, 2 * config.openstack.timeout)
+        self._checker = Checker(client, self._projects, self._recorder, self._check_project, pace)
         self._clusters.index(PROJECT, lambda each: filter(None, [each.status.project]))
         self._clusters.on_change(self._follow_cluster)
         self._projects.on_change(self._follow_project)
@@ -91,7 +94,11 @@ class MagnumController:
     @property
     def parts(self) -> Parts:
         """What the process consists of."""
-        return Parts([self._clusters, self._projects], [self._controller], resources=[self._recorder, self._connector])
+        controllers = [self._controller, *self._checker.controllers]
+        return Parts([self._clusters, self._projects], controllers, resources=[self._recorder, self._connector])
+
+    async def _check_project(self, project: Project) -> None:
+        await self._connector.check(project.key, project.spec)
 
     def _project_of(self, key: Key) -> Key | None:
         cluster = self._clusters.get(key)

@@ -32,6 +32,7 @@ class MagnumConfig(ControllerConfig):
     :param creation_timeout: seconds after which the creation of a cluster is given up.
     :param creation_attempts: how often in all it is tried to create a cluster whose creation fails.
     :param settle_time: seconds after which a cluster is asked for again if the answer was lost and it is not to be found.
+    :param check_interval: seconds between two checks of whether a project answers and accepts the credentials.
     """
 
     poll_interval: float = field(default=30.0, validate=at_least(0.1))
@@ -39,4 +40,5 @@ class MagnumConfig(ControllerConfig):
     creation_timeout: float = field(default=3600.0, validate=at_least(1))
     creation_attempts: int = field(default=3, validate=at_least(1))
     settle_time: float = field(default=60.0, validate=at_least(0))
+    check_interval: float = field(default=60.0, validate=at_least(0.1))
     openstack: OpenstackConfig = field(factory=OpenstackConfig)

@@ -297,15 +297,15 @@ async def test_a_provider_that_refuses_says_so(client: Client, simulated_provide
 
 
 async def test_projects_are_checked_likewise(client: Client, api: str, simulated_magnum: SimulatedMagnum) -> None:
-    credential = simulated_magnum.cloud.credential
+    cloud = simulated_magnum.cloud
     async with run_magnum(api, check_interval=0.2):
         await declare_project(client, simulated_magnum)
         await see(client, "ONLINE", "project", Project)
-        known, credential.secret = credential.secret, "another-one"
+        cloud.directory.disable(cloud.user.name)
         reason = (await see(client, "OFFLINE", "project", Project)).status.reason
         assert reason.code is ReasonCode.INVALID_CREDENTIALS
-        credential.secret = known
+        cloud.directory.disable(cloud.user.name, enabled=True)
         await see(client, "ONLINE", "project", Project)
-        simulated_magnum.cloud.paths.clear()
+        cloud.paths.clear()
         reason = (await see(client, "OFFLINE", "project", Project)).status.reason
         assert reason.message == "The project 'project' has no service 'container-infra' in its catalogue."
