@@ -17,9 +17,9 @@ VARIABLE = "KRAKE_LOCAL_CLUSTER"
 
 def find(folder: Path) -> Iterator[int]:
     """Yield the ids of the running processes of the cluster in *folder*, but not of this one."""
-    for entry in os.scandir("/proc"):
-        if entry.name.isdecimal() and int(entry.name) != os.getpid() and _belongs(int(entry.name), folder):
-            yield int(entry.name)
+    for name in os.listdir("/proc"):
+        if name.isdecimal() and int(name) != os.getpid() and _belongs(int(name), folder):
+            yield int(name)
 
 
 def kill(folder: Path, limit: float = 10) -> bool:

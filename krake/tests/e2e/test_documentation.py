@@ -15,6 +15,8 @@ import pytest
 from fixtures.terminal import commands
 from fixtures.up import ROOT, StartKrake
 
+TESTED_ELSEWHERE = {"infrastructure-providers.md", "local-clusters.md"}
+"""By test_infrastructure_story.py and test_local_clusters.py."""
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "user").glob("*.md"))]
 RUN_OTHERWISE = {
     "scripts/quickstart": "test_scripts.py runs it",
@@ -37,7 +39,9 @@ def commands_here(page: Path) -> list[str]:
     return [command for command in commands(page) if command not in RUN_OTHERWISE]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if commands_here(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name not in TESTED_ELSEWHERE and commands_here(page)], ids=lambda page: page.name
+)
 def test_commands_work(page: Path, start_krake: StartKrake, tmp_path: Path) -> None:
     krake = start_krake("--simulated-clusters", "2", variables=settings_of(page))
     for name in ("examples", "docs", "support", "templates"):
