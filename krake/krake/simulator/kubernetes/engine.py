@@ -187,7 +187,8 @@ class Engine:
                 if isinstance(action, Create):
                     self._resources.create(kind, action.object, None)
                 elif isinstance(action, Delete):
-                    self._resources.delete(kind, key_of(action.object), Deletion(propagation="Background"))
+                    deletion = Deletion(propagation="Background", grace=0 if action.at_once else None)
+                    self._resources.delete(kind, key_of(action.object), deletion)
                 elif self._is_fresh(action):
                     self._resources.put(kind, action.object)
                 else:
@@ -207,6 +208,8 @@ class Engine:
             self._turn += 1
             bound = pods.bind(pod, self._storage.objects("nodes"), self._turn, self.now)
             return [Replace("pods", bound)] if bound != pod else []
+        if (node := self._node_of(pod)) is None:  # which takes its Pods along
+            return [Delete("pods", pod, at_once=True)]
         delays = {
             pods.STARTING: self._settings.start_delay,
             pods.FINISHING: pods.run_time(pod, self._settings.finish_delay),
@@ -216,7 +219,7 @@ class Engine:
             loop = asyncio.get_running_loop()
             timer = loop.call_later(delays[stage], self._pass_stage, key_of(pod), uid, stage)
             self._timers[uid, stage] = timer
-        followed = pods.follow_node(pod, self._node_of(pod), self.now)
+        followed = pods.follow_node(pod, node, self.now)
         return [Replace("pods", followed)] if followed is not pod else []
 
     def _node_of(self, pod: Object) -> Object | None:

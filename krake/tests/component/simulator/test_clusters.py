@@ -294,10 +294,27 @@ class TestNodes:
         cluster.set_node_count(2)
         await api.wait(f"{DEPLOYMENTS}/echo-demo", lambda answer: answer.body["status"].get("availableReplicas") == 1)
 
-    async def test_pods_of_a_lost_node_are_no_longer_ready(self, cluster: SimulatedCluster, api: KubernetesApi) -> None:
+    async def test_pods_of_a_lost_node_are_replaced(self, cluster: SimulatedCluster, api: KubernetesApi) -> None:
         await start_echo(api)
         cluster.set_node_count(0)
         await api.wait(f"{DEPLOYMENTS}/echo-demo", lambda answer: "availableReplicas" not in answer.body["status"])
+        cluster.set_node_count(1)
+        await api.wait(f"{DEPLOYMENTS}/echo-demo", lambda answer: answer.body["status"].get("availableReplicas") == 1)
+        (pod,) = (await api.get("/api/v1/namespaces/default/pods")).body["items"]
+        assert pod["spec"]["nodeName"] == "sim-1-node-1"
+
+    async def test_pods_move_to_a_node_that_is_left(self, cluster: SimulatedCluster, api: KubernetesApi) -> None:
+        await start_echo(api)
+        (before,) = (await api.get("/api/v1/namespaces/default/pods")).body["items"]
+        cluster.set_node_count(2)
+        await api.delete("/api/v1/nodes/sim-1-node-1")
+
+        def moved(answer: Any) -> bool:
+            pods = answer.body["items"]
+            return [pod["spec"].get("nodeName") for pod in pods] == ["sim-1-node-2"]
+
+        found = await api.wait("/api/v1/namespaces/default/pods", moved)
+        assert found.body["items"][0]["metadata"]["uid"] != before["metadata"]["uid"]
 
 
 class TestControl:

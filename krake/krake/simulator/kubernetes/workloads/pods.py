@@ -183,12 +183,12 @@ def finish(pod: Object, now: str) -> Object:
     return _with_conditions(done, condition("Ready", False, now, reason), condition("ContainersReady", False, now, reason))
 
 
-def follow_node(pod: Object, node: Object | None, now: str) -> Object:
+def follow_node(pod: Object, node: Object, now: str) -> Object:
     """The Pod with its readiness as the state of its node allows."""
     statuses = (pod.get("status") or {}).get("containerStatuses")
     if not statuses or stage(pod) not in (RUNNING, FINISHING):
         return pod
-    node_ready = node is not None and node_is_ready(node)
+    node_ready = node_is_ready(node)
     ready = node_ready and all(status["ready"] for status in statuses)
     if ready == condition_holds(pod, "Ready"):
         return pod

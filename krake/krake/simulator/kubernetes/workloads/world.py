@@ -44,10 +44,14 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete an object with everything that belongs to it."""
+    """Delete an object with everything that belongs to it.
+
+    :param at_once: there is nothing that could end it kindly.
+    """
 
     resource: str
     object: Object
+    at_once: bool = False
 
 
 Action = Create | Replace | Delete
