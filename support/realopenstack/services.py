@@ -83,6 +83,11 @@ class OpenStack:
         """
         (self.run / "kubernetes-address").write_text(kubernetes)
 
+    def machines(self) -> Sequence[str]:
+        """Return the ids of all machines."""
+        servers = Client(self.keystone.issue_token()).get(f"http://127.0.0.1:{self.ports.compute}/v2.1/servers")["servers"]
+        return sorted(str(server["id"]) for server in servers)
+
     def close(self) -> None:
         self._stack.close()
 
