@@ -14,6 +14,11 @@ from krake.ports.infrastructure import Busy, Infrastructure, InfrastructureError
 _REPEAT = timedelta(minutes=5)
 """A deletion that takes so long is asked for again: providers forget, too."""
 
+_ADVICE = (
+    " The creation of its infrastructure was asked for without an answer, so it is looked for before the cluster goes; if you"
+    " know that there is none, delete the cluster with --force."
+)
+
 
 def plan_departure(cluster: Cluster, situation: Situation) -> Step:
     """Return what is next for a cluster that is being deleted, once it is this controller's turn."""
@@ -46,9 +51,13 @@ def learn_of_departure(cluster: Cluster, situation: Situation, ask: Ask, answer:
         return _forget(cluster, situation)
     if isinstance(answer, Busy):
         return Outcome(cluster.status, pause)
-    if isinstance(answer, InfrastructureError):
-        return _set_back(cluster, situation, str(answer))
     infrastructure = known(cluster, situation)
+    if isinstance(answer, InfrastructureError):
+        if ask.call is Call.FIND and not infrastructure.unseen:
+            # All that was ever asked for is known to be gone: nobody needs a provider for that.
+            return Outcome(cluster.status, release=True)
+        advice = _ADVICE if ask.call is Call.FIND else ""
+        return _set_back(cluster, situation, f"{answer}{advice}")
     status = replace(cluster.status, reason=None, scheduled_retry=None)
     if ask.call is Call.FIND:
         return _learn_leftovers(cluster, situation, answer)

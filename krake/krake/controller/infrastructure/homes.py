@@ -138,7 +138,7 @@ class Homes:
         assert obj is not None
         if new is not None and new.metadata.deleted is not None:
             self._controllers[informer].enqueue(obj.key)
-        if old is not None and new is not None and _declared(old) == _declared(new):
+        if old is not None and new is not None and _matters(old) == _matters(new):
             return
         for ref in (obj.ref, *(cloud.ref for cloud in self._clouds_of(obj))):
             for cluster in self._sight.clusters.lookup(USES, ref):
@@ -165,5 +165,6 @@ def _is_held(cluster: Cluster) -> bool:
     return FINALIZER in cluster.metadata.finalizers
 
 
-def _declared(obj: Resource) -> object:
-    return obj.metadata.uid, obj.metadata.generation, obj.metadata.deleted
+def _matters(obj: Resource) -> object:
+    status: Any = getattr(obj, "status")  # noqa: B009 (not every kind has one)
+    return obj.metadata.uid, obj.metadata.generation, obj.metadata.deleted, status.checked

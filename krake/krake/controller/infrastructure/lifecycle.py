@@ -80,10 +80,12 @@ def _complain(cluster: Cluster, message: str) -> Step:
 
 
 def _wait(cluster: Cluster, situation: Situation) -> Rest | None:
-    """Return for how long a cluster whose last attempt failed is left alone; ``None`` if something has changed since."""
+    """Return for how long a cluster whose last attempt failed is left alone; ``None`` if something is better since."""
     status = cluster.status
     infrastructure = known(cluster, situation)
     if infrastructure.basis is None or infrastructure.basis != situation.basis(cluster):
+        return None
+    if situation.recovered_since(infrastructure.observed):
         return None
     if status.state is State.FAILED or status.scheduled_retry is None:
         # Complaints are given up as soon as there is nothing to complain of.

@@ -119,6 +119,13 @@ class Situation:
         parts = [(each.metadata.uid, each.metadata.generation) for each in (cluster, self.home.cloud, self.home.provider)]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
+    def recovered_since(self, moment: datetime | None) -> bool:
+        """Whether the cloud or the provider answers again that did not at a moment."""
+        if isinstance(self.home, str) or moment is None:
+            return False
+        found = (self.home.cloud.status, self.home.provider.status)
+        return any(each.reason is None and each.checked is not None and each.checked > moment for each in found)
+
     def rest(self, pause: timedelta, since: datetime | None = None) -> timedelta | None:
         """Return how long it is until the provider is asked again; ``None`` if it may be now.
 

@@ -1,5 +1,6 @@
 """What becomes of clusters on clouds when providers and clouds are in trouble, by a real API and a simulated provider."""
 
+import json
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -18,14 +19,14 @@ from component.controllers.clouds import (
     template,
     told_of,
 )
-from component.controllers.world import eventually, running
+from component.controllers.world import KUBECONFIG, eventually, running
 from fixtures.simulated_clouds import StartProvider
 
 from krake.client import Client
 from krake.controller.gc.controller import build as build_gc
 from krake.controller.runtime import ControllerConfig
 from krake.data import Key
-from krake.data.infrastructure import Cloud, InfrastructureProvider
+from krake.data.infrastructure import Cloud, InfrastructureProvider, InfrastructureProviderState
 from krake.data.kubernetes import Cluster, ClusterState
 from krake.data.metadata import ReasonCode
 from krake.simulator.infrastructure import SimulatedProvider
@@ -290,6 +291,43 @@ async def test_what_is_created_for_a_cluster_that_was_removed_by_force_is_delete
         await client.delete(Cluster, cluster.key, force=True)
         await happens(lambda: home.service.count("DELETE /infrastructures") > 0)
         await happens(lambda: not home.infrastructures)
+
+
+async def test_a_kubeconfig_that_runs_programs_is_refused(client: Client, api: str, home: SimulatedProvider) -> None:
+    user = {"name": "u", "user": {"exec": {"command": "sh", "apiVersion": "client.authentication.k8s.io/v1"}}}
+    declared = template()
+    declared["topology_template"]["outputs"]["kubeconfig"]["value"] = json.dumps({**KUBECONFIG, "users": [user]})
+    async with infrastructure_controller(api):
+        await order_cluster(client, tosca=declared)
+        cluster = await see_state(client, ClusterState.FAILED)
+        assert cluster.spec.kubeconfig == {}
+        assert cluster.status.reason is not None
+        assert cluster.status.reason.code is ReasonCode.RETRIEVE_FAILED
+        assert "exec" in cluster.status.reason.message
+
+
+async def test_clusters_of_a_provider_that_is_back_are_tried_at_once(client: Client, api: str, home: SimulatedProvider) -> None:
+    home.service.fail(Failure("unreachable"))
+    async with infrastructure_controller(api, check_interval=0.2):
+        await order_cluster(client, backoff_delay=3600)
+        await see_state(client, ClusterState.FAILING_RECONCILIATION)
+        await eventually(
+            partial(client.get, InfrastructureProvider, PROVIDER),
+            lambda provider: provider.status.state is InfrastructureProviderState.OFFLINE,
+        )
+        home.service.recover()
+        await see_state(client, CONNECTING)
+
+
+async def test_a_provider_that_never_answered_keeps_no_cluster_that_it_refused(
+    client: Client, api: str, home: SimulatedProvider
+) -> None:
+    home.accepts = lambda owner: False
+    async with infrastructure_controller(api):
+        cluster = await order_cluster(client)
+        await see_state(client, ClusterState.FAILING_RECONCILIATION)
+        await client.delete(Cluster, cluster.key)
+        await see_gone(client)
 
 
 async def test_a_provider_that_hangs_is_in_nobodys_way(
