@@ -1,8 +1,9 @@
 """The adapter of the Infrastructure Manager, on a real one, in good times and bad ones."""
 
 import asyncio
+import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from krake.ports.infrastructure import (
 )
 
 TEMPLATES = Path(__file__).parents[3] / "rak" / "functionals"
-MARK = "krake-1"
+_NUMBERS = itertools.count()
 HOSTILE = (
     "a; type = Dummy; b = c",
     r"a\ntype = InfrastructureManager; username = root",
@@ -48,6 +49,18 @@ HOSTILE = (
 async def connector() -> AsyncIterator[Connector]:
     async with Connector(Destinations(), "infrastructure.allow", 20) as found:
         yield found
+
+
+@pytest.fixture
+def mark() -> str:
+    return f"krake-integration-{next(_NUMBERS)}"
+
+
+@pytest.fixture
+def ill_im(im: Manager) -> Iterator[Manager]:
+    """The IM of the session, whose cloud is well again in the end."""
+    yield im
+    im.cloud.fail()
 
 
 def connect(connector: Connector, provider: InfrastructureProviderSpec, cloud: CloudSpec) -> Infrastructures:
@@ -141,7 +154,9 @@ async def test_nothing_in_a_password_means_anything(
         keystone.change_user(cloud_user, password=PASSWORD)
 
 
-async def test_a_user_that_im_does_not_know_is_refused(connector: Connector, im: Manager, openstack: CloudSpec) -> None:
+async def test_a_user_that_im_does_not_know_is_refused(
+    connector: Connector, im: Manager, openstack: CloudSpec, mark: str
+) -> None:
     await connector.check_provider("im", provider_of(im.url), trusted=True)
     nobody = InfrastructureProviderSpec.deserialize({"type": "im", "im": {"url": im.url, "token": "no-such-token"}})
     with pytest.raises(Refused) as caught:
@@ -149,8 +164,8 @@ async def test_a_user_that_im_does_not_know_is_refused(connector: Connector, im:
     assert "no-such-token" not in str(caught.value)
     infrastructures = connect(connector, nobody, openstack)
     for ask in (
-        infrastructures.find(MARK),
-        infrastructures.create(MARK, template_of()),
+        infrastructures.find(mark),
+        infrastructures.create(mark, template_of()),
         infrastructures.observe("x"),
         infrastructures.delete("x"),
         infrastructures.kubeconfig("x"),
@@ -160,10 +175,10 @@ async def test_a_user_that_im_does_not_know_is_refused(connector: Connector, im:
 
 
 async def test_credentials_that_are_revoked_harm_nothing(
-    connector: Connector, own_im: Manager, keystone: Keystone, cloud_user: str, openstack: CloudSpec
+    connector: Connector, ill_im: Manager, keystone: Keystone, cloud_user: str, openstack: CloudSpec, mark: str
 ) -> None:
-    infrastructures = connect(connector, provider_of(own_im.url), openstack)
-    id = await infrastructures.create(MARK, template_of(front=1, worker=1))
+    infrastructures = connect(connector, provider_of(ill_im.url), openstack)
+    id = await infrastructures.create(mark, template_of(front=1, worker=1))
     await reach(infrastructures, id, Phase.CONFIGURED)
     keystone.change_user(cloud_user, password="another")
     try:
@@ -174,42 +189,42 @@ async def test_credentials_that_are_revoked_harm_nothing(
             await infrastructures.update(id, template_of(front=1, worker=2))
         await infrastructures.delete(id)
         await reach(infrastructures, id, Phase.UNKNOWN, Phase.FAILED)
-        assert len(own_im.cloud.machines(MARK)) == 2
+        assert len(ill_im.cloud.machines(mark)) == 2
     finally:
         keystone.change_user(cloud_user, password=PASSWORD)
     await remove(infrastructures, id)
-    assert own_im.cloud.machines(MARK) == []
+    assert ill_im.cloud.machines(mark) == []
 
 
 # Trouble of IM
 
 
-async def test_im_goes_and_comes_back(connector: Connector, own_im: Manager, openstack: CloudSpec) -> None:
+async def test_im_goes_and_comes_back(connector: Connector, own_im: Manager, openstack: CloudSpec, mark: str) -> None:
     infrastructures = connect(connector, provider_of(own_im.url), openstack)
-    id = await infrastructures.create(MARK, template_of("a: b", front=1, worker=1))
+    id = await infrastructures.create(mark, template_of("a: b", front=1, worker=1))
     await reach(infrastructures, id, Phase.CONFIGURED)
     own_im.stop()
-    for ask in (infrastructures.find(MARK), infrastructures.create(MARK, template_of()), infrastructures.observe(id)):
+    for ask in (infrastructures.find(mark), infrastructures.create(mark, template_of()), infrastructures.observe(id)):
         with pytest.raises(Unavailable, match="can not be reached"):
             await ask
     await asyncio.to_thread(own_im.restart)
-    assert await infrastructures.find(MARK) == [id]
+    assert await infrastructures.find(mark) == [id]
     assert (await infrastructures.observe(id)).phase is Phase.CONFIGURED
     assert await infrastructures.kubeconfig(id) == {"a": "b"}
     await infrastructures.update(id, template_of("a: b", front=1, worker=2))
     await reach(infrastructures, id, Phase.CONFIGURED)
-    assert len(own_im.cloud.machines(MARK)) == 3
+    assert len(own_im.cloud.machines(mark)) == 3
 
 
-async def test_what_im_began_before_it_was_killed_is_found(own_im: Manager, openstack: CloudSpec) -> None:
+async def test_what_im_began_before_it_was_killed_is_found(own_im: Manager, openstack: CloudSpec, mark: str) -> None:
     """It knows the machines, but not for which template it has made them."""
     own_im.cloud.fail(launch=1.5)
     async with Connector(Destinations(), "allow", 20) as first:
         infrastructures = connect(first, provider_of(own_im.url), openstack)
-        id = await infrastructures.create(MARK, template_of(front=1, worker=2))
+        id = await infrastructures.create(mark, template_of(front=1, worker=2))
 
         async def has_machine() -> bool:
-            return bool(own_im.cloud.machines(MARK))
+            return bool(own_im.cloud.machines(mark))
 
         await until(has_machine)
     own_im.stop()
@@ -217,35 +232,35 @@ async def test_what_im_began_before_it_was_killed_is_found(own_im: Manager, open
     await asyncio.to_thread(own_im.restart)
     async with Connector(Destinations(), "allow", 20) as second:
         infrastructures = connect(second, provider_of(own_im.url), openstack)
-        assert await infrastructures.find(MARK) == [id]
+        assert await infrastructures.find(mark) == [id]
         await remove(infrastructures, id)
-    assert own_im.cloud.machines(MARK) == []
+    assert own_im.cloud.machines(mark) == []
 
 
-async def test_im_that_hangs_is_given_up_in_time(own_im: Manager, openstack: CloudSpec) -> None:
+async def test_im_that_hangs_is_given_up_in_time(own_im: Manager, openstack: CloudSpec, mark: str) -> None:
     async with Connector(Destinations(), "allow", 1) as connector:
         infrastructures = connect(connector, provider_of(own_im.url), openstack)
         own_im.process.pause()
         try:
             started = time.monotonic()
             with pytest.raises(Unavailable, match="did not answer within 1 s"):
-                await infrastructures.create(MARK, template_of())
+                await infrastructures.create(mark, template_of())
             assert time.monotonic() - started < 5
         finally:
             own_im.process.resume()
 
         async def is_there() -> bool:
-            return len(await infrastructures.find(MARK)) == 1
+            return len(await infrastructures.find(mark)) == 1
 
         await until(is_there)  # the time limit was ours only
 
 
-async def test_what_takes_longer_than_an_answer_may_is_not_done_twice(own_im: Manager, openstack: CloudSpec) -> None:
+async def test_what_takes_longer_than_an_answer_may_is_not_done_twice(ill_im: Manager, openstack: CloudSpec, mark: str) -> None:
     async with Connector(Destinations(), "allow", 1) as connector:
-        infrastructures = connect(connector, provider_of(own_im.url), openstack)
-        id = await infrastructures.create(MARK, template_of(front=1))
+        infrastructures = connect(connector, provider_of(ill_im.url), openstack)
+        id = await infrastructures.create(mark, template_of(front=1))
         await reach(infrastructures, id, Phase.CONFIGURED)
-        own_im.cloud.fail(launch=1.5)
+        ill_im.cloud.fail(launch=1.5)
         wanted = template_of(front=1, worker=2)
         with pytest.raises(Busy):
             await infrastructures.update(id, wanted)
@@ -259,60 +274,64 @@ async def test_what_takes_longer_than_an_answer_may_is_not_done_twice(own_im: Ma
 
         await until(is_updated)
         await reach(infrastructures, id, Phase.CONFIGURED)
-        assert sorted(each.name for each in own_im.cloud.machines(MARK)) == ["front", "worker", "worker"]
+        assert sorted(each.name for each in ill_im.cloud.machines(mark)) == ["front", "worker", "worker"]
         with pytest.raises(Busy):
             await infrastructures.update(id, template_of(front=1, worker=3))
         with pytest.raises(Busy):
             await infrastructures.delete(id)
         await remove(infrastructures, id)
-        assert own_im.cloud.machines(MARK) == []
+        assert ill_im.cloud.machines(mark) == []
 
 
 # Trouble of the cloud
 
 
-async def test_why_a_cloud_gives_no_machines_is_told(connector: Connector, own_im: Manager, openstack: CloudSpec) -> None:
-    infrastructures = connect(connector, provider_of(own_im.url), openstack)
-    own_im.cloud.fail(refuse="Quota exceeded for cores: requested 4, but already used 8 of 8.")
-    id = await infrastructures.create(MARK, template_of(front=1, worker=1))
+async def test_why_a_cloud_gives_no_machines_is_told(
+    connector: Connector, ill_im: Manager, openstack: CloudSpec, mark: str
+) -> None:
+    infrastructures = connect(connector, provider_of(ill_im.url), openstack)
+    ill_im.cloud.fail(refuse="Quota exceeded for cores: requested 4, but already used 8 of 8.")
+    id = await infrastructures.create(mark, template_of(front=1, worker=1))
     found = await reach(infrastructures, id, Phase.FAILED)
     assert "Quota exceeded for cores" in str(found.message)
     assert "\n" not in str(found.message)
     await remove(infrastructures, id)
 
 
-async def test_why_machines_are_not_configured_is_told(connector: Connector, own_im: Manager, openstack: CloudSpec) -> None:
-    infrastructures = connect(connector, provider_of(own_im.url), openstack)
-    own_im.cloud.fail(unconfigured="No space left on device")
-    id = await infrastructures.create(MARK, template_of())
+async def test_why_machines_are_not_configured_is_told(
+    connector: Connector, ill_im: Manager, openstack: CloudSpec, mark: str
+) -> None:
+    infrastructures = connect(connector, provider_of(ill_im.url), openstack)
+    ill_im.cloud.fail(unconfigured="No space left on device")
+    id = await infrastructures.create(mark, template_of())
     found = await reach(infrastructures, id, Phase.UNCONFIGURED)
     assert "No space left on device" in str(found.message)
 
 
-async def test_a_cloud_may_keep_machines(connector: Connector, own_im: Manager, openstack: CloudSpec) -> None:
-    infrastructures = connect(connector, provider_of(own_im.url), openstack)
-    id = await infrastructures.create(MARK, template_of())
+async def test_a_cloud_may_keep_machines(connector: Connector, ill_im: Manager, openstack: CloudSpec, mark: str) -> None:
+    infrastructures = connect(connector, provider_of(ill_im.url), openstack)
+    id = await infrastructures.create(mark, template_of())
     await reach(infrastructures, id, Phase.CONFIGURED)
-    own_im.cloud.fail(keep="The instance is locked")
+    ill_im.cloud.fail(keep="The instance is locked")
     await infrastructures.delete(id)
     await asyncio.sleep(0.5)  # time to go wrong
-    assert await infrastructures.find(MARK) == [id]
-    assert len(own_im.cloud.machines(MARK)) == 1
-    own_im.cloud.fail()
+    assert await infrastructures.find(mark) == [id]
+    assert len(ill_im.cloud.machines(mark)) == 1
+    ill_im.cloud.fail()
     await remove(infrastructures, id)
-    assert own_im.cloud.machines(MARK) == []
+    assert ill_im.cloud.machines(mark) == []
 
 
 @pytest.mark.parametrize("state", ["failed", "stopped"])
 async def test_a_machine_that_stands_still_is_mended(
-    connector: Connector, own_im: Manager, openstack: CloudSpec, state: str
+    connector: Connector, ill_im: Manager, openstack: CloudSpec, state: str, mark: str
 ) -> None:
-    infrastructures = connect(connector, provider_of(own_im.url), openstack)
+    infrastructures = connect(connector, provider_of(ill_im.url), openstack)
     template = template_of(front=1, worker=1)
-    id = await infrastructures.create(MARK, template)
+    id = await infrastructures.create(mark, template)
     await reach(infrastructures, id, Phase.CONFIGURED)
-    ill = next(each for each in own_im.cloud.machines(MARK) if each.name == "worker")
-    own_im.cloud.change(ill, state)
+    ill = next(each for each in ill_im.cloud.machines(mark) if each.name == "worker")
+    ill_im.cloud.change(ill, state)
 
     async def is_told() -> bool:
         return Phase.FAILED in (await infrastructures.observe(id)).machines.values()
@@ -321,19 +340,19 @@ async def test_a_machine_that_stands_still_is_mended(
     await infrastructures.update(id, template)
     found = await reach(infrastructures, id, Phase.CONFIGURED)
     assert list(found.machines.values()) == 2 * [Phase.CONFIGURED]
-    machines = own_im.cloud.machines(MARK)
+    machines = ill_im.cloud.machines(mark)
     assert [each.state for each in machines] == ["running", "running"]
     assert (ill.id in [each.id for each in machines]) == (state == "stopped")
 
 
 async def test_when_a_cloud_is_away_no_machine_is_given_up(
-    connector: Connector, own_im: Manager, keystone: Keystone, cloud_user: str, openstack: CloudSpec
+    connector: Connector, ill_im: Manager, keystone: Keystone, cloud_user: str, openstack: CloudSpec, mark: str
 ) -> None:
-    infrastructures = connect(connector, provider_of(own_im.url), openstack)
+    infrastructures = connect(connector, provider_of(ill_im.url), openstack)
     template = template_of(front=1, worker=1)
-    id = await infrastructures.create(MARK, template)
+    id = await infrastructures.create(mark, template)
     await reach(infrastructures, id, Phase.CONFIGURED)
-    before = own_im.cloud.machines(MARK)
+    before = ill_im.cloud.machines(mark)
     keystone.change_user(cloud_user, enabled=False)
     try:
         found = await reach(infrastructures, id, Phase.UNKNOWN)
@@ -342,13 +361,15 @@ async def test_when_a_cloud_is_away_no_machine_is_given_up(
         keystone.change_user(cloud_user, enabled=True)
     await infrastructures.update(id, template)
     await reach(infrastructures, id, Phase.CONFIGURED)
-    assert own_im.cloud.machines(MARK) == before
+    assert ill_im.cloud.machines(mark) == before
 
 
-async def test_launching_holds_off_what_would_disturb_it(connector: Connector, own_im: Manager, openstack: CloudSpec) -> None:
-    infrastructures = connect(connector, provider_of(own_im.url), openstack)
-    own_im.cloud.fail(launch=1, boot=2)
-    id = await infrastructures.create(MARK, template_of(front=1, worker=1))
+async def test_launching_holds_off_what_would_disturb_it(
+    connector: Connector, ill_im: Manager, openstack: CloudSpec, mark: str
+) -> None:
+    infrastructures = connect(connector, provider_of(ill_im.url), openstack)
+    ill_im.cloud.fail(launch=1, boot=2)
+    id = await infrastructures.create(mark, template_of(front=1, worker=1))
     with pytest.raises(Busy):
         await infrastructures.update(id, template_of(front=1, worker=5))
 
@@ -367,14 +388,16 @@ async def test_launching_holds_off_what_would_disturb_it(connector: Connector, o
 # The template of the seed
 
 
-async def test_the_shipped_template_gives_out_a_kubeconfig(connector: Connector, own_im: Manager, openstack: CloudSpec) -> None:
-    infrastructures = connect(connector, provider_of(own_im.url), openstack)
-    id = await infrastructures.create(MARK, _shipped("im-cluster"))
+async def test_the_shipped_template_gives_out_a_kubeconfig(
+    connector: Connector, ill_im: Manager, openstack: CloudSpec, mark: str
+) -> None:
+    infrastructures = connect(connector, provider_of(ill_im.url), openstack)
+    id = await infrastructures.create(mark, _shipped("im-cluster"))
     await reach(infrastructures, id, Phase.CONFIGURED)
-    assert sorted(each.name for each in own_im.cloud.machines(MARK)) == ["front", "wn"]
+    assert sorted(each.name for each in ill_im.cloud.machines(mark)) == ["front", "wn"]
     assert await infrastructures.kubeconfig(id) is None
-    own_im.cloud.offer(yaml.safe_dump({"current-context": "default"}))
-    own_im.cloud.offer(yaml.safe_dump({"current-context": "mine }\n}\n"}), MARK)
+    ill_im.cloud.offer(yaml.safe_dump({"current-context": "default"}))
+    ill_im.cloud.offer(yaml.safe_dump({"current-context": "mine }\n}\n"}), mark)
 
     async def kubeconfig() -> dict[str, Any] | None:
         await infrastructures.observe(id)
@@ -386,7 +409,7 @@ async def test_the_shipped_template_gives_out_a_kubeconfig(connector: Connector,
         await infrastructures.update(id, template)
         await reach(infrastructures, id, Phase.CONFIGURED)
         workers = template["topology_template"]["inputs"]["wn_num"]["default"]
-        assert sorted(each.name for each in own_im.cloud.machines(MARK)) == ["front", *workers * ["wn"]]
+        assert sorted(each.name for each in ill_im.cloud.machines(mark)) == ["front", *workers * ["wn"]]
         assert await until(kubeconfig) == {"current-context": "mine }\n}\n"}
 
 
