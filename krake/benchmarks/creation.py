@@ -61,28 +61,49 @@ async def _measure(directory: Path, poll: float) -> AsyncIterator[Row]:
         Client(ready["api"]) as client,
         aiohttp.ClientSession(ready["simulated"]["provider"]["url"]) as provider,
     ):
-        pids: dict[str, int] = ready["pids"]
+        pids: dict[str, int] = {name: ready["pids"][name] for name in PARTS}
         await _register(client, ready["simulated"])
         await _tune(provider, boot_delay=3600, configure_delay=0)
         progress = Progress()
         follower = asyncio.create_task(_follow(client, progress))
-        started = time.perf_counter()
-        await asyncio.gather(*(_create(client, f"cluster-{number:03}") for number in range(CLUSTERS)))
-        async with asyncio.timeout(LIMIT):
-            while len(progress.created) < CLUSTERS:  # noqa: ASYNC110 - the watch beside counts them
-                await asyncio.sleep(0.05)
-        yield Row(f"create → asked of the provider, all of {on}", f"{time.perf_counter() - started:.1f} s")
+        before = _costs(pids)
+        yield Row(f"create → asked of the provider, all of {on}", f"{await _create_all(client, progress):.1f} s")
+        yield Row(f"the same, core time for each of {on}", _compare(before, _costs(pids)))
         await asyncio.sleep(SETTLE)
         async for row in _measure_waiting(provider, pids, progress, on):
             yield row
+        before = _costs(pids)
         ready_at = await _finish(provider, progress)
+        after = _costs(pids)
         for state, moments in (("CONNECTING", progress.connecting), ("ONLINE", progress.online)):
             delays = [moment - ready_at for moment in moments.values()]
             figure = f"p50 {percentile(delays, 0.5):.1f} s, p99 {percentile(delays, 0.99):.1f} s"
             expected = f"p99 ≤ {poll + WORK:.0f} s" if state == "ONLINE" else ""
             met = not expected or percentile(delays, 0.99) <= poll + WORK
             yield Row(f"ready at once → {state}, {on}", figure, expected, met)
+        yield Row(f"the same, core time for each of {on}", _compare(before, after))
+        count = len((await _show(provider))["infrastructures"])
+        yield Row(f"infrastructures at the provider in the end, {on}", str(count), str(CLUSTERS), count == CLUSTERS)
         follower.cancel()
+
+
+async def _create_all(client: Client, progress: Progress) -> float:
+    """Create the clusters; return the seconds until the last infrastructure was asked for."""
+    started = time.perf_counter()
+    await asyncio.gather(*(_create(client, f"cluster-{number:03}") for number in range(CLUSTERS)))
+    async with asyncio.timeout(LIMIT):
+        while len(progress.created) < CLUSTERS:  # noqa: ASYNC110 - the watch beside counts them
+            await asyncio.sleep(0.05)
+    return time.perf_counter() - started
+
+
+def _costs(pids: Mapping[str, int]) -> dict[str, float]:
+    return {name: cpu_seconds(pid) for name, pid in pids.items()}
+
+
+def _compare(before: Mapping[str, float], after: Mapping[str, float]) -> str:
+    spent = {name: used - before[name] for name, used in after.items()}
+    return ", ".join(f"{name} {used / CLUSTERS * 1000:.1f} ms" for name, used in spent.items() if used >= 0.1)
 
 
 async def _register(client: Client, simulated: Mapping[str, Any]) -> None:
@@ -141,11 +162,11 @@ async def _measure_waiting(
     provider: aiohttp.ClientSession, pids: Mapping[str, int], progress: Progress, on: str
 ) -> AsyncIterator[Row]:
     """Look at what it costs that all of them are in creation, and nothing changes."""
-    before = {name: cpu_seconds(pids[name]) for name in PARTS}
+    before = _costs(pids)
     asked, writes = sum((await _show(provider))["requests"].values()), progress.writes
     await asyncio.sleep(WAIT)
-    for name in PARTS:
-        share = (cpu_seconds(pids[name]) - before[name]) / WAIT
+    for name, used in _costs(pids).items():
+        share = (used - before[name]) / WAIT
         expected = "≤ 15 % of a core" if name == "infrastructure" else ""
         figure = f"{memory_mib(pids[name]):.0f} MiB RSS, {share:.1%} of a core"
         yield Row(f"waiting: {name}, {on}", figure, expected, not expected or share <= 0.15)
