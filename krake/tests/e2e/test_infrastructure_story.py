@@ -177,7 +177,7 @@ def test_on_a_simulated_cloud(start_krake: StartKrake, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_on_a_real_provider(
-    start_krake: StartKrake, own_im: Manager, keystone: Keystone, cloud_user: str, tmp_path: Path
+    start_krake: StartKrake, own_im: Manager, keystone: Keystone, cloud_project: str, tmp_path: Path
 ) -> None:
     krake = start_krake("--simulated-clusters", "1", variables=QUICK)
     own_im.cloud.offer(krake.kubeconfigs[0].read_text())

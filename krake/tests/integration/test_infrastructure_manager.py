@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from fixtures.im import PASSWORD, PROJECT, USER, cloud_of, credential_cloud_of, provider_of, template_of
+from fixtures.im import PASSWORD, USER, cloud_of, credential_cloud_of, provider_of, template_of
 from fixtures.polling import until
 from realidentity.keystone import Keystone
 from realim.manager import Manager
@@ -94,9 +94,9 @@ async def remove(infrastructures: Infrastructures, id: str) -> None:
 
 
 async def test_an_application_credential_is_enough(
-    connector: Connector, im: Manager, keystone: Keystone, cloud_user: str
+    connector: Connector, im: Manager, keystone: Keystone, cloud_user: str, cloud_project: str
 ) -> None:
-    token = await asyncio.to_thread(_token_of, keystone)
+    token = keystone.issue_token(USER, PASSWORD, project_id=cloud_project)
     id, secret = keystone.create_application_credential(token, cloud_user)
     infrastructures = connect(connector, provider_of(im.url), credential_cloud_of(keystone.endpoint, id, secret))
     made = await infrastructures.create("krake-by-credential", template_of())
@@ -108,14 +108,6 @@ async def test_an_application_credential_is_enough(
     assert "Invalid" in str(found.message)
     assert "wrong" not in str(found.message)
     await remove(wrong, made)
-
-
-def _token_of(keystone: Keystone) -> str:
-    """Return a token of `USER` for `PROJECT`."""
-    user = {"name": USER, "domain": {"name": "Default"}, "password": PASSWORD}
-    scope = {"project": {"name": PROJECT, "domain": {"id": "default"}}}
-    body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
-    return str(keystone._call("POST", "/auth/tokens", body)[1]["X-Subject-Token"])
 
 
 async def test_users_and_projects_have_domains(connector: Connector, im: Manager, keystone: Keystone) -> None:
@@ -136,7 +128,7 @@ async def test_users_and_projects_have_domains(connector: Connector, im: Manager
 
 @pytest.mark.parametrize("secret", HOSTILE)
 async def test_nothing_in_a_password_means_anything(
-    connector: Connector, im: Manager, keystone: Keystone, cloud_user: str, secret: str
+    connector: Connector, im: Manager, keystone: Keystone, cloud_user: str, cloud_project: str, secret: str
 ) -> None:
     """It is the password of the cloud, which Keystone knows exactly, and of IM, which tells users apart by it."""
     keystone.change_user(cloud_user, password=secret)
