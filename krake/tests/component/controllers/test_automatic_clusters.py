@@ -226,3 +226,41 @@ async def test_nothing_is_created_on_clouds_that_are_offline(
         assert cluster.status.running_on is not None
         assert cluster.status.running_on.name == "south"
         assert sites["north"].infrastructures == {}
+
+
+async def test_whatever_is_restarted_meanwhile_there_is_one_cluster(
+    client: Client, run: Run, sites: dict[str, SimulatedProvider]
+) -> None:
+    sites["north"].settings.boot_delay = 0.5
+    async with run():
+        await ask(client)
+        await eventually(partial(names_of, client), lambda names: len(names) == 1)
+    async with run():
+        (name,) = await names_of(client)
+        await see(client, lambda cluster: cluster.status.state is ClusterState.CREATING, name)
+    async with run():
+        await see(client, lambda cluster: cluster.status.cluster_id is not None, name)
+    async with run():
+        assert (await see_running(client)).metadata.name == name
+        assert await names_of(client) == [name]
+        assert [len(site.infrastructures) for site in sites.values()] == [1, 0]
+
+
+async def test_a_provider_that_goes_away_while_it_creates_is_given_up(
+    client: Client, run: Run, sites: dict[str, SimulatedProvider]
+) -> None:
+    sites["north"].settings.boot_delay = 60.0
+    async with run(creation_timeout=1.0, search_time=0.2, backoff_limit=0):
+        await ask(client)
+        (name,) = await eventually(partial(names_of, client), lambda names: len(names) == 1)
+        await see(client, lambda cluster: cluster.status.cluster_id is not None, name)
+        await sites["north"].stop()
+        cluster = await see_running(client)
+        assert cluster.status.running_on is not None
+        assert cluster.status.running_on.name == "south"
+        # What it may have made goes as soon as it is back, and the cluster with it.
+        failed = await see(client, lambda cluster: cluster.status.state is ClusterState.FAILED, name)
+        await client.delete(Cluster, failed.key)
+        await sites["north"].start()
+        await eventually(partial(names_of, client), lambda names: names == [cluster.metadata.name])
+        assert sites["north"].infrastructures == {}
