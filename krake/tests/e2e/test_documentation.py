@@ -15,8 +15,8 @@ import pytest
 from fixtures.terminal import commands
 from fixtures.up import ROOT, StartKrake
 
-TESTED_ELSEWHERE = {"infrastructure-providers.md", "local-clusters.md"}
-"""By test_infrastructure_story.py and test_local_clusters.py."""
+TESTED_ELSEWHERE = {"infrastructure-providers.md", "local-clusters.md", "magnum.md"}
+"""By test_infrastructure_story.py, test_local_clusters.py and test_magnum_story.py."""
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "user").glob("*.md"))]
 RUN_OTHERWISE = {
     "scripts/quickstart": "test_scripts.py runs it",
