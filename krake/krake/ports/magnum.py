@@ -89,7 +89,7 @@ class Magnum(Protocol):
         """Return what the clusters of a template are, for example ``kubernetes``."""
 
     async def create(self, order: Order) -> str:
-        """Begin to create a cluster, and return its id."""
+        """Begin to create a cluster, and return its id, by which it may be known only a little later."""
 
     async def resize(self, id: str, node_count: int) -> None:
         """Begin to give a cluster another number of nodes."""

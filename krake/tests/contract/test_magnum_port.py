@@ -16,7 +16,7 @@ from krake.controller.magnum.credentials import make_request
 from krake.data import Key
 from krake.data.destinations import Destinations
 from krake.data.openstack import ApplicationCredential, AuthMethod, ProjectId, ProjectPassword, ProjectSpec, ProjectUser
-from krake.ports.infrastructure import NotFound, Refused, Rejected
+from krake.ports.infrastructure import NotFound, Refused, Rejected, Unavailable
 from krake.ports.magnum import Magnum, Order, Sight
 from krake.simulator.openstack.magnum import SimulatedMagnum
 
@@ -90,7 +90,11 @@ def order(cloud: Cloud, **more: object) -> Order:
 
 async def settled(magnum: Magnum, id: str, phase: str) -> Sight:
     async def look() -> Sight | None:
-        sight = await magnum.observe(id)
+        try:
+            sight = await magnum.observe(id)
+        except NotFound:
+            assert phase == "CREATE_COMPLETE"  # which may take a while to begin
+            return None
         assert "FAILED" not in sight.phase, sight
         return sight if sight.phase == phase else None
 
@@ -104,14 +108,20 @@ async def gone(magnum: Magnum, id: str) -> bool:
         await magnum.observe(id)
     except NotFound:
         return True
+    except Unavailable:  # of Magnum itself, while it forgets the cluster
+        return False
     return False
+
+
+async def is_found(magnum: Magnum, name: str, ids: set[str]) -> bool:
+    return {sight.id for sight in await magnum.find(name)} == ids
 
 
 async def test_a_cluster_lives(magnum: Magnum, cloud: Cloud) -> None:
     wanted = order(cloud)
     assert await magnum.find(wanted.name) == []
     id = await magnum.create(wanted)
-    assert [sight.id for sight in await magnum.find(wanted.name)] == [id]
+    await until(lambda: is_found(magnum, wanted.name, {id}), LIMIT)
     created = await settled(magnum, id, "CREATE_COMPLETE")
     assert created.node_count == 1
     assert created.api_address is not None
@@ -144,7 +154,7 @@ async def test_its_authority_signs_what_krake_logs_in_by(magnum: Magnum, cloud: 
 async def test_clusters_of_one_name_are_all_found(magnum: Magnum, cloud: Cloud) -> None:
     wanted = order(cloud)
     ids = {await magnum.create(wanted) for _ in range(2)}
-    assert {sight.id for sight in await magnum.find(wanted.name)} == ids
+    await until(lambda: is_found(magnum, wanted.name, ids), LIMIT)
     for id in ids:
         await settled(magnum, id, "CREATE_COMPLETE")
         await magnum.delete(id)

@@ -77,7 +77,7 @@ class MagnumService:
         if reply.status == HTTPStatus.CONFLICT:
             return await self._find_all(name)
         try:
-            return [_read_sight(reply, self._read(reply))]
+            return [self._see(reply)]
         except NotFound:
             return []
 
@@ -104,7 +104,7 @@ class MagnumService:
     async def observe(self, id: str) -> Sight:
         """See the port."""
         reply = await self._ask("GET", f"/clusters/{_part(id)}")
-        return _read_sight(reply, self._read(reply))
+        return self._see(reply)
 
     async def orchestrator(self, template: str) -> str:
         """See the port."""
@@ -148,6 +148,11 @@ class MagnumService:
         endpoint = await self._session.endpoint(_TYPES)
         version = "" if urlsplit(endpoint).path.endswith("/v1") else "/v1"
         return await self._session.ask(_TYPES, method, version + path, headers=_VERSION, **options)
+
+    def _see(self, reply: Reply) -> Sight:
+        if reply.status == HTTPStatus.BAD_REQUEST:  # So it answers for a cluster whose last machines have just been deleted.
+            raise Unavailable(str(self._error(reply)))
+        return _read_sight(reply, self._read(reply))
 
     def _read(self, reply: Reply) -> Mapping[str, Any]:
         """Return the object of an answer, or raise what it means that there is none."""

@@ -320,7 +320,8 @@ def settle(status: Status, action: Action, outcome: str | InfrastructureError | 
     """
     match action, outcome:
         case Create(), str(id):
-            return replace(status, cluster_id=id, asked=None, reason=None, phase="CREATE_IN_PROGRESS")
+            # It stays asked for until it is seen: Magnum gives out the id before it knows the cluster.
+            return replace(status, cluster_id=id, reason=None, phase="CREATE_IN_PROGRESS")
         case Create(), Rejected() | NotFound():
             code = ReasonCode.CREATE_FAILED
             return _reject(replace(status, asked=None), code, str(outcome), now)
