@@ -160,6 +160,7 @@ def machines_at(url: str) -> list[str]:
     return sorted(machine for infrastructure in ask(f"{url}/infrastructures") for machine in ask(infrastructure))
 
 
+@pytest.mark.slow
 def test_on_a_simulated_cloud(start_krake: StartKrake, tmp_path: Path) -> None:
     krake = start_krake("--simulated-clouds", "1", variables=QUICK)
     simulated = krake.ready["simulated"]
