@@ -115,7 +115,8 @@ def test_whoever_is_killed_there_is_one_cluster_which_works(laptop: RunningKrake
     wait_for("another keeper", lambda: set(here.processes(made["id"])) - before, READY_LIMIT)
     await_nodes(laptop, "dev", 3)
     assert here.ask("list")["infrastructures"] == [made]
-    assert laptop.rok_json("kube", "app", "get", "echo-demo")["status"]["state"] == "RUNNING"
+    get = ("kube", "app", "get", "echo-demo")
+    wait_for("the application", lambda: laptop.rok_json(*get)["status"]["state"] == "RUNNING", READY_LIMIT)
 
 
 def test_a_wrong_template_is_told_to_its_author(laptop: RunningKrake, here: LocalClusters, tmp_path: Path) -> None:
