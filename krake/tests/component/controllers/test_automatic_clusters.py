@@ -264,3 +264,20 @@ async def test_a_provider_that_goes_away_while_it_creates_is_given_up(
         await sites["north"].start()
         await eventually(partial(names_of, client), lambda names: names == [cluster.metadata.name])
         assert sites["north"].infrastructures == {}
+
+
+async def test_a_cloud_that_goes_offline_meanwhile_is_not_waited_for(
+    client: Client, run: Run, sites: dict[str, SimulatedProvider]
+) -> None:
+    sites["north"].settings.boot_delay = 60.0
+    async with run(retention=1):
+        await ask(client)
+        (name,) = await eventually(partial(names_of, client), lambda names: len(names) == 1)
+        await see(client, lambda cluster: cluster.status.cluster_id is not None, name)
+        await sites["north"].stop()
+        cluster = await see_running(client)
+        assert cluster.status.running_on is not None
+        assert cluster.status.running_on.name == "south"
+        await sites["north"].start()
+        await eventually(partial(names_of, client), lambda names: names == [cluster.metadata.name])
+        assert sites["north"].infrastructures == {}

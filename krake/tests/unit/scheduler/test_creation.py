@@ -1,7 +1,7 @@
 """When an application had better wait for a cluster that is yet to be created."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -26,6 +26,7 @@ from krake.controller.scheduler.provisioning.creation import (
 from krake.controller.scheduler.provisioning.creation import (
     make_cluster as make_new,
 )
+from krake.data.infrastructure import CloudState, CloudStatus
 from krake.data.kubernetes import Application, Cluster, ClusterState
 
 TEMPLATE = Template({"tosca_definitions_version": "tosca_simple_yaml_1_0"}, ["queues.example.com"])
@@ -119,8 +120,27 @@ def test_names_are_the_same_every_time_and_never_taken(number: int) -> None:
     ],
 )
 def test_what_is_worth_waiting_for(cluster: Cluster, expected: bool) -> None:
-    assert is_coming(cluster, NOW, PATIENCE) == expected
-    assert not is_coming(replace(cluster, metadata=replace(cluster.metadata, deleted=NOW)), NOW, PATIENCE)
+    assert is_coming(cluster, make_cloud("c"), NOW, PATIENCE) == expected
+    assert is_coming(cluster, None, NOW, PATIENCE) == expected
+    assert not is_coming(replace(cluster, metadata=replace(cluster.metadata, deleted=NOW)), None, NOW, PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("checked", "state", "expected"),
+    [
+        (NOW - PATIENCE / 2, State.CREATING, True),
+        (NOW - PATIENCE * 2, State.CREATING, False),
+        (NOW - PATIENCE * 2, State.PENDING, False),
+        (NOW - PATIENCE * 2, State.ONLINE, False),
+    ],
+)
+def test_a_cloud_that_is_offline_is_not_waited_for_long(checked: datetime, state: State, expected: bool) -> None:
+    cloud = make_cloud("c")
+    offline = replace(cloud, status=CloudStatus(state=CloudState.OFFLINE, checked=checked))
+    cluster = created(state=state, scheduled_to=cloud.ref)
+    cluster = replace(cluster, metadata=replace(cluster.metadata, created=NOW - PATIENCE * 3))
+    assert is_coming(cluster, offline, NOW, PATIENCE) == expected
+    assert is_coming(cluster, cloud, NOW, PATIENCE) == (state is not State.ONLINE)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from krake.controller.scheduler.deciding.decide import Decision, Ground, decide
+from krake.controller.scheduler.deciding.hosts import is_offline
 from krake.controller.scheduler.deciding.inheritance import inherit
 from krake.controller.scheduler.deciding.scores import Score
 from krake.controller.scheduler.deciding.snapshot import Candidate, Snapshot
@@ -27,6 +28,7 @@ from krake.data.kubernetes import (
 )
 
 _COMING = frozenset({ClusterState.PENDING, ClusterState.CREATING, ClusterState.CONNECTING, ClusterState.RECONCILING})
+AnyCloud = Cloud | GlobalCloud
 _AILING = frozenset(
     {
         ClusterState.OFFLINE,
@@ -64,26 +66,29 @@ def is_created(cluster: Cluster) -> bool:
     return cluster.spec.auto_generated and bool(cluster.spec.tosca)
 
 
-def is_coming(cluster: Cluster, now: datetime, patience: timedelta) -> bool:
+def is_coming(cluster: Cluster, cloud: AnyCloud | None, now: datetime, patience: timedelta) -> bool:
     """Whether a cluster that was created for applications is worth waiting for.
 
-    :param patience: for how long one is waited for that does not work.
+    :param cloud: that it is on, or is to be created on.
+    :param patience: for how long one is waited for that does not work, or whose cloud does not answer.
     """
     status = cluster.status
     if cluster.metadata.deleted is not None or not is_created(cluster):
         return False
     if status.state is ClusterState.FAILED:
         return status.scheduled_to is None  # it waits for a cloud
-    given_up = given_up_at(cluster, patience)
-    return status.state in _COMING if given_up is None else given_up > now
+    given_up = given_up_at(cluster, cloud, patience)
+    return status.state in _COMING | _AILING and (given_up is None or given_up > now)
 
 
-def given_up_at(cluster: Cluster, patience: timedelta) -> datetime | None:
-    """Return from when on a cluster that does not work is not waited for any more; ``None`` for any other."""
-    status = cluster.status
-    if status.state not in _AILING:
-        return None
-    return (status.state_changed or cluster.metadata.created) + patience
+def given_up_at(cluster: Cluster, cloud: AnyCloud | None, patience: timedelta) -> datetime | None:
+    """Return from when on a cluster is not waited for any more that does not work, or can not be created; else ``None``."""
+    status, times = cluster.status, []
+    if status.state in _AILING:
+        times.append(status.state_changed or cluster.metadata.created)
+    if status.state in _COMING and cloud is not None and is_offline(cloud):
+        times.append(max(cloud.status.checked or cluster.metadata.created, cluster.metadata.created))
+    return min(times) + patience if times else None
 
 
 def name_of(app: Application, taken: Collection[str]) -> str:

@@ -172,7 +172,10 @@ class Creator:
         self._forget_gone()
         known = {cluster.key: cluster for cluster in self._clusters.lookup(CREATED, namespace)}
         made = {key: cluster for key, cluster in self._made.items() if key.namespace == namespace}
-        return [each for each in (made | known).values() if is_coming(each, snapshot.now, self._patience)]
+        return [each for each in (made | known).values() if self._is_coming(each, snapshot.now)]
+
+    def _is_coming(self, cluster: Cluster, now: datetime) -> bool:
+        return is_coming(cluster, self._hosting.cloud_of(cluster), now, self._patience)
 
     def _forget_gone(self) -> None:
         """Forget clusters that were deleted before they were seen: while the watch was cut, nobody told of them."""
@@ -212,7 +215,7 @@ class Creator:
 
     def _wait_for(self, key: Key, now: datetime) -> float:
         cluster = self._clusters.get(key)
-        given_up = None if cluster is None else given_up_at(cluster, self._patience)
+        given_up = None if cluster is None else given_up_at(cluster, self._hosting.cloud_of(cluster), self._patience)
         return WAIT if given_up is None else min((given_up - now).total_seconds(), WAIT)
 
     def _name_new(self, app: Application) -> str:
