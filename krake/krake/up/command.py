@@ -141,6 +141,8 @@ async def _run(fleet: Fleet, ready_file: Path | None, stop: asyncio.Event, hints
                 say(f"Simulated: {command}")
             for hint in hints:
                 say(f"Local: {hint}")
+            if hints:
+                say("Local clusters go on when Krake stops; delete them beforehand if they are not to.")
             say(f"Objects of files: krake_bootstrap_db --db-port {fleet.etcd_port} FILE")
             await stopping
     finally:
