@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,7 +62,8 @@ class Publisher:
     async def withdraw(self, cluster: MagnumCluster) -> None:
         """Ask for the deletion of the resource."""
         if cluster.status.cluster is not None:
-            await self._client.delete(Cluster, cluster.status.cluster.key)
+            with suppress(NotFound):
+                await self._client.delete(Cluster, cluster.status.cluster.key)
 
     async def _is_good(self, resource: Cluster, cluster: MagnumCluster, magnum: Magnum, address: str) -> bool:
         kubeconfig, now = resource.spec.kubeconfig, self._now()
