@@ -272,7 +272,7 @@ class SimulatedProvider:
             self.clusters[found.id] = cluster
             await cluster.start()
             found.port = cluster.port
-        states = {f"{each.node}-{each.number}": each.state(self.now()) for each in found.machines.values()}
+        states = {each.name: each.state(self.now()) for each in found.machines.values()}
         there = set(cluster.node_names())
         cluster.set_nodes([name for name, state in states.items() if name in there or state == "configured"])
         for name in cluster.node_names():

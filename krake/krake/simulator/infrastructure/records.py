@@ -1,5 +1,6 @@
 """Infrastructures, and how time changes them. Times are seconds since 1970."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -26,6 +27,12 @@ class Machine:
     booted: float
     configured: float
     fate: str = "configured"
+
+    @property
+    def name(self) -> str:
+        """What the node of the cluster is called; nodes of templates may have names that Kubernetes does not allow."""
+        words = re.findall("[a-z0-9]+", self.node.lower())
+        return "-".join([*words, str(self.number)])[-60:].lstrip("-")
 
     def state(self, now: float) -> str:
         """The state as the provider words it."""

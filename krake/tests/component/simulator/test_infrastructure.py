@@ -120,6 +120,15 @@ async def _has(user: User, kubeconfig: Mapping[str, Any], nodes: list[str]) -> b
     return await user.nodes(kubeconfig) == nodes
 
 
+@pytest.mark.parametrize("name", ["front_end", "Front End", "ÄÖ", "-", "x" * 300, "a." * 300])
+async def test_nodes_have_names_that_kubernetes_allows(user: User, name: str) -> None:
+    wanted = template()
+    wanted["topology_template"]["node_templates"] = {name: {"type": "tosca.nodes.Compute"}}
+    one = await user.create(wanted)
+    await user.settled(one)
+    assert len(await user.nodes(await user.kubeconfig(one))) == 1
+
+
 async def test_machines_can_be_removed_by_their_numbers(user: User) -> None:
     one = await user.create(template(workers=2))
     await user.settled(one)
