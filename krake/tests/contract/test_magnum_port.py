@@ -16,7 +16,7 @@ from krake.controller.magnum.credentials import make_request
 from krake.data import Key
 from krake.data.destinations import Destinations
 from krake.data.openstack import ApplicationCredential, AuthMethod, ProjectId, ProjectPassword, ProjectSpec, ProjectUser
-from krake.ports.infrastructure import NotFound, Refused, Rejected, Unavailable
+from krake.ports.infrastructure import Busy, NotFound, Refused, Rejected
 from krake.ports.magnum import Magnum, Order, Sight
 from krake.simulator.openstack.magnum import SimulatedMagnum
 
@@ -108,7 +108,7 @@ async def gone(magnum: Magnum, id: str) -> bool:
         await magnum.observe(id)
     except NotFound:
         return True
-    except Unavailable:  # of Magnum itself, while it forgets the cluster
+    except Busy:  # while Magnum forgets the cluster
         return False
     return False
 

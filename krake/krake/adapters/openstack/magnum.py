@@ -151,7 +151,7 @@ class MagnumService:
 
     def _see(self, reply: Reply) -> Sight:
         if reply.status == HTTPStatus.BAD_REQUEST:  # So it answers for a cluster whose last machines have just been deleted.
-            raise Unavailable(str(self._error(reply)))
+            raise Busy(str(self._error(reply)))
         return _read_sight(reply, self._read(reply))
 
     def _read(self, reply: Reply) -> Mapping[str, Any]:
