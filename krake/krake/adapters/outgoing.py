@@ -16,17 +16,19 @@ from yarl import URL
 from krake.adapters.reaching import Guard
 from krake.data.destinations import Denied, Destinations
 
-_MAX_ANSWER = 4_194_304
+_LARGEST = 4_194_304
 """Bytes; the largest that is asked for is what a provider says of an infrastructure of some hundred machines."""
 _LONGEST_QUOTE = 300
-_LOOKUPS = 32
-"""How many names of hosts are looked up at once: where that takes long, it must hold up nothing else of the process."""
 _KEPT_ALIVE = 75.0
 """Seconds; longer than the usual interval, so that a service is asked through the connection of the last time."""
 
 
 class Unanswered(Exception):
     """There is no answer; the message is a sentence that says of whom and why, for the owner of what names the service."""
+
+
+class TooLarge(Unanswered):
+    """The answer was larger than anybody should send."""
 
 
 class Forbidden(Unanswered):
@@ -86,11 +88,24 @@ class Outgoing:
     :param setting: of the configuration, by which an administrator may allow more.
     :param timeout: seconds that a request may take, from its start to the last byte of the answer.
     :param forbidden: an endpoint that they never lead to: the API of Krake.
+    :param largest: bytes of an answer.
+    :param lookups: how many names of hosts are looked up at once: where that takes long, it must hold up nothing else of the
+        process. There should be more than services that are asked at once, as a lookup can take longer than anybody waits for.
     """
 
-    def __init__(self, destinations: Destinations, setting: str, timeout: float, forbidden: str | None = None) -> None:
+    def __init__(
+        self,
+        destinations: Destinations,
+        setting: str,
+        timeout: float,
+        forbidden: str | None = None,
+        *,
+        largest: int = _LARGEST,
+        lookups: int = 32,
+    ) -> None:
         self.timeout = timeout
-        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="looks-up-hosts")
+        self._largest = largest
+        self._threads = ThreadPoolExecutor(lookups, thread_name_prefix="looks-up-hosts")
         self._guard = Guard(destinations, setting, forbidden, self._threads)
         self._stack = AsyncExitStack()
         self._session: aiohttp.ClientSession | None = None
@@ -126,17 +141,19 @@ class Outgoing:
         *,
         headers: Mapping[str, str] | None = None,
         secrets: tuple[str, ...] = (),
+        trusted: ssl.SSLContext | None = None,
         **options: Any,
     ) -> Reply:
         """Return what a service answered, whatever the status.
 
         :param service: its name in messages.
+        :param trusted: what the service is verified by, instead of the authorities of the system.
         :param options: of the request, as aiohttp has them.
-        :raises Unanswered: there is no answer in time, or one that is too large.
+        :raises Unanswered: there is no answer in time, or one that is `TooLarge`.
         :raises Forbidden: nobody may be sent there.
         """
         try:
-            return await self._request(service, method, URL(url), headers or {}, secrets, **options)
+            status, shown, body = await self._request(service, method, URL(url), trusted, headers=headers, **options)
         except TimeoutError:
             raise Unanswered(f"{service} did not answer within {self.timeout:g} s.") from None
         except Denied as error:
@@ -147,22 +164,23 @@ class Outgoing:
             raise Unanswered(f"{service} can not be reached: there is no host of the name in its URL.") from None
         except (aiohttp.ClientError, OSError, ValueError):
             raise Unanswered(f"{service} can not be reached: check its URL, and whether it runs.") from None
+        return Reply(service, status, body, shown, secrets)
 
     async def _request(
-        self, service: str, method: str, url: URL, headers: Mapping[str, str], secrets: tuple[str, ...], **options: Any
-    ) -> Reply:
+        self, service: str, method: str, url: URL, trusted: ssl.SSLContext | None, **options: Any
+    ) -> tuple[int, Mapping[str, str], bytes]:
         if self._session is None or self._trusted is None:
             raise Unanswered(f"{service} is not asked any more: Krake stops.")
         if url.user is not None or url.password is not None:
             raise Forbidden(f"{service} is not asked: its URL must not have a user or a password.")
         await self._guard.check(str(url))
-        sent = self._session.request(method, url, headers=headers, ssl=self._trusted, allow_redirects=False, **options)
+        sent = self._session.request(method, url, ssl=trusted or self._trusted, allow_redirects=False, **options)
         async with sent as response:
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise Unanswered(f"{service} sends its answer compressed, unasked.")
             body = bytearray()
             async for chunk in response.content.iter_any():
                 body += chunk
-                if len(body) > _MAX_ANSWER:
-                    raise Unanswered(f"{service} answered with more than {_MAX_ANSWER} bytes.")
-            return Reply(service, response.status, bytes(body), response.headers, secrets)
+                if len(body) > self._largest:
+                    raise TooLarge(f"{service} answered with more than {self._largest} bytes.")
+            return response.status, response.headers, bytes(body)

@@ -5,28 +5,23 @@ import json
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Self
 
-import aiohttp
 from yarl import URL
 
-from krake.adapters.reaching import Guard
+from krake.adapters import outgoing
+from krake.adapters.outgoing import Outgoing, Unanswered
 from krake.data.core import Login
-from krake.data.destinations import Denied, Destinations
+from krake.data.destinations import Destinations
 from krake.ports.metrics import ProviderError
 
 _MAX_ANSWER = 1_048_576
 """Bytes; a thousand values with many labels have less."""
 _LONGEST_QUOTE = 200
 _LOOKUPS = 128
-"""How many names of hosts are looked up at once: where that takes long, it must hold up nothing else of the process. There are
-more than providers that are asked at once, as a lookup can take longer than anybody waits for it."""
-_KEPT_ALIVE = 75.0
-"""Seconds; longer than the usual interval, so that a server is asked through the connection of the last time."""
+"""How many names of hosts are looked up at once: more than providers are asked at once."""
 
 
 class TooLarge(ProviderError):
@@ -112,75 +107,35 @@ class Web:
 
     def __init__(self, destinations: Destinations, timeout: float, forbidden: str | None = None) -> None:
         self.timeout = timeout
-        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="looks-up-metrics")
-        self._guard = Guard(destinations, "metrics.allow", forbidden, self._threads)
-        self._stack = AsyncExitStack()
-        self._session: aiohttp.ClientSession | None = None
-        self._trusted: ssl.SSLContext | None = None
+        self._outgoing = Outgoing(destinations, "metrics.allow", timeout, forbidden, largest=_MAX_ANSWER, lookups=_LOOKUPS)
 
     async def __aenter__(self) -> Self:
-        # How many requests are under way is limited for each server, so that those that hang are in nobody's way.
-        connector = aiohttp.TCPConnector(limit=0, resolver=self._guard, use_dns_cache=False, keepalive_timeout=_KEPT_ALIVE)
-        self._session = await self._stack.enter_async_context(
-            aiohttp.ClientSession(
-                connector=connector,
-                timeout=aiohttp.ClientTimeout(total=self.timeout),
-                # Answers are read as they come: a small compressed one might be enormous. Nothing of one may reach the next.
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "krake"},
-                trust_env=False,
-            )
-        )
+        await self._outgoing.__aenter__()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self._session = None
-        await self._stack.aclose()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    async def __aexit__(self, *error: Any) -> None:
+        await self._outgoing.__aexit__(*error)
 
-    async def trust(self, ca: str | None) -> ssl.SSLContext:
-        """Return what servers are verified by: certificates in PEM, or the authorities of the system.
+    async def trust(self, ca: str | None) -> ssl.SSLContext | None:
+        """Return what servers are verified by: certificates in PEM; ``None`` for the authorities of the system.
 
         :raises ssl.SSLError: these are no certificates.
         """
-        if ca is not None:
-            return await asyncio.to_thread(ssl.create_default_context, cadata=ca)
-        if self._trusted is None:
-            self._trusted = await asyncio.to_thread(ssl.create_default_context)
-        return self._trusted
+        return None if ca is None else await asyncio.to_thread(ssl.create_default_context, cadata=ca)
 
     async def request(self, service: str, method: str, url: URL, **options: Any) -> Reply:
         """Return what a server answered, whatever the status.
 
+        :param options: see `Outgoing.request`.
         :raises ProviderError: there is no answer in time, or one that is too large, or nobody may be sent there.
         """
         try:
-            return await self._request(service, method, url, **options)
-        except TimeoutError:
-            raise ProviderError(f"{service} did not answer within {self.timeout:g} s.") from None
-        except Denied as error:
-            raise ProviderError(f"{service} is not asked: {error}") from None
-        except aiohttp.ClientConnectorCertificateError:
-            raise ProviderError(f"{service} shows a certificate that is not trusted: check its ca.") from None
-        except aiohttp.ClientConnectorDNSError:
-            raise ProviderError(f"{service} can not be reached: there is no host of the name in its URL.") from None
-        except (aiohttp.ClientError, OSError, ValueError):
-            raise ProviderError(f"{service} can not be reached: check its URL.") from None
-
-    async def _request(self, service: str, method: str, url: URL, **options: Any) -> Reply:
-        if self._session is None:
-            raise ProviderError(f"{service} is not asked any more: Krake stops.")
-        await self._guard.check(str(url))
-        async with self._session.request(method, url, allow_redirects=False, **options) as response:
-            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                raise ProviderError(f"{service} sends its answer compressed, unasked.")
-            body = bytearray()
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > _MAX_ANSWER:
-                    raise TooLarge(f"{service} answered with more than {_MAX_ANSWER} bytes.")
-            return Reply(service, response.status, bytes(body))
+            reply = await self._outgoing.request(service, method, url, **options)
+        except outgoing.TooLarge as error:
+            raise TooLarge(str(error)) from None
+        except Unanswered as error:
+            raise ProviderError(str(error)) from None
+        return Reply(service, reply.status, reply.body, reply.secrets)
 
 
 class Server:
@@ -211,7 +166,7 @@ class Server:
 
         :raises ProviderError: see `Web.request`.
         """
-        if self._context is None:
+        if self._context is None and self._ca is not None:
             try:
                 self._context = await self._web.trust(self._ca)
             except (ssl.SSLError, ValueError):
@@ -219,7 +174,7 @@ class Server:
         base = self._url.with_user(None).with_query(None).with_fragment(None)
         url = base.with_path(f"{base.path.rstrip('/')}/{path}").with_query(query)
         headers = {**self._headers, **options.pop("headers", {})}
-        reply = await self._web.request(self.service, method, url, headers=headers, ssl=self._context, **options)
+        reply = await self._web.request(self.service, method, url, headers=headers, trusted=self._context, **options)
         return replace(reply, secrets=self._secrets)
 
 
