@@ -18,10 +18,10 @@ def tell(before: Cluster, after: Cluster) -> Iterator[Said]:
         return
     if new.state is not old.state:
         yield from _tell_state(old, new, new.infrastructure)
+    elif new.state in WORKING:
+        yield from _tell_drift(old.infrastructure, new.infrastructure)
     elif _is_news(old, new):
-        yield warning(_name_of_trouble(new), _said(new))
-    elif _is_recovered(old, new):
-        yield normal("InfrastructureMended", "The infrastructure is as declared again.")
+        yield warning("DeletionFailed" if new.state is State.DELETING else "InfrastructureFailed", _said(new))
     if old.infrastructure is not None and _progress(old) != _progress(new) and new.state not in WORKING:
         yield normal("InfrastructureProgress", _progress(new))
 
@@ -36,7 +36,7 @@ def _tell_state(old: ClusterStatus, new: ClusterStatus, infrastructure: Infrastr
             count = len(infrastructure.machines)
             yield normal("InfrastructureReady", f"Its infrastructure is ready, with {count} machine{'s'[: count != 1]}.")
         case State.CONNECTING:
-            yield warning(_name_of_trouble(new), _said(new))
+            yield warning("InfrastructureDrift" if infrastructure.phase == GONE else "InfrastructureFailed", _said(new))
         case State.DELETING:
             yield normal("Deleting", f"Its infrastructure on {new.running_on} is being deleted.")
         case state if state in HELD_UP:
@@ -47,17 +47,14 @@ def _is_news(old: ClusterStatus, new: ClusterStatus) -> bool:
     return new.reason is not None and new.reason != old.reason and new.reason.code in REASONS
 
 
-def _is_recovered(old: ClusterStatus, new: ClusterStatus) -> bool:
-    return new.state in WORKING and new.reason is None and old.reason is not None and old.reason.code in REASONS
-
-
-def _name_of_trouble(status: ClusterStatus) -> str:
-    if status.state is State.DELETING:
-        return "DeletionFailed"
-    infrastructure = status.infrastructure
-    drifted = status.state in WORKING and infrastructure is not None and infrastructure.basis is None
-    gone = infrastructure is not None and infrastructure.phase == GONE
-    return "InfrastructureDrift" if drifted or gone else "InfrastructureFailed"
+def _tell_drift(old: InfrastructureStatus | None, new: InfrastructureStatus) -> Iterator[Said]:
+    """Tell of trouble when something is done about it, and when it is over."""
+    if old is None:
+        return
+    if new.attempts > old.attempts or (new.phase == GONE and old.phase != GONE):
+        yield warning("InfrastructureDrift", new.message or "The infrastructure is not as declared.")
+    elif new.phase == Phase.CONFIGURED.value and (new.attempts < old.attempts or old.phase == GONE):
+        yield normal("InfrastructureMended", "The infrastructure is as declared again.")
 
 
 def _said(status: ClusterStatus) -> str:

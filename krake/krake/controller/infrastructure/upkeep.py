@@ -92,7 +92,7 @@ def learn_of_upkeep(cluster: Cluster, situation: Situation, answer: Infrastructu
     }
     trouble = _describe(answer, lost, broken)
     if trouble is not None:
-        return _mend(cluster, situation, answer.phase, trouble, seen)
+        return _mend(cluster, situation, answer.phase, trouble, {**seen, "message": trouble})
     if answer.phase is not Phase.CONFIGURED:
         return Outcome(see(cluster.status, infrastructure, situation, **seen), situation.pace.poll)
     status = cluster.status
@@ -160,7 +160,9 @@ def _describe(seen: Infrastructure, lost: list[str], broken: list[str]) -> str |
 
 def _mend(cluster: Cluster, situation: Situation, phase: Phase, trouble: str, seen: dict[str, Any]) -> Outcome:
     infrastructure = known(cluster, situation)
-    status = _with_reason(cluster.status, reason(ReasonCode.RECONCILE_FAILED, trouble))
+    # That a change was given up is worth more to know, and the trouble is told as well.
+    given_up = infrastructure.basis is not None
+    status = cluster.status if given_up else _with_reason(cluster.status, reason(ReasonCode.RECONCILE_FAILED, trouble))
     attempts = infrastructure.attempts
     wait = Backoff(situation.pace.observe.total_seconds(), _LONGEST_MENDING).limit(attempts) if attempts else 0.0
     begun = infrastructure.started

@@ -245,6 +245,14 @@ def test_it_is_told_what_happens() -> None:
     found = working()
     lost = learn(found, situation(), Ask(Call.OBSERVE, "i1"), Infrastructure(Phase.CONFIGURED, {}))
     assert told(found, lost) == ["The infrastructure is not as declared: lost machines: 0."]
+    unready = Reason(code=ReasonCode.KUBERNETES_ERROR, message="A node is not ready.")
+    found = replace(found, status=replace(found.status, reason=unready))
+    lost = learn(found, situation(), Ask(Call.OBSERVE, "i1"), Infrastructure(Phase.CONFIGURED, {}))
+    assert lost.status.reason == unready
+    assert told(found, lost) == ["The infrastructure is not as declared: lost machines: 0."]
+    back = replace(found, status=replace(lost.status, infrastructure=replace(lost.status.infrastructure, machines={})))
+    well = learn(back, situation(), Ask(Call.OBSERVE, "i1"), Infrastructure(Phase.CONFIGURED, {"1": Phase.CONFIGURED}))
+    assert told(back, well) == ["The infrastructure is as declared again."]
 
 
 def told(before: Cluster, outcome: Outcome) -> list[str]:
