@@ -217,7 +217,7 @@ class Server:
 def _numbers(request: web.Request, found: Infrastructure, task: str) -> set[int]:
     """The machines that the path names; several only where they are removed."""
     given = request.match_info["vm"].split(",") if request.method == "DELETE" else [request.match_info["vm"]]
-    numbers = {int(each) for each in given if each.isdecimal()}
+    numbers = template.numbers(given)
     if len(numbers) < len(given) or numbers - found.machines.keys():
         raise Refusal(404, f"{task}: Invalid VM ID")
     return numbers

@@ -1,6 +1,6 @@
 """What is asked for: a TOSCA template. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -83,8 +83,13 @@ def removals(template: Template) -> set[int]:
     found = set()
     for node in _section(template, "node_templates").values():
         listed = _resolve(template, _scalable(node).get("removal_list"))
-        found |= {int(each) for each in listed if str(each).isdecimal()} if isinstance(listed, list) else set()
+        found |= numbers(map(str, listed)) if isinstance(listed, list) else set()
     return found
+
+
+def numbers(texts: Iterable[str]) -> set[int]:
+    """Return those of some texts that can be the numbers of machines."""
+    return {int(each) for each in texts if each.isdecimal() and len(each) < 10}
 
 
 def outputs(template: Template) -> dict[str, Any]:
