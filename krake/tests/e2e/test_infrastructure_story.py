@@ -132,7 +132,7 @@ def use(reader: Reader) -> None:
     reader.type('rok kube cluster get my-cluster  # See "nodes"')
     reader.type("rok kube cluster update -f rak/functionals/im-cluster-scale-down.yaml my-cluster")
     reader.await_cluster(2)
-    assert len(reader.machines()) == 2
+    wait_for("the superfluous machine to be gone", lambda: len(reader.machines()) == 2)
     assert set(reader.machines()) < scaled
     reader.type('rok kube cluster get my-cluster  # See "nodes"')
     reader.await_state("RUNNING", "kube", "app", "get", "echo-demo")
@@ -144,7 +144,7 @@ def clean_up(reader: Reader) -> None:
     reader.type("rok infra provider delete im-provider")
     for words in (("kube", "cluster"), ("infra", "cloud"), ("infra", "provider")):
         wait_for(f"no {words[1]} to be left", lambda words=words: not reader.krake.rok_json(*words, "list"), CREATION_LIMIT)
-    assert reader.machines() == []
+    wait_for("no machine to be left", lambda: not reader.machines())
     reader.type("rok kube app delete echo-demo")
     wait_for("no application to be left", lambda: not reader.krake.rok_json("kube", "app", "list"))
 
