@@ -126,7 +126,8 @@ def plan(cluster: MagnumCluster, look: Look, now: datetime, settings: Settings) 
     if MAGNUM_CLUSTER_DELETION not in cluster.metadata.finalizers:
         return Step(cluster.status, Hold(), 0.0)
     status, sight = cluster.status, _choose(cluster, look)
-    if sight is None and status.cluster_id is not None and status.state is not State.CREATING:
+    may_be_lost = status.state is not State.CREATING and (look.answers or status.state is not State.FAILED)
+    if sight is None and status.cluster_id is not None and may_be_lost:
         return _lose(cluster, look, now, settings)
     if status.state is State.PENDING or (status.state is State.FAILED and _is_due(cluster, look, now)):
         return _begin(cluster, look, now, settings, sight)

@@ -206,6 +206,14 @@ def test_failed_creations_are_tried_again_later_and_later_and_then_left() -> Non
     assert waits == [60.0, 120.0, None]
 
 
+def test_a_failed_cluster_that_was_deleted_in_no_time_is_no_new_one() -> None:
+    failed = cluster(State.FAILED, cluster_id="1", scheduled_retry=NOW, attempts=2)
+    step = plan(failed, Look(), NOW, SETTINGS)
+    assert (step.status.state, step.status.cluster_id, step.status.attempts) == (State.CREATING, None, 2)
+    left = plan(replace(failed, status=replace(failed.status, scheduled_retry=None)), Look(), NOW, SETTINGS)
+    assert (left.status.state, left.action, left.again) == (State.FAILED, None, None)
+
+
 def test_what_is_rejected_is_tried_for_ever_but_ever_less() -> None:
     status = creating(asked=NOW).status
     action = plan(creating(), Look(), NOW, SETTINGS).action
