@@ -22,8 +22,10 @@ mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/tmp"
 mount -t tmpfs tmpfs "$root/run"
-exec chroot "$root" env HOME=/os LC_ALL=C.UTF-8 PYTHONPATH=/os/plugins PYTHONDONTWRITEBYTECODE=1 "$@"
+chroot "$root" env HOME=/os LC_ALL=C.UTF-8 PYTHONPATH=/os/plugins PYTHONDONTWRITEBYTECODE=1 "$@" &
+wait $!
 """
+"""The shell stays: with it the kernel ends all that is in its namespace. A program that changes its user would outlive us."""
 
 
 class Sandbox:
