@@ -17,7 +17,7 @@ from krake.controller.infrastructure.lifecycle import plan
 from krake.controller.infrastructure.settings import InfrastructureConfig
 from krake.controller.infrastructure.steps import WORKING, Ask, Call, Hold, Home, Outcome, Release, Rest, Situation, Store
 from krake.controller.infrastructure.told import tell
-from krake.controller.infrastructure.traffic import FULL, Traffic
+from krake.controller.infrastructure.traffic import PATIENCE, Traffic
 from krake.controller.runtime import Controller, Informer, Recorder, Result, difference, patch_status, remove_finalizer
 from krake.data import Key
 from krake.data.kubernetes import Cluster, ClusterStatus
@@ -67,7 +67,7 @@ class InfrastructureController:
         self._recorder = recorder
         self._connector = connector
         self._now = now
-        self._traffic = Traffic(config.providers.calls_at_once)
+        self._traffic: Traffic[Key] = Traffic(config.providers.calls_at_once)
         self._memories: dict[Key, _Memory] = {}
         self._controller: Controller[Key] = Controller(
             "infrastructure",
@@ -128,22 +128,32 @@ class InfrastructureController:
         return memory
 
     async def _ask(self, cluster: Cluster, ask: Ask) -> Result | None:
-        """Ask a provider, and write what follows; what is to be asked right after that, too."""
+        """Ask a provider, if it is not asked too much already."""
+        home = self._homes.find(cluster)
+        if isinstance(home, str):
+            return Result(0.0)
+        provider = home.provider.ref
+        if not self._traffic.enter(provider, cluster.key):
+            return Result(PATIENCE)
+        answers: list[Any] = []
+        try:
+            return await self._ask_on(cluster, home, ask, answers)
+        finally:
+            answered = bool(answers) and not isinstance(answers[-1], Unavailable)
+            for key in self._traffic.leave(provider, answered=answered):
+                self._controller.enqueue(key)
+
+    async def _ask_on(self, cluster: Cluster, home: Home, ask: Ask, answers: list[Any]) -> Result | None:
+        """Ask, and write what follows; then ask what is to be asked right after that.
+
+        :param answers: where to put them.
+        """
         for _ in range(_CHAIN):
-            home = self._homes.find(cluster)
-            if isinstance(home, str):
-                return Result(0.0)
-            if not self._traffic.enter(home.provider.ref):
-                return Result(FULL)
-            answer: Any = Unavailable("It was not asked to the end.")
-            try:
-                answer = await self._call(cluster, home, ask)
-            finally:
-                self._traffic.leave(home.provider.ref, answered=not isinstance(answer, Unavailable))
+            answer = await self._call(cluster, home, ask)
+            answers.append(answer)
             outcome = learn(cluster, self._situate(cluster), ask, answer)
-            memory = self._recall(cluster)
             if ask.call is Call.KUBECONFIG and isinstance(answer, dict):
-                memory.kubeconfig = answer
+                self._recall(cluster).kubeconfig = answer
             try:
                 cluster = await self._conclude(cluster, ask, outcome)
             except NotFound:

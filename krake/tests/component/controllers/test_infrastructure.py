@@ -8,6 +8,7 @@ import pytest
 import yaml
 from component.controllers.clouds import (
     NAMESPACE,
+    Accept,
     add_cloud_of,
     add_provider,
     happens,
@@ -82,6 +83,7 @@ async def test_a_cluster_is_created_and_deleted(client: Client, api: str, home: 
 
 
 async def test_a_cluster_is_scaled(client: Client, api: str, home: SimulatedProvider) -> None:
+    home.settings.configure_delay = 0.3  # so that nobody overlooks it
     async with infrastructure_controller(api):
         await order_cluster(client)
         cluster = await see_state(client, ClusterState.CONNECTING)
@@ -146,18 +148,19 @@ async def test_clusters_in_creation_keep_no_worker(client: Client, api: str, hom
 
 async def test_the_cluster_controller_goes_on_where_this_one_ends(client: Client, api: str, home: SimulatedProvider) -> None:
     quick = ClusterControllerConfig(patience=0.3, report_interval=0.1)
+
+    def is_online(machines: int) -> Accept:
+        return lambda its: its.status.state is ClusterState.ONLINE and len(its.status.nodes) == machines
+
     async with infrastructure_controller(api), running(partial(build_clusters, quick), api):
         await order_cluster(client)
-        cluster = await see_state(client, ClusterState.ONLINE)
-        assert len(cluster.status.nodes) == 2
+        cluster = await see(client, is_online(2))
         await client.patch(Cluster, cluster.key, {"spec": {"tosca": template(3)}})
-        await see_state(client, ClusterState.RECONCILING)
-        await see(client, lambda its: its.status.state is ClusterState.ONLINE and len(its.status.nodes) == 4)
+        cluster = await see(client, is_online(4))
         # Gone with its machines: it does not answer, and so another one is made.
         await home.lose(str(cluster.status.cluster_id))
-        cluster = await see(
-            client, lambda its: its.status.state is ClusterState.CONNECTING and its.status.cluster_id in home.infrastructures
-        )
+        again = await see(client, lambda its: its.status.cluster_id != cluster.status.cluster_id and is_online(4)(its))
+        assert list(home.infrastructures) == [again.status.cluster_id]
 
 
 async def test_the_shipped_role_is_enough(serve_api: Serve, simulated_provider: SimulatedProvider) -> None:

@@ -260,12 +260,11 @@ def told(before: Cluster, outcome: Outcome) -> list[str]:
 
 
 def test_a_provider_that_does_not_answer_gets_one_call_at_a_time() -> None:
-    traffic = Traffic(2)
-    assert [traffic.enter("im") for _ in range(3)] == [True, True, False]
-    assert traffic.enter("other")
-    traffic.leave("im", answered=False)
-    assert not traffic.enter("im")
-    traffic.leave("im", answered=False)
-    assert [traffic.enter("im") for _ in range(2)] == [True, False]
-    traffic.leave("im", answered=True)
-    assert [traffic.enter("im") for _ in range(3)] == [True, True, False]
+    traffic: Traffic[str] = Traffic(2)
+    assert [traffic.enter("im", who) for who in "abcde"] == [True, True, False, False, False]
+    assert traffic.enter("other", "x")
+    assert traffic.leave("im", answered=False) == []
+    assert traffic.leave("im", answered=False) == ["c"]
+    assert [traffic.enter("im", who) for who in "cf"] == [True, False]
+    assert traffic.leave("im", answered=True) == ["d", "e"]
+    assert [traffic.enter("im", who) for who in "dea"] == [True, True, False]
