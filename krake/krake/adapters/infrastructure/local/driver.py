@@ -18,7 +18,7 @@ _FAILURES: Mapping[int, type[InfrastructureError]] = {
     os.EX_NOPERM: Refused,
 }
 """By the status that the program ends with; any other one but 0 is trouble of its own."""
-_OUTPUT, _ERRORS = 1, 2
+_INPUT, _OUTPUT, _ERRORS = 0, 1, 2
 _MAX_ANSWER = 4_194_304
 _MAX_COMPLAINT = 65_536
 _LONGEST_MESSAGE = 300
@@ -98,6 +98,8 @@ class _Conversation(asyncio.SubprocessProtocol):
         self.exited, self.silent = asyncio.Event(), asyncio.Event()
         self.over = asyncio.Event()
         """The program has ended, or says too much."""
+        self.asked = False
+        """Nothing more is written."""
         self._open = {_OUTPUT, _ERRORS}
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
@@ -110,6 +112,7 @@ class _Conversation(asyncio.SubprocessProtocol):
                 self.over.set()
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self.asked = self.asked or fd == _INPUT
         self._open.discard(fd)
         if not self._open:
             self.silent.set()
@@ -120,9 +123,10 @@ class _Conversation(asyncio.SubprocessProtocol):
 
 
 def _say(process: asyncio.SubprocessTransport, question: bytes) -> None:
-    pipe = cast(asyncio.WriteTransport, process.get_pipe_transport(0))  # no subclass of it in uvloop
-    pipe.write(question)
-    pipe.close()  # once all is written
+    pipe = _input_of(process)
+    with contextlib.suppress(RuntimeError):  # that is how uvloop calls a program that reads nothing, or has ended already
+        pipe.write(question)
+        pipe.close()  # once all is written
 
 
 async def _wait(event: asyncio.Event) -> None:
@@ -137,7 +141,13 @@ async def _end(process: asyncio.SubprocessTransport, talk: _Conversation) -> Non
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.get_pid(), signal.SIGKILL)
         await _wait(talk.exited)
+    if not talk.asked:
+        _input_of(process).abort()  # nobody reads the rest of the question
     process.close()
+
+
+def _input_of(process: asyncio.SubprocessTransport) -> asyncio.WriteTransport:
+    return cast(asyncio.WriteTransport, process.get_pipe_transport(_INPUT))  # that of uvloop is no subclass of it
 
 
 def _fail(verb: str, status: int, complaint: bytes) -> InfrastructureError:
