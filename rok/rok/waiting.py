@@ -51,16 +51,24 @@ def _speaks_of_now(item: Object) -> bool:
     return not isinstance(generation, int) or (isinstance(observed, int) and observed >= generation)
 
 
+def is_given_up(item: Object) -> bool:
+    """Whether no more attempts are made to create a cluster, or to change it, as it is declared now."""
+    failed = dig(item, "status.infrastructure.attempts") and dig(item, "status.reason")
+    return bool(failed) and dig(item, "status.scheduled_retry") is None and _speaks_of_now(item)
+
+
 def wait_for(session: "Session", place: Place, item: Object, goal: Goal, timeout: float) -> Object:
     """Return the object once the goal is reached; an object that is gone as it was last seen, in the state DELETED.
 
     :param item: the object as the command left it.
     :param timeout: in seconds.
-    :raises Failure: the goal was not reached in time, or the object was deleted meanwhile.
+    :raises Failure: the goal was not reached in time or is given up, or the object was deleted meanwhile.
     """
     progress = Progress(place)
     latest = item
     for current in session.follow(place, item, time.monotonic() + timeout):
+        if current is not None and not goal.gone and is_given_up(current):
+            raise Failure(f"{place} will not be {goal.word} before something is changed: it is {summarize(current)}")
         if goal.is_reached(current):
             return _ended(latest) if current is None else current
         if current is None:

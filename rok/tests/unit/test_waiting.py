@@ -4,7 +4,7 @@ import pytest
 from objects import NO_CLUSTER, application, cluster
 
 from rok.kinds import applications, clusters
-from rok.waiting import Goal, summarize
+from rok.waiting import Goal, is_given_up, summarize
 
 
 def looks(goal: Goal, *states: str, generation: object = 1, observed: object = 1) -> list[bool]:
@@ -77,3 +77,23 @@ MACHINES = {"node-0": "configured", "node-1": "creating", "node-2": "pending"}
 )
 def test_progress_tells_how_far_the_infrastructure_is(infrastructure: object, status: dict[str, object], said: str) -> None:
     assert summarize(cluster(state="CREATING", infrastructure=infrastructure, **status)) == said
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"state": "ONLINE"}, True),
+        ({"scheduled_retry": "2022-03-30T16:02:00+00:00"}, False),
+        ({"reason": None}, False),
+        ({"observed_generation": 1}, False),
+        ({"infrastructure": {"attempts": 0}}, False),
+        ({"infrastructure": None}, False),
+    ],
+)
+def test_a_cluster_is_given_up_when_its_last_attempt_failed(changes: dict[str, object], expected: bool) -> None:
+    reason = {"code": "CREATE_FAILED", "message": "No."}
+    status = {"state": "FAILED", "reason": reason, "infrastructure": {"attempts": 1}, "observed_generation": 2, **changes}
+    item = cluster(**status)
+    item["metadata"]["generation"] = 2
+    assert is_given_up(item) is expected

@@ -128,6 +128,8 @@ def fail(
         reason=reason(code, message),
         retries=0 if final else (cluster.spec.backoff_limit if retry.retries is None else retry.retries),
         scheduled_retry=due,
+        # Who waits need not wait any longer: nothing more is done about what is declared now.
+        observed_generation=cluster.status.observed_generation if due else cluster.metadata.generation,
     )
     return see(status, infrastructure, situation, **{"attempts": failures + 1, "basis": basis, **changes})
 

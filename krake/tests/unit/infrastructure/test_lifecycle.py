@@ -132,6 +132,7 @@ def test_what_is_given_up_rests_until_it_is_changed() -> None:
     outcome = learn(cluster(infrastructure={"unseen": 1}), situation(), Ask(Call.CREATE), Rejected("No."))
     assert (outcome.status.state, outcome.status.scheduled_retry) == (State.FAILED, None)
     assert outcome.status.reason == Reason(code=ReasonCode.CREATE_FAILED, message="No.")
+    assert outcome.status.observed_generation == cluster().metadata.generation
     given_up = replace(cluster(), status=outcome.status)
     assert plan(given_up, situation()) == Rest()
     changed = replace(given_up, metadata=replace(given_up.metadata, generation=2))
