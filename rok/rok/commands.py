@@ -23,6 +23,7 @@ from rok.kinds import (
 )
 from rok.operations import LIST, ONE, Group, Operation, Resource, Single, registered, written
 from rok.parser import make_parser
+from rok.registration import change_registered
 from rok.waiting import DELETED
 
 TABLE: tuple[Group | Single, ...] = (
@@ -153,6 +154,7 @@ TABLE: tuple[Group | Single, ...] = (
                 infrastructure.UPDATE_FLAGS,
                 infrastructure.register_provider,
                 infrastructure.changed_provider,
+                infrastructure.CHECK,
             ),
             registered(
                 ("infrastructureprovider", "provider", "ip"),
@@ -162,6 +164,7 @@ TABLE: tuple[Group | Single, ...] = (
                 infrastructure.UPDATE_FLAGS,
                 infrastructure.register_provider,
                 infrastructure.changed_provider,
+                infrastructure.CHECK,
             ),
             registered(
                 ("globalcloud", "gcloud", "gc"),
@@ -171,6 +174,7 @@ TABLE: tuple[Group | Single, ...] = (
                 clouds.GLOBAL_UPDATE_FLAGS,
                 clouds.register_cloud,
                 clouds.changed_cloud,
+                infrastructure.CHECK,
                 losses=", and all clusters on it",
             ),
             registered(
@@ -181,6 +185,7 @@ TABLE: tuple[Group | Single, ...] = (
                 clouds.UPDATE_FLAGS,
                 clouds.register_cloud,
                 clouds.changed_cloud,
+                infrastructure.CHECK,
                 losses=", and all clusters on it",
             ),
         ),
@@ -209,7 +214,7 @@ TABLE: tuple[Group | Single, ...] = (
                         "update",
                         "change a project",
                         (*projects.UPDATE_FLAGS, *flags.COMMON),
-                        partial(verbs.update_object, change=projects.changed_project, goals={}),
+                        partial(change_registered, change=projects.changed_project, check=infrastructure.CHECK),
                     ),
                     Operation(
                         "delete",

@@ -10,6 +10,7 @@ from rok.cells import Object
 from rok.errors import Misuse
 from rok.flags import Flags
 from rok.output import Result, View
+from rok.registration import Check, change_registered
 from rok.verbs import Call
 from rok.waiting import DELETED
 
@@ -108,6 +109,7 @@ def registered(
     update: Flags,
     run: Run,
     change: verbs.Change,
+    check: Check,
     *,
     losses: str = "",
 ) -> Resource:
@@ -121,7 +123,7 @@ def registered(
         Operation("list", f"list {what}s", LIST if view.route.namespaced else common, verbs.list_objects),
         Operation("register", f"register a {what} that exists", (*register, *common), run),
         Operation("get", f"show a {what}", (flags.NAME, *common), verbs.get_object),
-        Operation("update", f"change a {what}", (*update, *common), partial(verbs.update_object, change=change, goals={})),
+        Operation("update", f"change a {what}", (*update, *common), partial(change_registered, change=change, check=check)),
         Operation(
             "delete",
             f"delete a {what}{losses}",

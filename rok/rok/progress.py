@@ -22,7 +22,9 @@ def describe_infrastructure(infrastructure: Any) -> str | None:
 
 
 def find_progress(item: Object) -> str | None:
-    """Return how far the infrastructure of a cluster is; nothing once all of it is ready."""
+    """Return how far the infrastructure of a cluster is; nothing once all of it is ready, or if none was begun."""
     infrastructure = dig(item, "status.infrastructure")
+    if dig(item, "status.state") == "FAILED" and dig(infrastructure, "phase") == "pending":
+        return None
     phases = {dig(infrastructure, "phase"), *(dig(infrastructure, "machines") or {}).values()}
     return None if phases == {READY} else describe_infrastructure(infrastructure)

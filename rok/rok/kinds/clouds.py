@@ -98,7 +98,7 @@ _REMOVE: Flags = (flags.REMOVE_LABELS, flags.REMOVE_METRICS)
 
 _OWN: Flags = (_PROVIDER, _global_provider(), *flags.METRICS, flags.LABEL)
 REGISTER_FLAGS: Flags = (flags.NAME, _TYPE, *_SETTINGS, *_OWN, flags.NO_WAIT)
-UPDATE_FLAGS: Flags = (flags.NAME, *_SETTINGS, *_OWN, *_REMOVE)
+UPDATE_FLAGS: Flags = (flags.NAME, *_SETTINGS, *_OWN, *_REMOVE, flags.NO_WAIT)
 GLOBAL_REGISTER_FLAGS: Flags = (
     flags.NAME,
     _TYPE,
@@ -108,7 +108,15 @@ GLOBAL_REGISTER_FLAGS: Flags = (
     flags.LABEL,
     flags.NO_WAIT,
 )
-GLOBAL_UPDATE_FLAGS: Flags = (flags.NAME, *_SETTINGS, _global_provider(), flags.GLOBAL_METRIC, flags.LABEL, *_REMOVE)
+GLOBAL_UPDATE_FLAGS: Flags = (
+    flags.NAME,
+    *_SETTINGS,
+    _global_provider(),
+    flags.GLOBAL_METRIC,
+    flags.LABEL,
+    *_REMOVE,
+    flags.NO_WAIT,
+)
 
 
 def _provider(args: argparse.Namespace) -> Object | None:

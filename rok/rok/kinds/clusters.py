@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from krake.client.errors import Forbidden, NotFound
@@ -77,7 +78,7 @@ _NODES = cells.Cell("nodes", _count_nodes("Ready"), cells.plain)
 _SHARES = cells.Cell("requested", _write_shares, cells.plain)
 _SCHEDULABLE = cells.Cell("schedulable", _find_closure, lambda closure: closure or "yes")
 _TAINTS = cell("taints", "spec.taints", write_taints)
-_PROGRESS = cells.Cell("infrastructure", find_progress, lambda said: said or "")
+_PROGRESS = cells.Cell("infrastructure", find_progress, lambda said: shorten(said or "", 60, placeholder=" …"))
 _INFRASTRUCTURE = (
     cell("infrastructure", "status.infrastructure.phase"),
     cells.Cell("machines", lambda item: dig(item, "status.infrastructure.machines") or None, cells.plain),

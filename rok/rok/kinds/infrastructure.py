@@ -61,7 +61,7 @@ REGISTER_FLAGS: Flags = (
     *_SETTINGS,
     flags.NO_WAIT,
 )
-UPDATE_FLAGS: Flags = (flags.NAME, *_SETTINGS)
+UPDATE_FLAGS: Flags = (flags.NAME, *_SETTINGS, flags.NO_WAIT)
 
 
 def is_checked(item: Object) -> bool:

@@ -34,7 +34,7 @@ VIEW = View(
     kind="Project",
     columns=cells.BASE,
     rows=_ROWS,
-    remarks=(Cell("state", _notable_state, cells.plain),),
+    remarks=(Cell("state", _notable_state, lambda state: state or "ONLINE"),),
     facts=(
         cells.STATE,
         cells.REASON,
@@ -78,6 +78,7 @@ UPDATE_FLAGS: Flags = (
     flags.LABEL,
     flags.REMOVE_LABELS,
     flags.REMOVE_METRICS,
+    flags.NO_WAIT,
 )
 
 

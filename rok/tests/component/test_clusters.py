@@ -188,6 +188,9 @@ async def test_who_waits_sees_how_far_the_infrastructure_is(rok: Rok, client: Cl
         await find_state(client, "CREATING", "mine", infrastructure=infrastructure)
     (row,) = (await rok("kube cluster list")).lines
     assert row[-1] == "creating, 1/2 machines configured"
+    await find_state(client, "CREATING", "mine", infrastructure={**infrastructure, "message": "It takes long. " * 30})
+    (row,) = (await rok("kube cluster list")).lines
+    assert row[-1] == "creating, 1/2 machines configured: It takes long. It takes …"
     machines = dict.fromkeys(machines, "configured")
     await find_state(client, "ONLINE", "mine", infrastructure={**infrastructure, "phase": "configured", "machines": machines})
     done = await command
@@ -196,6 +199,7 @@ async def test_who_waits_sees_how_far_the_infrastructure_is(rok: Rok, client: Cl
         "cluster mine: CREATING (pending)",
         "cluster mine: CREATING (creating, 0/2 machines configured: No quota.)",
         "cluster mine: CREATING (creating, 1/2 machines configured)",
+        f"cluster mine: CREATING (creating, 1/2 machines configured: {('It takes long. ' * 30).strip()})",
     ]
     assert (done.rows["infrastructure"], done.rows["machines"]) == ("configured", "vm-0: configured/vm-1: configured")
     assert done.rows["cluster_id"] == "i-1"

@@ -123,6 +123,24 @@ async def test_a_password_that_is_changed_is_another_one(rok: Rok, client: Clien
     assert (login.user.username, login.user.password, login.project.name) == ("ann", "n3w", "demo")
 
 
+async def test_who_changes_what_does_not_work_is_told_what_came_of_it(rok: Rok, client: Client) -> None:
+    await rok(f"infra provider {PROVIDER}")
+    await check(client, InfrastructureProvider, "im-provider", state="OFFLINE", reason=REFUSED)
+    command = asyncio.create_task(rok("infra ip update im-provider --password n3w"))
+    async with asyncio.timeout(20):
+        while True:
+            if (await provider_of(client)).password == "n3w":
+                break
+            await asyncio.sleep(0.02)
+    later = "2030-01-01T00:00:01+00:00"
+    await check(client, InfrastructureProvider, "im-provider", state="OFFLINE", reason=REFUSED, checked=later)
+    done = await command
+    assert done.rows["checked"] == "2030-01-01 00:00:01"
+    assert "im-provider is OFFLINE (INVALID_CREDENTIALS: IM does not accept the credentials.)" in done.err
+    done = await rok("infra ip update im-provider --password again --no-wait")
+    assert (done.status, done.err) == (0, "")
+
+
 async def test_updates_change_what_is_given_and_ask_for_nothing(rok: Rok, client: Client) -> None:
     await rok(f"infra provider {PROVIDER}")
     await rok(f"infra cloud {CLOUD} -l location=DE --metric heat 1")

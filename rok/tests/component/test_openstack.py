@@ -63,6 +63,8 @@ async def test_a_project_that_is_out_of_order_says_so(rok: Rok, client: Client) 
     rows = (await rok("os project get mine")).rows
     assert (rows["state"], rows["application credential"]) == ("OFFLINE", "c-1")
     assert "refuses the login" in rows["reason"]
+    await rok(BY_CREDENTIAL.replace("mine", "other"))
+    assert [line[-1] for line in (await rok("os project list")).lines] == ["OFFLINE", "ONLINE"]
 
 
 async def test_what_is_not_given_comes_from_the_environment(rok: Rok, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,10 @@ def test_progress_tells_how_far_the_infrastructure_is(infrastructure: object, st
     assert summarize(cluster(state="CREATING", infrastructure=infrastructure, **status)) == said
 
 
+def test_what_was_given_up_before_it_began_is_not_said_to_be_under_way() -> None:
+    assert summarize(cluster(state="FAILED", infrastructure={"phase": "pending"})) == "FAILED"
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

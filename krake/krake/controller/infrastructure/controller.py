@@ -78,7 +78,7 @@ class InfrastructureController:
             time_limit=max(300.0, 2 * _CHAIN * self._time_limit),
             share=lambda key: key.namespace,
         )
-        self._homes = Homes(client, sight, self._controller.enqueue)
+        self._homes = Homes(client, sight, recorder, self._controller.enqueue)
         self._clusters.on_change(self._see)
 
     @property

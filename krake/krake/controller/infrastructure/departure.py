@@ -18,6 +18,7 @@ _ADVICE = (
     " The creation of its infrastructure was asked for without an answer, so it is looked for before the cluster goes; if you"
     " know that there is none, delete the cluster with --force."
 )
+_SEARCH = "Its creation was asked for without an answer, so it is looked for during a minute or so before the cluster goes."
 
 
 def plan_departure(cluster: Cluster, situation: Situation) -> Step:
@@ -99,6 +100,7 @@ def _learn_leftovers(cluster: Cluster, situation: Situation, ids: list[str]) -> 
         return Outcome(after, then=Ask(Call.DELETE, str(status.cluster_id)))
     until = (infrastructure.started or situation.now) + situation.pace.search
     if infrastructure.unseen and situation.now < until:
+        status = see(status, infrastructure, situation, message=_SEARCH)
         return Outcome(status, min(situation.pace.search_pause, until - situation.now))
     return Outcome(status, release=True)
 

@@ -8,8 +8,9 @@ from typing import Any, Self
 from krake.client import Client, NotFound
 from krake.controller.infrastructure.checking.assembly import PROVIDER, provider_key
 from krake.controller.infrastructure.steps import AnyCloud, AnyProvider, Home
-from krake.controller.runtime import Controller, Informer, add_finalizer, remove_finalizer
+from krake.controller.runtime import Controller, Informer, Recorder, add_finalizer, remove_finalizer
 from krake.data import Key, ResourceRef
+from krake.data.events import normal
 from krake.data.infrastructure import Cloud, GlobalCloud, GlobalInfrastructureProvider, InfrastructureProvider
 from krake.data.kinds import Resource
 from krake.data.kubernetes import Cluster
@@ -18,6 +19,8 @@ from krake.data.metadata import INFRASTRUCTURE_RESOURCES_DELETION
 USES = "uses"
 """Index of the clusters by the clouds and the providers that they are, or are to be, created by."""
 FINALIZER = INFRASTRUCTURE_RESOURCES_DELETION
+LISTED = 5
+"""So many clusters are named in an event."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,9 @@ class Homes:
     :param enqueue: has a cluster reconciled.
     """
 
-    def __init__(self, client: Client, sight: Sight, enqueue: Callable[[Key], None]) -> None:
+    def __init__(self, client: Client, sight: Sight, recorder: Recorder, enqueue: Callable[[Key], None]) -> None:
         self._client = client
+        self._recorder = recorder
         self._sight = sight
         self._enqueue = enqueue
         self._informers = {(each.kind.definition.api, each.kind.definition.name): each for each in sight.hosts}
@@ -119,7 +123,8 @@ class Homes:
         obj = informer.get(key)
         if obj is None or obj.metadata.deleted is None or obj.metadata.finalizers[-1:] != [FINALIZER]:
             return
-        if any(_is_held(cluster) for cluster in self._sight.clusters.lookup(USES, obj.ref)):
+        if held := sorted(cluster.metadata.name for cluster in self._sight.clusters.lookup(USES, obj.ref) if _is_held(cluster)):
+            self._recorder.record(obj, normal("WaitingForClusters", _wait_for(held)))
             return
         try:
             await remove_finalizer(self._client, obj, FINALIZER, informer=informer)
@@ -148,6 +153,12 @@ class Homes:
         if isinstance(obj, InfrastructureProvider | GlobalInfrastructureProvider):
             for informer in (self._sight.clouds, self._sight.global_clouds):
                 yield from informer.lookup(PROVIDER, obj.key)
+
+
+def _wait_for(names: list[str]) -> str:
+    """Return why something stays though its deletion was asked for."""
+    listed = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+    return f"It stays until the clusters are gone that were created by it: {listed}."
 
 
 def _uses(cluster: Cluster) -> Iterator[ResourceRef]:

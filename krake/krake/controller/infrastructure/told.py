@@ -66,6 +66,8 @@ def _progress(status: ClusterStatus) -> str:
     infrastructure = status.infrastructure
     if infrastructure is None:
         return ""
+    if not infrastructure.machines:
+        return f"The infrastructure is {infrastructure.phase}."
     ready = sum(phase == Phase.CONFIGURED.value for phase in infrastructure.machines.values())
     count = len(infrastructure.machines)
     return f"The infrastructure is {infrastructure.phase}: {ready} of {count} machines configured."

@@ -168,7 +168,12 @@ async def test_new_credentials_are_tried_at_once(client: Client, clouds: Clouds,
     assert (await see(client, "ONLINE")).status.reason is None
     login = {"password": {"user": {"password": "wrong"}}}
     await client.patch(Cloud, Key("red", "north"), {"spec": {"openstack": {"auth": login}}})
-    await see(client, "OFFLINE")
+    checked = (await see(client, "OFFLINE")).status.checked
+    login = {"password": {"user": {"password": "wrong, too"}}}
+    await client.patch(Cloud, Key("red", "north"), {"spec": {"openstack": {"auth": login}}})
+    # Whoever has changed it sees that the answer is about the change.
+    look = partial(client.get, Cloud, Key("red", "north"))
+    assert (await eventually(look, lambda seen: seen.status.checked != checked)).status.state is CloudState.OFFLINE
 
 
 @pytest.mark.usefixtures("checks")

@@ -254,7 +254,7 @@ async def test_a_magnum_cluster_that_fits_in_no_project_is_left_in_peace_until_o
     refused = await see_magnum(client, lambda it: it.status.reason is not None)
     assert refused.status.state is MagnumClusterState.FAILED
     assert refused.status.reason is not None
-    assert refused.status.reason.message == "None of the projects matches: There are no projects."
+    assert refused.status.reason.message == "None of the projects matches: There are no projects; declare one."
     await add_magnum_cluster(client, "witness")
     await see_magnum(client, lambda it: it.status.reason is not None, "witness")
     assert await client.get(MagnumCluster, refused.key) == refused

@@ -203,7 +203,7 @@ async def test_where_no_cloud_fits_the_application_says_so_until_one_does(client
     async with run():
         await ask(client, labels=["zone is a"])
         message = await see_refused(client)
-        assert message.endswith("No cluster can be created for it: There are no clouds.")
+        assert message.endswith("No cluster can be created for it: There are no clouds; declare one.")
         await add_cloud(client, "cloud", labels={"zone": "b"})
         await eventually(
             partial(client.get, Application, Key("red", "app")),

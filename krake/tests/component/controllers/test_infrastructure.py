@@ -72,9 +72,10 @@ async def test_a_cluster_is_created_and_deleted(client: Client, api: str, home: 
         assert cluster.status.infrastructure.unseen == 0
         assert len(cluster.status.infrastructure.machines) == 2
         assert INFRASTRUCTURE_RESOURCES_DELETION in cluster.metadata.finalizers
-        await client.delete(Cluster, cluster.key)
-        await client.delete(Cloud, Key(NAMESPACE, "cloud"))
         await client.delete(InfrastructureProvider, Key(NAMESPACE, "im"))
+        await eventually(partial(told_of, client, "im"), lambda told: "WaitingForClusters" in told)
+        await client.delete(Cloud, Key(NAMESPACE, "cloud"))
+        await client.delete(Cluster, cluster.key)
         for kind, name in ((Cluster, "cluster"), (Cloud, "cloud"), (InfrastructureProvider, "im")):
             await see_gone(client, kind, name)
         assert home.infrastructures == {}

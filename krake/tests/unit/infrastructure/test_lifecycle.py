@@ -238,11 +238,20 @@ def test_everything_with_the_mark_goes() -> None:
     assert learn(leaving(), situation(), Ask(Call.FIND), []).release
 
 
+def test_who_waits_for_the_end_of_what_was_perhaps_created_is_told_why() -> None:
+    found = leaving(infrastructure={"unseen": 1})
+    outcome = learn(found, situation(), Ask(Call.FIND), [])
+    assert not outcome.release
+    assert "looked for during a minute" in outcome.status.infrastructure.message
+
+
 def test_it_is_told_what_happens() -> None:
     made = cluster(state=State.CREATING, cluster_id="i1", infrastructure={"machines": {"0": "creating"}})
     half = {"0": Phase.CONFIGURED, "1": Phase.CREATING}
     outcome = learn(made, situation(), Ask(Call.OBSERVE, "i1"), Infrastructure(Phase.CREATING, half))
     assert told(made, outcome) == ["The infrastructure is creating: 1 of 2 machines configured."]
+    outcome = learn(made, situation(), Ask(Call.OBSERVE, "i1"), Infrastructure(Phase.PENDING, {}))
+    assert told(made, outcome) == ["The infrastructure is pending."]
     found = working()
     lost = learn(found, situation(), Ask(Call.OBSERVE, "i1"), Infrastructure(Phase.CONFIGURED, {}))
     assert told(found, lost) == ["The infrastructure is not as declared: lost machines: 0."]

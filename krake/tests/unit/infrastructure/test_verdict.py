@@ -1,5 +1,6 @@
 """What follows from whether a provider, a cloud or a project answers."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -70,6 +71,7 @@ def test_the_last_word_counts_and_nothing_is_written_that_says_nothing_new(heard
         assert after.reason == (None if outcome is None else explain(outcome))
         assert (after.checked == now) == (after is not status)
         assert conclude(after, outcome, now + timedelta(days=1)) is after
+        assert conclude(after, outcome, now + timedelta(days=1), anew=True) == replace(after, checked=now + timedelta(days=1))
         status = after
 
 

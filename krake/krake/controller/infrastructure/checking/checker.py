@@ -49,6 +49,8 @@ class Checker(Generic[R]):
         self._now = now
         self._failures: dict[Key, int] = {}
         """Of each that was asked as it is declared now: how often it has failed since it did not."""
+        self._changed: set[Key] = set()
+        """Those that were not asked since somebody has changed them, who waits for the answer."""
         self._well = self._make_controller("checks", WELL, ailing=False)
         self._ailing = self._make_controller("checks of ailing", AILING, ailing=True)
         informer.on_change(self._follow)
@@ -81,6 +83,7 @@ class Checker(Generic[R]):
         obj = self._informer.get(key)
         if obj is None or obj.metadata.deleted is not None:
             self._failures.pop(key, None)
+            self._changed.discard(key)
             return None
         if self._is_ailing(key) != ailing:
             self.enqueue(key)
@@ -92,7 +95,8 @@ class Checker(Generic[R]):
         known = self._failures.get(key)
         failures = (known or 0) + 1 if failure else 0
         if failure is None or known is None or not is_blip(failure, failures):
-            await self._write(current, failure)
+            await self._write(current, failure, anew=key in self._changed)
+            self._changed.discard(key)
         self._failures[key] = failures
         # Spread, so that not all are asked at once.
         wait = self._pace.wait(failures) * random.uniform(0.9, 1.1)
@@ -115,9 +119,9 @@ class Checker(Generic[R]):
             return Unavailable("It answered something that can not be read.")
         return None
 
-    async def _write(self, obj: R, failure: InfrastructureError | None) -> None:
+    async def _write(self, obj: R, failure: InfrastructureError | None, *, anew: bool) -> None:
         before: Status = getattr(obj, "status")  # noqa: B009 (not every kind has one)
-        after = conclude(before, failure, self._now())
+        after = conclude(before, failure, self._now(), anew=anew)
         if after is before:
             return
         try:
@@ -133,6 +137,8 @@ class Checker(Generic[R]):
         if old is None or new is None or _asked(old) != _asked(new):
             # Whatever failed before, the new declaration deserves an attempt of its own.
             self._failures.pop(obj.key, None)
+            if old is not None and new is not None:
+                self._changed.add(obj.key)
             self.enqueue(obj.key)
 
 

@@ -46,12 +46,13 @@ def is_blip(failure: InfrastructureError, failures: int) -> bool:
     return isinstance(failure, Unavailable | Busy) and failures <= BLIPS
 
 
-def conclude(status: S, failure: InfrastructureError | None, now: datetime) -> S:
+def conclude(status: S, failure: InfrastructureError | None, now: datetime, *, anew: bool = False) -> S:
     """Return the status of something that was asked.
 
     That metrics fail is the word of the scheduler: it is neither said here nor taken back, but comes back after an outage.
 
     :param failure: ``None`` if it answers, and accepts the credentials.
+    :param anew: it was changed since it was asked last, so that the same answer is news.
     """
     seen: Any = status
     states = type(seen.state)
@@ -62,7 +63,7 @@ def conclude(status: S, failure: InfrastructureError | None, now: datetime) -> S
         state = failing if failing and seen.metrics_reasons else states.ONLINE
         after = replace(seen, state=state, reason=None)
     # What is the same as before is not written: a thousand clouds would have everybody who watches them busy.
-    if after == seen and seen.checked is not None:
+    if after == seen and seen.checked is not None and not anew:
         return status
     changed: S = replace(after, checked=now)
     return changed

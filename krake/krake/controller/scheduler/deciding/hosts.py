@@ -105,7 +105,7 @@ def explain_refusals(choice: HostChoice, plural: str) -> str:
     said = [f"{ref.name}: {refusal.brief}" for ref, refusal in listed]
     if len(said) > LISTED:
         said[LISTED:] = [f"(and {len(said) - LISTED} more)"]
-    return " ".join(said) or f"There are no {plural}."
+    return " ".join(said) or f"There are no {plural}; declare one."
 
 
 def reason_of(choice: HostChoice, plural: str) -> Reason:
