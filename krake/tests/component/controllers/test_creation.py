@@ -267,6 +267,8 @@ async def test_what_fails_on_one_cloud_is_tried_on_another(client: Client, run: 
         app = await see(client, lambda app: app.status.auto_cluster_create_started not in (None, first))
         second = app.status.auto_cluster_create_started
         assert second is not None
+        # Its name is known before it is there.
+        await eventually(partial(created, client), lambda names: second in names)
         cluster = await eventually(
             partial(client.get, Cluster, Key("red", second)), lambda it: it.status.scheduled_to is not None
         )
