@@ -70,6 +70,7 @@ VIEW = View(
         cell("disruption budget", "spec.constraints.disruption_budget", sharing.write_budget),
         cell("volumes", "status.volumes", write_volumes),
     ),
+    facts=(cell("waiting_for_cluster", "status.auto_cluster_create_started"),),
 )
 
 _UP = frozenset({"RUNNING", "COMPLETED"})

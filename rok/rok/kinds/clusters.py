@@ -87,6 +87,7 @@ _INFRASTRUCTURE = (
     cell("infrastructure_started", "status.infrastructure.started", cells.time),
     cell("infrastructure_observed", "status.infrastructure.observed", cells.time),
     cell("cluster_id", "status.cluster_id"),
+    cell("idle_since", "status.idle_since", cells.time),
 )
 """What is shown of clusters that are created on a cloud."""
 _ROWS = (

@@ -159,6 +159,14 @@ async def test_state_that_may_get_lost_is_warned_of(options: str, warned: bool, 
     assert ("holds Job and may lose its state" in done.err) == warned
 
 
+async def test_who_waits_for_a_cluster_to_be_created_sees_for_which(rok: Rok, client: Client) -> None:
+    rok.write("echo.yaml", SERVICE)
+    await rok("kube app create echo -f echo.yaml --auto-cluster-create")
+    assert "waiting_for_cluster" not in (await rok("kube app get echo")).rows
+    await set_status(client, state="WAITING_FOR_CLUSTER_CREATION", auto_cluster_create_started="cluster-1")
+    assert (await rok("kube app get echo")).rows["waiting_for_cluster"] == "cluster-1"
+
+
 async def test_lists_of_one_and_of_all_namespaces(rok: Rok) -> None:
     rok.write("echo.yaml", SERVICE)
     for namespace in ("red", "blue"):

@@ -202,6 +202,8 @@ async def test_who_waits_sees_how_far_the_infrastructure_is(rok: Rok, client: Cl
         f"cluster mine: CREATING (creating, 1/2 machines configured: {('It takes long. ' * 30).strip()})",
     ]
     assert (done.rows["infrastructure"], done.rows["machines"]) == ("configured", "vm-0: configured/vm-1: configured")
+    await find_state(client, "ONLINE", "mine", idle_since="2030-01-01T00:00:00+00:00")
+    assert (await rok("kube cluster get mine")).rows["idle_since"] == "2030-01-01 00:00:00"
     assert done.rows["cluster_id"] == "i-1"
     assert "'name': 'im'" in done.rows["infrastructure_provider"]
     assert (await rok("kube cluster list")).lines[0][-1] == "ONLINE"
