@@ -208,7 +208,7 @@ async def test_a_cloud_is_of_no_use_without_its_provider(
     assert lost.code is ReasonCode.INFRASTRUCTURE_NOT_REACHABLE
     reason = (await see(client, "OFFLINE")).status.reason
     assert reason.message.startswith("The infrastructure provider 'im' is OFFLINE: ")
-    assert reason.message.endswith(lost.message)
+    assert reason.message.endswith(": it " + lost.message.removeprefix("The infrastructure provider 'im' "))
     await simulated_provider.start()
     await see(client, "ONLINE", "im", InfrastructureProvider)
     await see(client, "ONLINE")

@@ -74,7 +74,10 @@ class Checking:
         status = provider.status
         if status.state is InfrastructureProviderState.OFFLINE:
             said = status.reason.message if status.reason else ""
-            raise ProviderOffline(f"The {name} is OFFLINE: {said}")
+            subject = f"The infrastructure provider '{key.name}' "
+            raise ProviderOffline(
+                f"The {name} is OFFLINE: {f'it {said[len(subject) :]}' if said.startswith(subject) else said}"
+            )
         cloud_name, trusted = cloud.metadata.name, cloud.metadata.namespace is None
         access = self._connector.connect(key.name, provider.spec, cloud_name, cloud.spec, trusted=key.namespace is None)
         await access.close()
