@@ -12,16 +12,43 @@ VALUE_LIMIT = 500_000
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
+_INTEGER, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_LONGEST_NUMBER = 400
+"""Digits."""
 
 
 class _JsonLoader(_Loader):  # type: ignore[misc]
-    """Reads no dates."""
+    """Reads no dates, no numbers to the base of 60, and no merges that make more of a text than anybody can mean."""
+
+    def __init__(self, text: str | bytes) -> None:
+        super().__init__(text)
+        self._merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Put what a mapping merges into it; merges of merges multiply."""
+        super().flatten_mapping(node)
+        self._merged += len(node.value)
+        if self._merged > VALUE_LIMIT:
+            raise yaml.constructor.ConstructorError(None, None, "it merges too much", node.start_mark)
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float | str:
+        """Return a number; texts with colons stay texts, as times and addresses do."""
+        text = str(node.value)
+        if ":" in text:
+            return text
+        if len(text) > _LONGEST_NUMBER:
+            raise yaml.constructor.ConstructorError(None, None, "a number is too long", node.start_mark)
+        construct = self.construct_yaml_int if node.tag == _INTEGER else self.construct_yaml_float
+        number: int | float = construct(node)
+        return number
 
 
 _JsonLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
     for first, resolvers in _Loader.yaml_implicit_resolvers.items()
 }
+for _tag in (_INTEGER, _FLOAT):
+    _JsonLoader.add_constructor(_tag, _JsonLoader.construct_number)
 
 
 def read_documents(text: str | bytes, what: str) -> list[Any]:
@@ -30,6 +57,7 @@ def read_documents(text: str | bytes, what: str) -> list[Any]:
     :raises InvalidTemplate: it is not YAML, or is more than anybody can mean.
     """
     try:
+        _check_form(text, what)
         documents = [each for each in yaml.load_all(text, _JsonLoader) if each is not None]
     except yaml.MarkedYAMLError as error:
         place = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
@@ -50,6 +78,20 @@ def read_document(text: str | bytes, what: str) -> dict[str, Any]:
     if not documents or not isinstance(documents[0], dict):
         raise InvalidTemplate(f"{what} is no TOSCA document: it must be a mapping.")
     return documents[0]
+
+
+def _check_form(text: str | bytes, what: str) -> None:
+    """Refuse what is nested so deeply that the parser would not survive it, before it builds anything of it."""
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, _Loader)):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEPTH_LIMIT:
+            raise InvalidTemplate(f"{what} is nested more than {DEPTH_LIMIT} levels deep.")
+        if count > 3 * VALUE_LIMIT:
+            raise InvalidTemplate(f"{what} has more than {VALUE_LIMIT} values.")
 
 
 def _check(document: Any, what: str) -> None:
