@@ -3,12 +3,14 @@
 import asyncio
 import json
 import ssl
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Self
+from urllib.parse import quote, quote_plus
 
 import aiohttp
 from yarl import URL
@@ -75,10 +77,20 @@ class Reply:
     def quote(self, said: object, longest: int = _LONGEST_QUOTE) -> str:
         """Return what the service says as it may stand in a message: one short line without secrets."""
         text = said if isinstance(said, str) else ""
-        for secret in sorted(filter(None, self.secrets), key=len, reverse=True):
+        for secret in sorted(_spellings_of(self.secrets), key=len, reverse=True):
             text = text.replace(secret, "…")
         line = " ".join("".join(char if char.isprintable() else " " for char in text[: 4 * longest]).split())
         return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def _spellings_of(secrets: Sequence[str]) -> set[str]:
+    """Return secrets also as programs in trouble repeat them: in JSON, in Python, in a URL, or in a header."""
+    found: set[str] = set()
+    for secret in filter(None, secrets):
+        readable = secret.encode(errors="replace")
+        found |= {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+        found |= {quote(readable), quote_plus(readable), b64encode(readable).decode()}
+    return found
 
 
 class Outgoing:

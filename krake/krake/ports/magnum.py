@@ -26,6 +26,7 @@ class Outcome(Enum):
 class Sight:
     """A cluster as Magnum tells of it.
 
+    :param name: that it was created with, if Magnum tells it.
     :param phase: as Magnum calls it: an operation and its outcome, for example ``CREATE_IN_PROGRESS``.
     :param message: what Magnum says about its trouble, if it has any.
     :param node_count: without the masters.
@@ -39,6 +40,7 @@ class Sight:
     api_address: str | None = None
     master_addresses: tuple[str, ...] = ()
     node_addresses: tuple[str, ...] = ()
+    name: str | None = None
 
     @property
     def operation(self) -> str:

@@ -1,8 +1,11 @@
 """What the adapter of the Infrastructure Manager makes of servers that are none, or ill."""
 
 import asyncio
+import json
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import quote, quote_plus
 
 import pytest
 from aiohttp import web
@@ -112,6 +115,52 @@ async def test_a_server_that_repeats_secrets_does_not_get_them_told(
     impostor.answer = answer
     for ask in ASKS:
         await failure(infrastructures, ask)
+
+
+@pytest.mark.parametrize("spell", [repr, json.dumps, quote, quote_plus, lambda text: b64encode(text.encode()).decode()])
+async def test_secrets_are_not_told_however_they_are_spelt(
+    infrastructures: Infrastructures, impostor: Impostor, spell: Callable[[str], str]
+) -> None:
+    impostor.answer = lambda request: web.Response(status=400, text=f"No: {' '.join(map(spell, SECRETS))}")
+    for ask in ASKS:
+        message = str(await failure(infrastructures, ask))
+        assert not any(spell(secret) in message for secret in SECRETS)
+
+
+async def test_an_im_that_lists_more_than_anybody_has_is_not_asked_about_each(
+    infrastructures: Infrastructures, impostor: Impostor
+) -> None:
+    asked: list[str] = []
+
+    def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(text="\n".join(f"http://im.example/infrastructures/{each}" for each in range(20_000)))
+
+    impostor.answer = answer
+    assert "more than 10000" in str(await failure(infrastructures, "find"))
+    assert asked == ["/infrastructures"]
+
+
+async def test_an_id_that_nobody_could_keep_is_none(infrastructures: Infrastructures, impostor: Impostor) -> None:
+    impostor.answer = lambda request: web.Response(text=f"http://im.example/infrastructures/{'x' * 100_000}")
+    for ask in ("find", "create"):
+        assert isinstance(await failure(infrastructures, ask), Unavailable)
+
+
+BOMBS = (
+    "a: " + "[" * 100_000,
+    "a: 0x" + "F" * 1_000_000,
+    "a0: &a0 {k: v}\n" + "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 12)),
+)
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+async def test_a_kubeconfig_that_is_a_bomb_does_no_harm(
+    infrastructures: Infrastructures, impostor: Impostor, bomb: str
+) -> None:
+    impostor.answer = lambda request: web.json_response({"outputs": {"kubeconfig": bomb}})
+    with pytest.raises(Rejected, match="is no kubeconfig"):
+        await infrastructures.kubeconfig("1")
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -17,6 +17,8 @@ from krake.ports.magnum import Order, Sight
 _TYPES = ("container-infra", "container-infrastructure-management")
 _VERSION = {"OpenStack-API-Version": "container-infra 1.7"}
 """The first in which clusters can be resized; without one, Magnum answers as its very first version does."""
+_LONGEST_TEXT = 300
+_MOST_ADDRESSES = 1_000
 _CONNECTED = 1000
 """Projects whose tokens are kept."""
 
@@ -194,29 +196,32 @@ def _part(text: object) -> str:
 
 
 def _read_sight(reply: Reply, found: Mapping[str, Any]) -> Sight:
-    def text(key: str) -> str | None:
-        value = found.get(key)
-        return value if isinstance(value, str) and value else None
-
-    def texts(key: str) -> tuple[str, ...]:
-        value = found.get(key)
-        return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
-
-    id, phase, count = text("uuid"), text("status"), found.get("node_count")
+    id, phase, count = _text(found.get("uuid")), _text(found.get("status")), found.get("node_count")
     if id is None:
         raise Unavailable(f"{reply.service} has told of a cluster that has no id.")
     if phase == "DELETE_COMPLETE":
         raise NotFound(f"{reply.service} has just deleted the cluster.")
     return Sight(
         id=id,
+        name=_text(found.get("name")),
         # It has none in the first moments.
         phase=phase or "CREATE_IN_PROGRESS",
-        message=reply.quote(text("status_reason") or _faults(found.get("faults"))) or None,
-        node_count=count if isinstance(count, int) and not isinstance(count, bool) else None,
-        api_address=text("api_address"),
-        master_addresses=texts("master_addresses"),
-        node_addresses=texts("node_addresses"),
+        message=reply.quote(found.get("status_reason") or _faults(found.get("faults"))) or None,
+        node_count=count if type(count) is int and 0 <= count < 2**31 else None,
+        api_address=_text(found.get("api_address")),
+        master_addresses=_texts(found.get("master_addresses")),
+        node_addresses=_texts(found.get("node_addresses")),
     )
+
+
+def _text(value: object) -> str | None:
+    """Return a text as it may be stored: what is longer than any, or can not be shown, is none."""
+    return value if isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT and value.isprintable() else None
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    texts = (_text(value) for value in (values[:_MOST_ADDRESSES] if isinstance(values, list) else ()))
+    return tuple(text for text in texts if text is not None)
 
 
 def _faults(faults: object) -> str | None:

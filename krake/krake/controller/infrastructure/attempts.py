@@ -4,19 +4,17 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from krake.controller.infrastructure.sense import shorten
 from krake.controller.infrastructure.steps import WORKING, Home, Situation, State, infrastructure_of, without_nulls
 from krake.controller.runtime.retries import plan_retry
 from krake.data.infrastructure import InfrastructureStatus
 from krake.data.kubernetes import Cluster, ClusterStatus
 from krake.data.metadata import Reason, ReasonCode
 
-_LONGEST_MESSAGE = 600
-
 
 def reason(code: ReasonCode, message: str) -> Reason:
-    """Return a reason that is not longer than anybody reads."""
-    short = message if len(message) <= _LONGEST_MESSAGE else f"{message[: _LONGEST_MESSAGE - 1]}…"
-    return Reason(code=code, message=short)
+    """Return a reason that people can read."""
+    return Reason(code=code, message=shorten(message))
 
 
 def known(cluster: Cluster, situation: Situation) -> InfrastructureStatus:

@@ -14,6 +14,7 @@ from krake.client import Client, Invalid, NotFound
 from krake.controller.infrastructure.homes import FINALIZER, Homes, Sight
 from krake.controller.infrastructure.learning import learn
 from krake.controller.infrastructure.lifecycle import plan
+from krake.controller.infrastructure.sense import make_sense
 from krake.controller.infrastructure.settings import InfrastructureConfig
 from krake.controller.infrastructure.steps import WORKING, Ask, Call, Hold, Home, Outcome, Release, Rest, Situation, Store
 from krake.controller.infrastructure.told import tell
@@ -22,11 +23,14 @@ from krake.controller.runtime import Controller, Informer, Recorder, Result, dif
 from krake.data import Key
 from krake.data.kubernetes import Cluster, ClusterStatus
 from krake.ports.infrastructure import Connector, InfrastructureError, Infrastructures, Rejected, Unavailable
+from krake.ports.infrastructure import NotFound as Missing
 
 log = logging.getLogger(__name__)
 
 _GRACE = 5.0
 """Seconds that a call may take longer than the provider may."""
+_TOUCHING = frozenset({Call.KUBECONFIG, Call.UPDATE, Call.RECONFIGURE, Call.DELETE})
+"""What is asked only about infrastructures that carry the mark of the cluster."""
 _CHAIN = 4
 """Calls at most before others have their turn."""
 
@@ -37,12 +41,14 @@ class _Memory:
 
     :param looked: when its provider was asked last.
     :param intended: whether its creation was stored as intended, and is not asked for yet.
+    :param own: the ids of infrastructures that are known to carry its mark.
     """
 
     uid: str
     looked: datetime | None = None
     intended: bool = False
     kubeconfig: dict[str, Any] | None = None
+    own: frozenset[str] = frozenset()
 
 
 class InfrastructureController:
@@ -173,7 +179,12 @@ class InfrastructureController:
             access = self._connect(home)
             try:
                 async with asyncio.timeout(self._time_limit):
-                    return await _call(access, mark_of(cluster), ask)
+                    if ask.call in _TOUCHING and ask.id not in memory.own:
+                        await self._check_mark(cluster, access, ask.id)
+                    answer = make_sense(ask.call, await _call(access, mark_of(cluster), ask))
+                    if ask.call in (Call.CREATE, Call.FIND):
+                        memory.own = frozenset([answer] if ask.call is Call.CREATE else answer)
+                    return answer
             finally:
                 await access.close()
         except InfrastructureError as error:
@@ -184,6 +195,18 @@ class InfrastructureController:
             # Nobody must be left waiting because of an answer that nobody has thought of.
             log.exception("Asking %s about %s failed.", home.provider.ref, cluster.ref)
             return Unavailable(f"{home.provider.ref} answered something that can not be understood.")
+
+    async def _check_mark(self, cluster: Cluster, access: Infrastructures, id: str) -> None:
+        """Make sure that an infrastructure is that of a cluster, whoever has written its status.
+
+        Many share a provider, and whoever has the kubeconfig of a cluster has the cluster.
+
+        :raises Missing: it is not.
+        """
+        own = make_sense(Call.FIND, await access.find(mark_of(cluster)))
+        if id not in own:
+            raise Missing(f"There is no infrastructure '{id[:80]}' that was made for this cluster.")
+        self._recall(cluster).own = frozenset(own)
 
     def _connect(self, home: Home) -> Infrastructures:
         provider, cloud = home.provider, home.cloud
@@ -228,6 +251,7 @@ class InfrastructureController:
         """Delete what was created for a cluster that somebody has removed by force meanwhile."""
         if ask.call is Call.CREATE and isinstance(answer, str):
             log.warning("%s is gone: what was created for it is deleted.", cluster.ref)
+            self._recall(cluster).own = frozenset([answer])
             await self._call(cluster, home, Ask(Call.DELETE, answer))
 
 

@@ -86,11 +86,17 @@ class Homes:
         ref = (status.running_on if exists else None) or status.scheduled_to or status.running_on
         if ref is None:
             return "It is bound to no cloud."
+        namespace = cluster.metadata.namespace
+        if ref.namespace not in (namespace, None):
+            return f"It can not be created on {ref}, which is not for this namespace."
         cloud = self._get(ref)
         if not isinstance(cloud, Cloud | GlobalCloud):
             return f"There is no {ref}, which it is bound to: register it again."
         # What was created by a provider is in its hands, whichever the cloud names by now.
         recorded = infrastructure.provider if infrastructure is not None and exists else None
+        # Whoever may write the status must not have the credentials of a cloud sent to a provider of his own.
+        if recorded and recorded.namespace not in (cloud.metadata.namespace, None):
+            return f"It can not be created by {recorded}, which is not for {cloud.ref}."
         provider = self._get(recorded) if recorded else self._provider_of(cloud)
         if not isinstance(provider, InfrastructureProvider | GlobalInfrastructureProvider):
             key = recorded.key if recorded else provider_key(cloud)
@@ -163,9 +169,10 @@ def _wait_for(names: list[str]) -> str:
 
 def _uses(cluster: Cluster) -> Iterator[ResourceRef]:
     status = cluster.status
-    yield from {each for each in (status.scheduled_to, status.running_on) if each is not None}
-    if status.infrastructure is not None:
-        yield status.infrastructure.provider
+    provider = status.infrastructure.provider if status.infrastructure is not None else None
+    for each in {status.scheduled_to, status.running_on, provider}:
+        if each is not None and each.namespace in (cluster.metadata.namespace, None):
+            yield each
 
 
 def _uses_set(cluster: Cluster) -> frozenset[ResourceRef]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from krake.controller.infrastructure.attempts import intend, is_changed, known, reason, see
+from krake.controller.infrastructure.sense import MOST_MACHINES
 from krake.controller.infrastructure.steps import (
     GONE,
     LOST,
@@ -32,6 +33,8 @@ from krake.ports.infrastructure import Infrastructure, InfrastructureError, NotF
 _BROKEN = frozenset({Phase.FAILED, Phase.UNCONFIGURED})
 _UNDER_WAY = frozenset({Phase.PENDING.value, Phase.CREATING.value})
 _LONGEST_MENDING = 3600.0
+_TOLD = 5
+"""Machines that are named."""
 _SILENT = frozenset({State.OFFLINE, State.DEGRADED})
 
 
@@ -87,7 +90,8 @@ def learn_of_upkeep(cluster: Cluster, situation: Situation, answer: Infrastructu
     broken = sorted(name for name, phase in answer.machines.items() if phase in _BROKEN)
     seen: dict[str, Any] = {
         "phase": answer.phase.value,
-        "machines": phases | dict.fromkeys(lost, LOST),
+        # A provider that gives its machines other names each time must not have ever more of them remembered.
+        "machines": phases | dict.fromkeys(lost[: MOST_MACHINES - len(phases)], LOST),
         "message": answer.message,
     }
     trouble = _describe(answer, lost, broken)
@@ -147,15 +151,20 @@ def _describe(seen: Infrastructure, lost: list[str], broken: list[str]) -> str |
     """Return what is wrong with an infrastructure; ``None`` if nothing is."""
     parts = []
     if lost:
-        parts.append(f"lost machines: {', '.join(lost)}")
+        parts.append(f"lost machines: {_enumerate(lost)}")
     if broken:
-        parts.append(f"machines that failed: {', '.join(broken)}")
+        parts.append(f"machines that failed: {_enumerate(broken)}")
     if not parts and seen.phase in _BROKEN:
         parts.append(f"it is {seen.phase.value}")
     if not parts:
         return None
     said = f" ({seen.message})" if seen.message else ""
     return f"The infrastructure is not as declared: {'; '.join(parts)}{said}."
+
+
+def _enumerate(names: list[str]) -> str:
+    more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+    return ", ".join(names[:_TOLD]) + more
 
 
 def _mend(cluster: Cluster, situation: Situation, phase: Phase, trouble: str, seen: dict[str, Any]) -> Outcome:

@@ -130,7 +130,8 @@ class MagnumController:
                 await self._take(cluster, None, lifecycle.plan(cluster, Look(), self._now(), self._settings))
             return None
         project = self._projects.get(cluster.status.project.key)
-        if project is None:
+        # Those of other namespaces are not for it, whoever has written its status.
+        if project is None or project.metadata.namespace != cluster.metadata.namespace:
             return await self._miss_project(cluster)
         if (known := self._outages.of(project.key)) is not None:
             return await self._postpone(cluster, known)
@@ -161,7 +162,9 @@ class MagnumController:
             found += await magnum.find(name_cluster(cluster))
         if status.cluster_id is not None and status.cluster_id not in {each.id for each in found}:
             with suppress(errors.NotFound):
-                found.append(await magnum.observe(status.cluster_id))
+                seen = await magnum.observe(status.cluster_id)
+                # Nobody gets the keys of another cluster by writing its id into a status.
+                found += [seen] if seen.name in (None, name_cluster(cluster)) else []
         if found and cluster.metadata.deleted is None:
             return Look(found)
         resource = await self._publisher.find(cluster)

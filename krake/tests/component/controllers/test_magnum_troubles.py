@@ -17,9 +17,11 @@ from component.controllers.magnum import (
     see_running,
     told,
 )
-from component.controllers.world import eventually
+from component.controllers.world import eventually, running
 
 from krake.client import Client
+from krake.controller.gc.controller import build as build_gc
+from krake.controller.runtime import ControllerConfig
 from krake.data import Key
 from krake.data.kubernetes import Cluster
 from krake.data.metadata import ReasonCode
@@ -261,3 +263,27 @@ async def test_without_its_project_nothing_is_done_and_that_is_told(
         assert simulated_magnum.clusters == {}
         await declare_project(client, simulated_magnum)
         await see_running(client)
+
+
+async def test_projects_and_clusters_of_others_are_not_used(
+    api: str, client: Client, simulated_magnum: SimulatedMagnum
+) -> None:
+    """Whoever may write the status of Magnum clusters in one namespace gets nothing by that but trouble of his own."""
+    await declare_project(client, simulated_magnum)
+    await declare_project(client, simulated_magnum, namespace="green")
+    theirs, own = Key("green", "theirs"), Key("green", "own")
+    async with run(api), running(partial(build_gc, ControllerConfig()), api):
+        await declare(client)
+        victim = await see_running(client)
+        (id,) = simulated_magnum.clusters
+        await declare(client, theirs, bind=False)
+        forged: dict[str, Any] = {"project": Project.definition.ref(Key("red", "project")).serialize()}
+        await client.patch(MagnumCluster, theirs, {"status": forged}, subresource="status")
+        await see_reason(client, "is gone: declare it again", theirs)
+        await declare(client, own)
+        await see_running(client, key=own)
+        await client.patch(MagnumCluster, own, {"status": {"cluster_id": id}}, subresource="status")
+        await client.delete(MagnumCluster, own)
+        await see_gone(client, own)
+        assert await clusters_of(client, theirs) == []
+        assert list(simulated_magnum.clusters) == [victim.status.cluster_id]

@@ -9,17 +9,13 @@ from krake.data.tosca import InvalidTemplate
 
 
 def merges(levels: int) -> str:
-    lines = ["a0: &a0 {key: value}"]
-    for level in range(1, levels):
-        lines.append(f"a{level}: &a{level} {{<<: [{', '.join([f'*a{level - 1}'] * 10)}]}}")
-    return "\n".join(lines)
+    lines = (f"a{level}: &a{level} {{<<: [{', '.join([f'*a{level - 1}'] * 10)}]}}" for level in range(1, levels))
+    return "\n".join(["a0: &a0 {key: value}", *lines])
 
 
 def aliases(levels: int) -> str:
-    lines = ["a0: &a0 value"]
-    for level in range(1, levels):
-        lines.append(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]")
-    return "\n".join(lines)
+    lines = (f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]" for level in range(1, levels))
+    return "\n".join(["a0: &a0 value", *lines])
 
 
 @pytest.mark.parametrize(

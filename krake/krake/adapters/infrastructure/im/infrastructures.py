@@ -40,7 +40,10 @@ from krake.ports.infrastructure import (
 _LONGEST_LAUNCH = aiohttp.ClientTimeout(total=900.0)
 _LONGEST_BEGINNING = 300.0
 """Seconds after which an IM that has no machines yet has given up to create them."""
-_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
+_MOST = 10_000
+"""Infrastructures that a user may have at an IM; by more, it would keep Krake busy and fill its memory."""
+_REMEMBERED = 50_000
 _NAME_IN_RADL = re.compile(r"\s*description \w+ \(\s*name = '([^']*)'\s*\)")
 _AT_ONCE = 8
 _YAML = {"Content-Type": "text/yaml"}
@@ -115,7 +118,7 @@ class ImInfrastructures:
         id = _id_in(reply.text)
         if id is None:
             raise Unavailable(f"{self._service} answered something that names no infrastructure: is there an IM at its URL?")
-        self._memory.marks[self._url, id] = mark
+        self._remember(id, mark)
         return id
 
     async def observe(self, id: str) -> Infrastructure:
@@ -213,6 +216,8 @@ class ImInfrastructures:
         ids = [_id_in(line) for line in reply.text.splitlines() if line.strip()]
         if None in ids:
             raise self._unreadable()
+        if len(ids) > _MOST:
+            raise Unavailable(f"{self._service} tells of more than {_MOST} infrastructures: give Krake a user of its own.")
         return [id for id in ids if id is not None]
 
     async def _mark(self, id: str) -> str | None:
@@ -225,8 +230,14 @@ class ImInfrastructures:
         except NotFound:
             return None
         if known is not None:
-            self._memory.marks[self._url, id] = known
+            self._remember(id, known)
         return known
+
+    def _remember(self, id: str, mark: str) -> None:
+        marks = self._memory.marks
+        marks[self._url, id] = mark
+        while len(marks) > _REMEMBERED:
+            del marks[next(iter(marks))]
 
     async def _mark_in_radl(self, id: str) -> str | None:
         """Return the mark that IM has passed on to its own form of the template, which it has even if it lost the template."""
