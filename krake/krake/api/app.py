@@ -11,7 +11,7 @@ from aiohttp import web
 
 from krake.adapters.identity import Web
 from krake.api.authentication import make_chain
-from krake.api.authorization import Escalation, make_authorizer
+from krake.api.authorization import Escalation, Redirection, make_authorizer
 from krake.api.authorization.review import ReviewHandlers
 from krake.api.cache import Cache
 from krake.api.cross_origin import CrossOrigin
@@ -70,6 +70,7 @@ def make_app(
         watches=Watches(store, cache, operations.limits, buffer=config.watch.buffer),
         authorizer=authorizer,
         escalation=Escalation(authorizer, cache),
+        redirection=Redirection(authorizer, cache),
         now=_now,
     )
     app = web.Application(client_max_size=config.max_body_size)

@@ -15,7 +15,7 @@ from aiohttp import web
 from krake.api import lifecycle
 from krake.api.actions import Action, Situation
 from krake.api.admission import note_status
-from krake.api.authorization import Authorizer, Escalation, Permission, check_finalizers
+from krake.api.authorization import Authorizer, Escalation, Permission, Redirection, check_finalizers
 from krake.api.body import check_patch_type, merge_patch, read_object
 from krake.api.cache import Cache
 from krake.api.deletion import Deletions
@@ -52,6 +52,7 @@ class Services:
     watches: Watches
     authorizer: Authorizer
     escalation: Escalation
+    redirection: Redirection
     now: Callable[[], datetime]
 
 
@@ -88,6 +89,7 @@ class Handlers:
             body = load(self._kind, lifecycle.refuse_marks(self._kind, await read_object(request)), Purpose.CREATE)
             record = lifecycle.create(body, namespace, str(uuid.uuid4()), self._services.now())
             self._services.escalation.check(request[USER], None, record)
+            self._services.redirection.check(request[USER], None, record)
             item = await self._services.writer.create(record)
             if state is not None:
                 item = await self._wait_for(record.key, state, item)
@@ -166,6 +168,7 @@ class Handlers:
         changed = lifecycle.read_body(item.record, item.decode, body, secrets=secrets)
         outcome = lifecycle.update(item.record, changed, self._services.now())
         self._services.escalation.check(request[USER], item.record, outcome.record)
+        self._services.redirection.check(request[USER], item.record, outcome.record)
         check_finalizers(self._services.authorizer, request[USER], item.record, outcome.record)
         return outcome
 

@@ -1,4 +1,5 @@
-"""Who may do what: the rules of roles, the ways to decide by them, and that nobody grants more than they hold."""
+"""Who may do what: the rules of roles, the ways to decide by them, and that nobody grants more than they hold,
+or has the secrets of others sent to themselves."""
 
 from krake.api.authorization.authorizers import (
     AlwaysAllow,
@@ -11,6 +12,7 @@ from krake.api.authorization.authorizers import (
 )
 from krake.api.authorization.escalation import Escalation
 from krake.api.authorization.finalizers import check_finalizers
+from krake.api.authorization.redirection import Redirection
 from krake.api.authorization.rules import Permission, allows, covers
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "Authorizer",
     "Escalation",
     "Permission",
+    "Redirection",
     "RoleBased",
     "Verdict",
     "allows",

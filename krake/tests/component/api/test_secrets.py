@@ -160,6 +160,31 @@ async def test_secrets_are_not_sent_elsewhere_by_who_may_not_see_them(
         assert (await admin.patch(path, elsewhere)).status == 200
 
 
+async def test_credentials_of_clouds_are_not_collected_by_a_provider(serve_api: Serve) -> None:
+    """Who says where a provider is, is told how to log in to the clouds that name it."""
+    eves = as_user(rule("clusters", "infrastructureproviders", "clouds"))
+    own = {"name": "sample", "namespaced": True}
+    theirs, path = sample(Cloud), path_of(InfrastructureProvider, "sample")
+    theirs["spec"]["openstack"]["infrastructure_provider"] = own
+    trap = provider(url="https://evil.example", token="eve's")
+    async with serve_api() as admin, serve_api(**eves) as eve:
+        await ready(eve)
+        await create(admin, InfrastructureProvider)
+        await create(admin, Cloud, theirs)
+        await read(eve, path_of(Cloud, "sample"), like=admin)
+        shown = await read(eve, path, like=admin)
+        for refused in (await eve.patch(path, {"spec": trap["spec"]}), await eve.put(path, merge_patch(shown, trap))):
+            assert refused.status == 403, refused.text
+            assert "is told the credentials of Cloud" in refused.detail
+        assert (await eve.patch(path, {"spec": {"im": {"token": "new"}}})).status == 200
+        # To register it anew is the same.
+        assert (await eve.delete(path)).status == 200
+        assert (await eve.post(path_of(InfrastructureProvider), trap)).status == 403
+        assert (await eve.post(path_of(InfrastructureProvider), {**trap, "metadata": {"name": "other"}})).status == 201
+        assert (await eve.post(path_of(InfrastructureProvider, namespace="elsewhere"), trap)).status == 201
+        assert (await admin.post(path_of(InfrastructureProvider), trap)).status == 201
+
+
 async def test_a_status_keeps_what_is_marked(serve_api: Serve) -> None:
     async with serve_api() as admin, serve_api(**OPERATOR) as ann:
         await ready(ann)
