@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -74,6 +74,8 @@ class InfrastructureController:
         self._connector = connector
         self._now = now
         self._traffic: Traffic[Key] = Traffic(config.providers.calls_at_once)
+        # Whoever has many providers that hang has at most half of the workers wait for them; for one, others need not wait.
+        self._shares: Traffic[Key] = Traffic(max(2 * config.providers.calls_at_once, config.worker_count // 2))
         self._memories: dict[Key, _Memory] = {}
         self._controller: Controller[Key] = Controller(
             "infrastructure",
@@ -138,6 +140,15 @@ class InfrastructureController:
         home = self._homes.find(cluster)
         if isinstance(home, str):
             return Result(0.0)
+        namespace = cluster.metadata.namespace
+        if not self._shares.enter(namespace, cluster.key):
+            return Result(PATIENCE)
+        try:
+            return await self._ask_in_turn(cluster, home, ask)
+        finally:
+            self._summon(self._shares.leave(namespace, answered=True))
+
+    async def _ask_in_turn(self, cluster: Cluster, home: Home, ask: Ask) -> Result | None:
         provider = home.provider.ref
         if not self._traffic.enter(provider, cluster.key):
             return Result(PATIENCE)
@@ -146,8 +157,11 @@ class InfrastructureController:
             return await self._ask_on(cluster, home, ask, answers)
         finally:
             answered = bool(answers) and not isinstance(answers[-1], Unavailable)
-            for key in self._traffic.leave(provider, answered=answered):
-                self._controller.enqueue(key)
+            self._summon(self._traffic.leave(provider, answered=answered))
+
+    def _summon(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._controller.enqueue(key)
 
     async def _ask_on(self, cluster: Cluster, home: Home, ask: Ask, answers: list[Any]) -> Result | None:
         """Ask, and write what follows; then ask what is to be asked right after that.

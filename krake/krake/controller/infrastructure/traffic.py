@@ -1,4 +1,4 @@
-"""How many calls a provider gets at once, so that one that hangs keeps nobody else waiting. Pure."""
+"""How many calls a provider gets at once, or a namespace makes, so that what hangs keeps nobody else waiting. Pure."""
 
 from collections import Counter
 from collections.abc import Hashable

@@ -8,6 +8,7 @@ from component.controllers.clouds import (
     NAMESPACE,
     add_cloud_of,
     add_provider,
+    happens,
     infrastructure_controller,
     order_cluster,
     see,
@@ -26,6 +27,7 @@ from krake.data.infrastructure import Cloud, InfrastructureProvider, Infrastruct
 from krake.data.kubernetes import CloudConstraints, Cluster, ClusterCloudConstraints, ClusterSpec, ClusterState
 from krake.data.metadata import ReasonCode
 from krake.simulator.infrastructure import SimulatedProvider
+from krake.simulator.kubernetes.failures import Failure
 
 THIEF = "green"
 VICTIM_CLOUD = Cloud.definition.ref(Key(NAMESPACE, "cloud"))
@@ -118,3 +120,21 @@ async def test_the_id_of_an_infrastructure_gives_nothing_to_others(
 def is_told_no(cluster: Cluster) -> bool:
     known = cluster.status.infrastructure
     return known is not None and known.message is not None and "that was made for this cluster" in known.message
+
+
+async def test_many_providers_that_hang_are_not_in_the_way_of_other_namespaces(
+    client: Client, api: str, start_simulated_provider: StartProvider
+) -> None:
+    works, hangs = await start_simulated_provider(), await start_simulated_provider()
+    hangs.service.fail(Failure("hanging"))
+    for number in range(6):
+        await add_provider(client, hangs.url, f"im-{number}", namespace=THIEF)
+        await add_cloud_of(client, f"im-{number}", f"cloud-{number}", namespace=THIEF)
+        for each in range(5):
+            await order_cluster(client, f"cluster-{number}-{each}", cloud=f"cloud-{number}", namespace=THIEF)
+    async with infrastructure_controller(api, timeout=60.0):
+        await happens(lambda: hangs.service.count("POST") >= 10)
+        await add_provider(client, works.url)
+        await add_cloud_of(client)
+        await order_cluster(client)
+        await see_state(client, ClusterState.CONNECTING)
