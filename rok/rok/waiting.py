@@ -68,7 +68,7 @@ def wait_for(session: "Session", place: Place, item: Object, goal: Goal, timeout
     latest = item
     for current in session.follow(place, item, time.monotonic() + timeout):
         if current is not None and not goal.gone and is_given_up(current):
-            raise Failure(f"{place} will not be {goal.word} before something is changed: it is {summarize(current)}")
+            raise Failure(f"{place} will not be {goal.word} as it is declared now, so change it: it is {summarize(current)}")
         if goal.is_reached(current):
             return _ended(latest) if current is None else current
         if current is None:

@@ -132,12 +132,13 @@ OPENSTACK = {
 }
 OWN = {"--infra-provider", "--metric"}
 REMOVE = {"--remove-existing-labels", "--remove-existing-metrics"}
-REGISTER = {"--type", "--no-wait"}
+NO_WAIT = {"--no-wait"}
+REGISTER = {"--type"} | NO_WAIT
 INFRASTRUCTURE = {
-    ("globalinfrastructureprovider", "gprovider", "gip"): (IM | REGISTER, IM),
-    ("infrastructureprovider", "provider", "ip"): (IM | REGISTER, IM),
-    ("globalcloud", "gcloud", "gc"): (OPENSTACK | REGISTER, OPENSTACK | REMOVE),
-    ("cloud",): (OPENSTACK | OWN | REGISTER, OPENSTACK | OWN | REMOVE),
+    ("globalinfrastructureprovider", "gprovider", "gip"): (IM | REGISTER, IM | NO_WAIT),
+    ("infrastructureprovider", "provider", "ip"): (IM | REGISTER, IM | NO_WAIT),
+    ("globalcloud", "gcloud", "gc"): (OPENSTACK | REGISTER, OPENSTACK | REMOVE | NO_WAIT),
+    ("cloud",): (OPENSTACK | OWN | REGISTER, OPENSTACK | OWN | REMOVE | NO_WAIT),
 }
 
 
@@ -160,8 +161,8 @@ PROJECT = {
 }
 MAGNUM = {"--node-count", "-L", "--project-label-constraint", *METRICS, *LABELS, *WAIT, *COMMON}
 MAGNUM_OPTIONS = {
-    "project create": PROJECT | {"--no-wait"},
-    "project update": PROJECT | REMOVE,
+    "project create": PROJECT | NO_WAIT,
+    "project update": PROJECT | REMOVE | NO_WAIT,
     "project list": {"-a", "--all", *COMMON},
     "project get": COMMON,
     "project delete": {*WAIT, *COMMON},
