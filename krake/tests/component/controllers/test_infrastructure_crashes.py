@@ -8,9 +8,19 @@ from functools import partial
 from math import inf
 from typing import Any
 
-from component.controllers.clouds import add_cloud_of, add_provider, config, order_cluster, see, see_gone, template
+from component.controllers.clouds import (
+    add_cloud_of,
+    add_provider,
+    config,
+    infrastructure_controller,
+    order_cluster,
+    see,
+    see_gone,
+    template,
+)
 from component.controllers.magnum import ConfinedClient, Fate
 from component.controllers.world import running, running_process
+from fixtures.simulated_clouds import StartProvider
 
 from krake.adapters.infrastructure import Connector
 from krake.client import Client
@@ -155,3 +165,59 @@ async def test_a_process_that_is_killed_leaves_nothing_behind(
             await client.delete(Cluster, cluster.key)
             await see_gone(client)
     assert simulated_provider.infrastructures == {}
+
+
+async def test_two_controllers_at_once_make_nothing_twice(
+    api: str, client: Client, simulated_provider: SimulatedProvider
+) -> None:
+    namespaces = [f"pair-{number}" for number in range(6)]
+    async with (
+        infrastructure_controller(api),
+        infrastructure_controller(api),
+        running(partial(build_gc, ControllerConfig()), api),
+    ):
+        for namespace in namespaces:
+            await add_provider(client, simulated_provider.url, namespace=namespace)
+            await add_cloud_of(client, namespace=namespace)
+        await asyncio.gather(*(live(client, simulated_provider, namespace) for namespace in namespaces))
+    assert simulated_provider.infrastructures == {}
+
+
+async def test_clusters_that_are_deleted_at_any_moment_leave_nothing_behind(
+    api: str, client: Client, simulated_provider: SimulatedProvider
+) -> None:
+    await add_provider(client, simulated_provider.url)
+    await add_cloud_of(client)
+
+    async def live_shortly(number: int) -> None:
+        name = f"cluster-{number}"
+        cluster = await order_cluster(client, name)
+        await asyncio.sleep(number * 0.015)  # any moment will do, each must go well
+        await client.delete(Cluster, cluster.key)
+        await see_gone(client, name=name)
+
+    async with infrastructure_controller(api), running(partial(build_gc, ControllerConfig()), api):
+        await asyncio.gather(*map(live_shortly, range(40)))
+    assert simulated_provider.infrastructures == {}
+
+
+async def test_a_cloud_that_gets_another_provider_meanwhile_leaves_nothing_at_the_old_one(
+    api: str, client: Client, start_simulated_provider: StartProvider
+) -> None:
+    old, new = await start_simulated_provider(), await start_simulated_provider()
+    old.settings.boot_delay = 1.0
+    await add_provider(client, old.url)
+    await add_provider(client, new.url, "new")
+    await add_cloud_of(client)
+    async with infrastructure_controller(api), running(partial(build_gc, ControllerConfig()), api):
+        await order_cluster(client)
+        cluster = await see(client, lambda cluster: cluster.status.cluster_id is not None)
+        moved = {"spec": {"openstack": {"infrastructure_provider": {"name": "new"}}}}
+        await client.patch(Cloud, Key("red", "cloud"), moved)
+        await client.delete(InfrastructureProvider, Key("red", "im"))
+        await see(client, lambda cluster: cluster.status.state is ClusterState.CONNECTING)
+        assert made_for(old, cluster) == [cluster.status.cluster_id]
+        await client.delete(Cluster, cluster.key)
+        await see_gone(client)
+        await see_gone(client, InfrastructureProvider, "im")
+    assert old.infrastructures == new.infrastructures == {}

@@ -138,3 +138,4 @@ async def test_many_providers_that_hang_are_not_in_the_way_of_other_namespaces(
         await add_cloud_of(client)
         await order_cluster(client)
         await see_state(client, ClusterState.CONNECTING)
+        assert hangs.service.count("POST") == 10
