@@ -221,6 +221,10 @@ NONSENSE = {
     "the end of time": answer(token_of(expires_at="0001-01-01T00:00:00+00:00"), **{"X-Subject-Token": "t"}),
     "a wrong catalogue": answer(token_of(catalog=[{"type": "x"}]), **{"X-Subject-Token": "t"}),
     "no catalogue": answer(token_of(catalog="none"), **{"X-Subject-Token": "t"}),
+    "an enormous catalogue": answer(
+        token_of(catalog=[{"type": "x", "endpoints": [{"interface": "public", "region": "r", "url": "u" * 100}] * 3_000}]),
+        **{"X-Subject-Token": "t"},
+    ),
     "deeply nested": answer("[" * 100_000, **{"X-Subject-Token": "t"}),
     "not text": lambda _: web.Response(body=b"\xff\xfe\x00", status=201, headers={"X-Subject-Token": "t"}),
     "enormous": answer(" " * 5_000_000),

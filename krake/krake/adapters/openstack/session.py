@@ -16,6 +16,9 @@ from krake.ports.infrastructure import Refused, Rejected, Unavailable
 _EARLY = timedelta(seconds=60)
 """How long before its end a token is used no more, as what is asked by it takes time, and clocks differ."""
 
+_LARGEST_CATALOGUE = 200_000
+"""Characters; catalogues are kept as long as their tokens are."""
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -204,4 +207,6 @@ def _read_token(reply: Reply, now: datetime) -> Token:
         for each in service["endpoints"]
         if isinstance(each["url"], str)
     ]
+    if sum(len(each.type) + len(each.interface) + len(each.region) + len(each.url) for each in endpoints) > _LARGEST_CATALOGUE:
+        raise ValueError
     return Token(value, renewal, str((token.get("project") or {}).get("id") or ""), endpoints)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from krake.controller.infrastructure.steps import Call
+from krake.data.secrets import MARK, SEALED
 from krake.ports.infrastructure import Infrastructure, Rejected, Unavailable
 
 MOST_MACHINES = 1_000
@@ -62,6 +63,9 @@ def _check_kubeconfig(kubeconfig: dict[str, Any]) -> None:
         text.encode()
     except (ValueError, TypeError):  # also where a text is no Unicode
         raise Rejected("The kubeconfig that the provider gives holds what no kubeconfig can hold.") from None
+    if MARK in text or SEALED in text:
+        # By which secrets that are stored already would stay, and be sent to where the provider wants them.
+        raise Rejected("The kubeconfig that the provider gives has no secrets, but what stands for some.")
     if len(text) > LARGEST_KUBECONFIG:
         raise Rejected(f"The kubeconfig that the provider gives has more than {LARGEST_KUBECONFIG} characters.")
 

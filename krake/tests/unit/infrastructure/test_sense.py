@@ -50,6 +50,8 @@ def test_what_can_not_be_kept_is_no_answer(call: Call, answer: Any) -> None:
         {"x": 10**5_000},
         {"x": "y" * 1_000_000},
         {"x": b""},
+        {"users": [{"name": "u", "user": {"token": "<redacted>"}}]},
+        {"users": [{"name": "u", "user": {"token": "sealed:v1:key:x"}}]},
     ],
 )
 def test_what_is_no_kubeconfig_is_refused(kubeconfig: dict[str, Any]) -> None:
