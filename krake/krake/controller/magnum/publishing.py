@@ -30,7 +30,7 @@ class Publisher:
 
     async def find(self, cluster: MagnumCluster) -> Cluster | None:
         """Return the resource of the Kubernetes cluster that came of a Magnum cluster, if there is one."""
-        if cluster.status.cluster is None:
+        if cluster.status.cluster is None or not _is_near(cluster):
             return None
         try:
             found = await self._client.get(Cluster, cluster.status.cluster.key)
@@ -61,7 +61,7 @@ class Publisher:
 
     async def withdraw(self, cluster: MagnumCluster) -> None:
         """Ask for the deletion of the resource."""
-        if cluster.status.cluster is not None:
+        if cluster.status.cluster is not None and _is_near(cluster):
             with suppress(NotFound):
                 await self._client.delete(Cluster, cluster.status.cluster.key)
 
@@ -87,6 +87,8 @@ class Publisher:
 
     async def _register(self, cluster: MagnumCluster, kubeconfig: dict[str, Any]) -> None:
         assert cluster.status.cluster is not None
+        if not _is_near(cluster):
+            raise Rejected(f"{cluster.status.cluster} is not of this namespace, and is not registered there.")
         key = cluster.status.cluster.key
         resource = Cluster(
             metadata=Metadata(
@@ -115,6 +117,11 @@ class Publisher:
             return
         metadata = {"resource_version": resource.metadata.resource_version, **({"labels": changed} if changed else {})}
         await self._client.patch(Cluster, resource.key, {"metadata": metadata, **({"spec": spec} if spec else {})})
+
+
+def _is_near(cluster: MagnumCluster) -> bool:
+    """Whether the Kubernetes cluster is of the same namespace; others must not be given one, whoever has written the status."""
+    return cluster.status.cluster is not None and cluster.status.cluster.namespace == cluster.metadata.namespace
 
 
 def _join(own: Sequence[MetricRef], others: Sequence[MetricRef]) -> list[MetricRef]:

@@ -25,7 +25,7 @@ from krake.controller.runtime import ControllerConfig
 from krake.data import Key
 from krake.data.kubernetes import Cluster
 from krake.data.metadata import ReasonCode
-from krake.data.openstack import MagnumCluster, MagnumClusterStatus, Project
+from krake.data.openstack import MagnumCluster, MagnumClusterBinding, MagnumClusterStatus, Project
 from krake.simulator import Failure
 from krake.simulator.openstack import SimulatedCloud
 from krake.simulator.openstack.magnum import SimulatedMagnum
@@ -287,3 +287,23 @@ async def test_projects_and_clusters_of_others_are_not_used(
         await see_gone(client, own)
         assert await clusters_of(client, theirs) == []
         assert list(simulated_magnum.clusters) == [victim.status.cluster_id]
+
+
+async def test_no_cluster_is_registered_in_other_namespaces(
+    api: str, client: Client, simulated_magnum: SimulatedMagnum
+) -> None:
+    """Applications of others would be sent there, with their secrets."""
+    await declare_project(client, simulated_magnum)
+    victim = Key("green", "trap")
+    async with run(api), running(partial(build_gc, ControllerConfig()), api):
+        await declare(client, bind=False)
+        forged = {"cluster": Cluster.definition.ref(victim).serialize()}
+        await client.patch(MagnumCluster, KEY, {"status": forged}, subresource="status")
+        project = await client.get(Project, Key("red", "project"))
+        binding = MagnumClusterBinding(project=project.ref, template=project.spec.template)
+        await client.act(MagnumCluster, KEY, "binding", binding)
+        await see_reason(client, "is not of this namespace")
+        await client.delete(MagnumCluster, KEY)
+        await see_gone(client)
+    assert await clusters_of(client, victim) == []
+    assert simulated_magnum.clusters == {}
