@@ -118,7 +118,8 @@ class Outgoing:
         self.timeout = timeout
         self._largest = largest
         self._threads = ThreadPoolExecutor(lookups, thread_name_prefix="looks-up-hosts")
-        self._guard = Guard(destinations, setting, forbidden, self._threads)
+        self._strangers = ThreadPoolExecutor(lookups, thread_name_prefix="looks-up-strangers")
+        self._guard = Guard(destinations, setting, forbidden, self._threads, self._strangers)
         self._stack = AsyncExitStack()
         self._session: aiohttp.ClientSession | None = None
         self._trusted: ssl.SSLContext | None = None
@@ -143,7 +144,8 @@ class Outgoing:
     async def __aexit__(self, *_: object) -> None:
         self._session = None
         await self._stack.aclose()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._strangers):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def request(
         self,

@@ -3,6 +3,8 @@
 import asyncio
 import ipaddress
 import socket
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -11,6 +13,10 @@ from urllib.parse import SplitResult
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from krake.data.destinations import Address, Denied, Destinations, meanings_of, port_of, read_url
+
+_QUICK = 2.0
+"""Seconds in which most names are found."""
+_REMEMBERED = 10_000
 
 
 class Guard(AbstractResolver):
@@ -22,6 +28,7 @@ class Guard(AbstractResolver):
     :param setting: of the configuration, by which an administrator may allow more.
     :param forbidden: an endpoint that is never reached, wherever *destinations* lead: the API of Krake.
     :param threads: that look up names, instead of those that the whole process has: some names take long, and may be many.
+    :param strangers: threads for names that were not found quickly the last time, so that they hold up no others.
     """
 
     def __init__(
@@ -30,8 +37,12 @@ class Guard(AbstractResolver):
         setting: str,
         forbidden: str | None = None,
         threads: ThreadPoolExecutor | None = None,
+        strangers: ThreadPoolExecutor | None = None,
     ) -> None:
         self._threads = threads
+        self._strangers = strangers or threads
+        self._quick: dict[str, None] = {}
+        """Names that were found quickly the last time."""
         self._destinations = destinations
         self._setting = setting
         self._under_way: dict[tuple[object, ...], asyncio.Future[list[Any]]] = {}
@@ -78,15 +89,22 @@ class Guard(AbstractResolver):
         asked = host, port, family, flags
         if (lookup := self._under_way.get(asked)) is None:
             ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=flags)
-            lookup = asyncio.get_running_loop().run_in_executor(self._threads, ask)
+            threads = self._threads if host in self._quick else self._strangers
+            began: list[float] = []
+            lookup = asyncio.get_running_loop().run_in_executor(threads, _ask, ask, began)
             self._under_way[asked] = lookup
-            lookup.add_done_callback(partial(self._end, asked))
+            lookup.add_done_callback(partial(self._end, asked, began))
         return list(await asyncio.shield(lookup))
 
-    def _end(self, asked: tuple[object, ...], lookup: asyncio.Future[list[Any]]) -> None:
+    def _end(self, asked: tuple[Any, ...], began: Sequence[float], lookup: asyncio.Future[list[Any]]) -> None:
         del self._under_way[asked]
-        if not lookup.cancelled():
-            lookup.exception()  # seen, even if nobody waits for it any more
+        host = str(asked[0])
+        failed = lookup.cancelled() or lookup.exception()  # seen, even if nobody waits for it any more
+        self._quick.pop(host, None)
+        if not failed and time.monotonic() - began[0] < _QUICK:
+            self._quick[host] = None
+            while len(self._quick) > _REMEMBERED:
+                del self._quick[next(iter(self._quick))]
 
     async def _addresses_of_forbidden(self, parts: SplitResult | None, port: int) -> set[Address]:
         if parts is None or port_of(parts) != port:
@@ -96,6 +114,11 @@ class Guard(AbstractResolver):
         except OSError:
             return set()
         return {meaning for *_, address in found for meaning in meanings_of(str(address[0]))}
+
+
+def _ask(ask: Callable[[], list[Any]], began: list[float]) -> list[Any]:
+    began.append(time.monotonic())  # to have waited for a thread is not the fault of the name
+    return ask()
 
 
 def _looks_like_address(host: str) -> bool:

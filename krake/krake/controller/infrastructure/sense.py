@@ -1,7 +1,6 @@
 """What providers answer, as far as it makes sense: who runs one may be anybody, and what it says is stored and shown. Pure."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,7 @@ LARGEST_KUBECONFIG = 262_144
 """Characters."""
 _LONGEST_MESSAGE = 600
 _DEEPEST = 50
-_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,200}")
+_LONGEST_NAME = 200
 
 
 def make_sense(call: Call, answer: Any) -> Any:
@@ -51,7 +50,7 @@ def _check_infrastructure(answer: Infrastructure) -> Infrastructure:
 
 
 def _check_names(names: Sequence[str], what: str) -> None:
-    if not all(_NAME.fullmatch(name) for name in names):
+    if not all(0 < len(name) <= _LONGEST_NAME and name.isprintable() for name in names):
         raise Unavailable(f"The provider tells of {what} that nobody can have given out.")
 
 

@@ -28,6 +28,7 @@ def nested(levels: int) -> dict[str, Any]:
         (Call.OBSERVE, Infrastructure(Phase.CREATING, {"a" * 1_000: Phase.PENDING})),
         (Call.OBSERVE, Infrastructure(Phase.CREATING, {"a\x1b[31m": Phase.PENDING})),
         (Call.OBSERVE, Infrastructure(Phase.CREATING, {"a\u2028b": Phase.PENDING})),
+        (Call.OBSERVE, Infrastructure(Phase.CREATING, {"a\u202eb": Phase.PENDING})),
         (Call.OBSERVE, Infrastructure(Phase.CREATING, {"\ud800": Phase.PENDING})),
         (Call.OBSERVE, Infrastructure(Phase.CREATING, {"": Phase.PENDING})),
         (Call.CREATE, "x" * 100_000),
