@@ -171,9 +171,10 @@ async def test_two_controllers_at_once_make_nothing_twice(
     api: str, client: Client, simulated_provider: SimulatedProvider
 ) -> None:
     namespaces = [f"pair-{number}" for number in range(6)]
+    # While one of them waits for an answer, the other one looks for what is created: longer than any answer takes.
     async with (
-        infrastructure_controller(api),
-        infrastructure_controller(api),
+        infrastructure_controller(api, search_time=30.0),
+        infrastructure_controller(api, search_time=30.0),
         running(partial(build_gc, ControllerConfig()), api),
     ):
         for namespace in namespaces:
