@@ -40,13 +40,13 @@ class _Memory:
     """What a process knows of a cluster besides what is stored.
 
     :param looked: when its provider was asked last.
-    :param intended: whether its creation was stored as intended, and is not asked for yet.
+    :param intended: when its creation was stored as intended, as long as it is not asked for.
     :param own: the ids of infrastructures that are known to carry its mark.
     """
 
     uid: str
     looked: datetime | None = None
-    intended: bool = False
+    intended: datetime | None = None
     kubeconfig: dict[str, Any] | None = None
     own: frozenset[str] = frozenset()
 
@@ -124,7 +124,9 @@ class InfrastructureController:
     def _situate(self, cluster: Cluster) -> Situation:
         memory = self._recall(cluster)
         home = self._homes.find(cluster)
-        return Situation(self._now(), self._pace, home, memory.looked, memory.intended, memory.kubeconfig)
+        # Another controller may have stored an intent since, and asked for what it intended.
+        intended = memory.intended is not None and memory.intended == _begin_of(cluster)
+        return Situation(self._now(), self._pace, home, memory.looked, intended, memory.kubeconfig)
 
     def _recall(self, cluster: Cluster) -> _Memory:
         memory = self._memories.get(cluster.key)
@@ -188,7 +190,7 @@ class InfrastructureController:
         """Return the answer of a provider, or the error that it ended with."""
         memory = self._recall(cluster)
         memory.looked = self._now()
-        memory.intended = False
+        memory.intended = None
         try:
             access = self._connect(home)
             try:
@@ -245,7 +247,7 @@ class InfrastructureController:
         after = await patch_status(self._client, cluster, status, informer=self._clusters, guarded=guarded)
         if after is not cluster:
             self._recorder.record(after, *tell(cluster, after))
-        self._recall(after).intended = intent
+        self._recall(after).intended = _begin_of(after) if intent else None
         return after
 
     async def _put_kubeconfig(self, cluster: Cluster, kubeconfig: dict[str, Any]) -> Cluster:
@@ -267,6 +269,10 @@ class InfrastructureController:
             log.warning("%s is gone: what was created for it is deleted.", cluster.ref)
             self._recall(cluster).own = frozenset([answer])
             await self._call(cluster, home, Ask(Call.DELETE, answer))
+
+
+def _begin_of(cluster: Cluster) -> datetime | None:
+    return None if cluster.status.infrastructure is None else cluster.status.infrastructure.started
 
 
 def mark_of(cluster: Cluster) -> str:
