@@ -35,7 +35,8 @@ def plan_departure(cluster: Cluster, situation: Situation) -> Step:
         leaving = replace(status, state=State.DELETING, reason=None, scheduled_retry=None, infrastructure=infrastructure)
         return Store(replace(leaving, infrastructure=replace(infrastructure, attempts=0, basis=None)))
     retry = status.scheduled_retry
-    if retry is not None and infrastructure.basis == situation.basis(cluster) and retry > situation.now:
+    same = infrastructure.basis == situation.basis(cluster) and not situation.recovered_since(infrastructure.observed)
+    if retry is not None and same and retry > situation.now:
         return Rest(retry - situation.now)
     if rest := situation.rest(situation.pace.departure_pause, cluster.metadata.deleted):
         return Rest(rest)

@@ -217,6 +217,16 @@ def test_a_deletion_is_never_given_up() -> None:
     assert (waits[0], waits[-1]) == (5, 300)
 
 
+def test_a_deletion_goes_on_as_soon_as_the_provider_is_back() -> None:
+    found = leaving(cluster_id="i1")
+    for _ in range(12):
+        found = replace(found, status=learn(found, situation(), Ask(Call.DELETE, "i1"), Unavailable("?")).status)
+    assert plan(found, situation(now=NOW + SECOND)) == Rest(299 * SECOND)
+    back = InfrastructureProviderStatus(state=InfrastructureProviderState.ONLINE, checked=NOW + SECOND)
+    later = situation(now=NOW + SECOND, home=Home(CLOUD, replace(PROVIDER, status=back)))
+    assert plan(found, later) == Ask(Call.DELETE, "i1")
+
+
 def test_whose_cloud_is_gone_is_kept_only_if_something_may_be_there() -> None:
     assert plan(leaving(), situation(home="There is none.")) == Release()
     step = plan(leaving(cluster_id="i1"), situation(home="There is none."))
