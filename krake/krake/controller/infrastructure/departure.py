@@ -13,6 +13,8 @@ from krake.ports.infrastructure import Busy, Infrastructure, InfrastructureError
 
 _REPEAT = timedelta(minutes=5)
 """A deletion that takes so long is asked for again: providers forget, too."""
+_LOOKS = 10
+"""A deletion that fails is tried again in the time of so many looks at the latest."""
 
 _ADVICE = (
     " The creation of its infrastructure was asked for without an answer, so it is looked for before the cluster goes; if you"
@@ -112,6 +114,7 @@ def _set_back(cluster: Cluster, situation: Situation, message: str) -> Outcome:
     basis = situation.basis(cluster)
     failures = failures_of(infrastructure, basis) + 1
     pause = situation.pace.departure_pause.total_seconds()
-    wait = timedelta(seconds=Backoff(pause, max(situation.pace.longest.total_seconds(), pause)).limit(failures))
+    longest = min(situation.pace.longest, _LOOKS * situation.pace.poll).total_seconds()
+    wait = timedelta(seconds=Backoff(pause, max(longest, pause)).limit(failures))
     status = replace(cluster.status, reason=reason(ReasonCode.DELETE_FAILED, message), scheduled_retry=situation.now + wait)
     return Outcome(see(status, infrastructure, situation, attempts=failures, basis=basis), wait)
