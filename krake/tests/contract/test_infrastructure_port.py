@@ -178,7 +178,7 @@ async def remove(infrastructures: Infrastructures, id: str) -> None:
             return True
         return False
 
-    await until(is_gone)
+    await until(is_gone, LIMIT)
 
 
 @everywhere
@@ -200,14 +200,16 @@ async def test_what_is_created_becomes_configured_and_can_be_found(provider: Pro
 
 async def test_infrastructures_are_told_apart_by_their_marks(provider: Provider, mark: str) -> None:
     infrastructures = provider.infrastructures
-    ids = await asyncio.gather(*(infrastructures.create(f"{mark}{letter}", template_of()) for letter in ("", "-a", "-b", "-b")))
+    # One after the other: of several that are begun at once, IM 2.0 now and then leaves one pending for ever.
+    ids = [await create(provider, f"{mark}{letter}", template_of()) for letter in ("", "-a", "-b", "-b")]
     assert len(set(ids)) == 4
     assert await infrastructures.find(mark) == [ids[0]]
     assert await infrastructures.find(f"{mark}-a") == [ids[1]]
     assert sorted(await infrastructures.find(f"{mark}-b")) == sorted(ids[2:])
     for hostile in ("", ".*", mark[:-1], f"{mark}-", f"{mark}\n"):
         assert await infrastructures.find(hostile) == []
-    await asyncio.gather(*(remove(infrastructures, id) for id in ids))
+    for id in ids:
+        await remove(infrastructures, id)
 
 
 async def test_the_author_of_a_template_can_not_choose_its_mark(provider: Provider, mark: str) -> None:

@@ -52,8 +52,9 @@ async def test_an_application_that_can_not_be_decided_on_keeps_no_other_from_bei
 async def test_a_namespace_that_takes_long_holds_up_no_other() -> None:
     """The others are looked at meanwhile, again and again, and not only when it is done."""
     looked_at: list[str | None] = []
-    crowd = [make_app() for _ in range(10_000)]
-    crowd = [replace(app, metadata=replace(app.metadata, name=f"a{index}")) for index, app in enumerate(crowd)]
+    app = make_app()
+    # So many that looking through them takes several times as long as changes are gathered, on a fast machine, too.
+    crowd = [replace(app, metadata=replace(app.metadata, name=f"a{index}")) for index in range(50_000)]
     one = replace(make_app(), metadata=replace(make_app().metadata, namespace="small", name="one"))
     shelf: Any = Shelf([*crowd, one])
     snapshot = Snapshot(NOW, tuple(make_candidate(f"c{index}") for index in range(20)), Settings())
