@@ -147,29 +147,15 @@ def _learn_kubeconfig(cluster: Cluster, situation: Situation, ask: Ask, answer: 
 
 
 def _learn_updated(cluster: Cluster, situation: Situation, ask: Ask, answer: InfrastructureError | None) -> Outcome:
-    working = cluster.status.state in WORKING
-    if isinstance(answer, Busy):
-        return Outcome(cluster.status, situation.pace.poll)
-    if isinstance(answer, NotFound):
-        return learn_of_loss(cluster, situation) if working else _learn_loss(cluster, situation)
-    if isinstance(answer, InfrastructureError):
-        if working:
-            return _mending_failed(cluster, situation, answer)
-        return _failed(cluster, situation, ReasonCode.RECONCILE_FAILED, answer)
+    if answer is not None:
+        return _change_failed(cluster, situation, ReasonCode.RECONCILE_FAILED, answer)
     status = go_on(cluster, situation, begun=True, phase=Phase.PENDING.value, machines={}, message=None)
     return Outcome(replace(status, last_applied_tosca=without_nulls(ask.template)), situation.pace.poll)
 
 
 def _learn_reconfigured(cluster: Cluster, situation: Situation, ask: Ask, answer: InfrastructureError | None) -> Outcome:
-    working = cluster.status.state in WORKING
-    if isinstance(answer, Busy):
-        return Outcome(cluster.status, situation.pace.poll)
-    if isinstance(answer, NotFound):
-        return learn_of_loss(cluster, situation) if working else _learn_loss(cluster, situation)
-    if isinstance(answer, InfrastructureError):
-        if working:
-            return _mending_failed(cluster, situation, answer)
-        return _failed(cluster, situation, ReasonCode.RECONFIGURE_FAILED, answer)
+    if answer is not None:
+        return _change_failed(cluster, situation, ReasonCode.RECONFIGURE_FAILED, answer)
     return Outcome(go_on(cluster, situation, begun=True, phase=Phase.PENDING.value), situation.pace.poll)
 
 
@@ -201,6 +187,15 @@ _LEARN: dict[Call, Learn] = {
 
 def _failed(cluster: Cluster, situation: Situation, code: ReasonCode, error: InfrastructureError, **changes: Any) -> Outcome:
     return Outcome(fail(cluster, situation, code, str(error), final=isinstance(error, Rejected), **changes))
+
+
+def _change_failed(cluster: Cluster, situation: Situation, code: ReasonCode, error: InfrastructureError) -> Outcome:
+    working = cluster.status.state in WORKING
+    if isinstance(error, Busy):
+        return Outcome(cluster.status, situation.pace.poll)
+    if isinstance(error, NotFound):
+        return learn_of_loss(cluster, situation) if working else _learn_loss(cluster, situation)
+    return _mending_failed(cluster, situation, error) if working else _failed(cluster, situation, code, error)
 
 
 def _mending_failed(cluster: Cluster, situation: Situation, error: InfrastructureError) -> Outcome:
