@@ -125,6 +125,8 @@ class Outgoing:
         self._trusted: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> Self:
+        # Whoever is cancelled here has nothing to leave: the session comes after the last thing that is waited for.
+        self._trusted = await asyncio.to_thread(ssl.create_default_context)
         # Those that hang are in nobody's way: how many are under way is for the callers to limit, each for its service.
         connector = aiohttp.TCPConnector(limit=0, resolver=self._guard, use_dns_cache=False, keepalive_timeout=_KEPT_ALIVE)
         self._session = await self._stack.enter_async_context(
@@ -138,7 +140,6 @@ class Outgoing:
                 trust_env=False,
             )
         )
-        self._trusted = await asyncio.to_thread(ssl.create_default_context)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -45,8 +45,10 @@ class Connector:
         self._memory = Memory()
 
     async def __aenter__(self) -> Self:
-        for outgoing in (self._of_namespaces, self._of_all):
-            await self._stack.enter_async_context(outgoing)
+        async with AsyncExitStack() as stack:
+            for outgoing in (self._of_namespaces, self._of_all):
+                await stack.enter_async_context(outgoing)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -114,12 +114,13 @@ class Transport:
                 raise self._garbage()
 
     async def _open(self) -> aiohttp.ClientSession:
-        if self._closed:
-            raise Unreachable("The connection to the cluster has been closed.")
         async with self._opening:
+            context: ssl.SSLContext | bool = True
+            if self._session is None and self.access.server.startswith("https"):
+                context = await asyncio.to_thread(self.access.ssl_context)
+            if self._closed:
+                raise Unreachable("The connection to the cluster has been closed.")
             if self._session is None:
-                secure = self.access.server.startswith("https")
-                context: ssl.SSLContext | bool = await asyncio.to_thread(self.access.ssl_context) if secure else True
                 headers = {"User-Agent": f"krake/{__version__}", "Accept": "application/json"}
                 if self.access.authorization:
                     headers["Authorization"] = self.access.authorization

@@ -35,8 +35,10 @@ class Sources:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        for web in (self._of_namespaces, self._of_all):
-            await self._stack.enter_async_context(web)
+        async with AsyncExitStack() as stack:
+            for web in (self._of_namespaces, self._of_all):
+                await stack.enter_async_context(web)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
