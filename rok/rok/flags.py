@@ -8,7 +8,7 @@ from typing import Any
 
 from rok.errors import Misuse
 
-FORMATS = ("table", "json", "yaml", "name")
+FORMATS = ("table", "wide", "json", "yaml", "name")
 STRATEGIES = ("give_up", "delete")
 SHUTDOWN_TIMEOUT = 60
 """Seconds that a shutdown hook is given if the user does not say."""
@@ -179,7 +179,13 @@ def _take(rest: list[str], patterns: Iterable[re.Pattern[str]]) -> Iterator[str]
 NAME = flag("name", type=read_name, help="name of the object")
 NAMESPACE = flag("-n", "--namespace", type=read_name, help="namespace (default: the user of the configuration)")
 ALL = switch("-a", "--all", help="list the objects of all namespaces")
-OUTPUT = flag("-o", "--output", choices=FORMATS, default="table", help="format of the output (default: table)")
+OUTPUT = flag(
+    "-o",
+    "--output",
+    choices=FORMATS,
+    default="table",
+    help="format of the output (default: table, with as many columns as the terminal has room for; wide shows all)",
+)
 CONFIG = flag("--config", metavar="FILE", help="configuration file (default: rok.yaml here, in ~/.config or in /etc/rok)")
 COMMON: Flags = (NAMESPACE, OUTPUT, CONFIG)
 EVERYWHERE: Flags = (OUTPUT, CONFIG)

@@ -5,12 +5,13 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TextIO
 
 from krake.client.wire import Route
 
 from rok.cells import Cell, Object
+from rok.columns import WHOLE, choose_columns
 from rok.table import Paint, draw
 
 GOOD, BAD, NEUTRAL = "\x1b[32m", "\x1b[31m", "\x1b[33m"
@@ -28,7 +29,7 @@ class View:
     """How the objects of a kind are shown.
 
     :param route: where the objects are.
-    :param columns: of the table of several objects.
+    :param columns: of the table of several objects, as far as there is room.
     :param rows: of the table of one object.
     :param details: rows of the table that ``get`` shows; ``None`` for the same.
     :param remarks: columns that the table of several objects has only if one of them has something to say there.
@@ -48,13 +49,13 @@ class View:
 class Result:
     """What a command answers: one object, several, or nothing.
 
-    :param text: stands for the content where people read; it may depend on where that is.
+    :param text: stands for the content where people read; it may depend on where that is, and leave it to the usual table.
     :param status: of the process.
     """
 
     content: Object | Sequence[Object] | None
     detailed: bool = False
-    text: "str | Callable[[Screen], str] | None" = None
+    text: "str | Callable[[Screen], str | None] | None" = None
     status: int = 0
 
 
@@ -85,39 +86,54 @@ def show(result: Result, view: View, form: str) -> None:
 
 
 def render(result: Result, view: View, form: str, screen: Screen) -> str:
-    """Return the text of a result in one of the formats table, json, yaml and name."""
+    """Return the text of a result in one of the formats table, wide, json, yaml and name."""
     content = result.content
     if content is None:
         return ""
-    if form == "table" and result.text is not None:
-        return result.text(screen) if callable(result.text) else result.text
+    if form == "wide":
+        screen, result = replace(screen, width=None), replace(result, detailed=True)
+    if form in ("table", "wide"):
+        text = result.text(screen) if callable(result.text) else result.text
+        return _table(result, view, screen, whole=form == "wide") if text is None else text
     if form == "json":
         return json.dumps(content, indent=2, sort_keys=True)
     if form == "yaml":
         import yaml
 
         return yaml.safe_dump(content, default_flow_style=False).rstrip("\n")
-    if form == "name":
-        objects = [content] if isinstance(content, dict) else content
-        return "\n".join(f"{view.kind.lower()}/{item['metadata']['name']}" for item in objects)
+    objects = [content] if isinstance(content, dict) else content
+    return "\n".join(f"{view.kind.lower()}/{item['metadata']['name']}" for item in objects)
+
+
+def _table(result: Result, view: View, screen: Screen, *, whole: bool) -> str:
+    """Return the table of one object or of several.
+
+    :param whole: whether all columns of several objects are shown, also those that have nothing to say.
+    """
+    content = result.content
     if isinstance(content, dict):
         rows = (view.details if result.detailed else None) or view.rows
         return _single(content, (*rows, *(cell for cell in view.facts if cell.get(content) is not None)), screen)
-    remarks = [cell for cell in view.remarks if any(cell.get(item) for item in content)]
-    return _several(content, (*view.columns, *remarks), screen)
+    items = list(content or ())
+    remarks = [cell for cell in view.remarks if whole or any(cell.get(item) for item in items)]
+    return _several(items, (*view.columns, *remarks), screen)
 
 
 def _single(item: Object, cells: Sequence[Cell], screen: Screen) -> str:
     rows = [(cell.name, cell.text(item)) for cell in cells]
     states = {(index, 1) for index, cell in enumerate(cells) if cell.name == "state"}
-    return draw(rows, limit=screen.width, paint=_paint_states(states) if screen.colours else None)
+    return draw(rows, limit=screen.width, paint=_paint_states(states) if screen.colours else None, whole={0})
 
 
 def _several(items: Sequence[Object], cells: Sequence[Cell], screen: Screen) -> str:
-    rows = [[cell.text(item) for cell in cells] for item in items]
-    states = {(row, column) for row in range(len(rows)) for column, cell in enumerate(cells) if cell.name == "state"}
+    header, rows = [cell.name for cell in cells], [[cell.text(item) for cell in cells] for item in items]
+    if screen.width is not None:
+        shown = choose_columns(header, rows, screen.width)
+        header, rows = [header[column] for column in shown], [[row[column] for column in shown] for row in rows]
+    states = {(row, column) for row in range(len(rows)) for column, name in enumerate(header) if name == "state"}
     paint = _paint_states(states) if screen.colours else None
-    return draw(rows, header=[cell.name for cell in cells], limit=screen.width, paint=paint)
+    whole = {column for column, name in enumerate(header) if name in WHOLE}
+    return draw(rows, header=header, limit=screen.width, paint=paint, whole=whole)
 
 
 def _paint_states(places: set[tuple[int, int]]) -> Paint:

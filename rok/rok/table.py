@@ -2,25 +2,36 @@
 
 import textwrap
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 NARROWEST = 8
 """Columns are not made narrower than this to fit a terminal."""
+READABLE = 24
+"""Text of several words is read with ease in a column of this width."""
 
 Paint = Callable[[int, int, str], str]
 """Colours a piece of text, given its row and column (the header is row -1), without changing its width."""
 
 
 def draw(
-    rows: Sequence[Sequence[str]], header: Sequence[str] | None = None, limit: int | None = None, paint: Paint | None = None
+    rows: Sequence[Sequence[str]],
+    header: Sequence[str] | None = None,
+    limit: int | None = None,
+    paint: Paint | None = None,
+    whole: Collection[int] = (),
 ) -> str:
     """Return a table: a border above and below, no rules between rows, a rule of ``=`` below the header, which is centred.
 
     :param limit: width to fit the table into by wrapping cells; ``None`` wraps nothing.
+    :param whole: positions of columns that are not wrapped, even if the table does not fit then.
     """
-    widths = _widths([*rows, header] if header else list(rows))
+    columns = list(zip(*rows, *([header] if header else []), strict=True))
+    widths = [_natural_width(column) for column in columns]
     if limit is not None:
-        widths = _squeeze(widths, limit - 3 * len(widths) - 1)
+        least = [width if index in whole else least_width(columns[index]) for index, width in enumerate(widths)]
+        narrowest = [width if index in whole else NARROWEST for index, width in enumerate(widths)]
+        room = limit - measure_table([0] * len(widths))
+        widths = _squeeze(_squeeze(widths, least, room), narrowest, room)
     border = _rule(widths, "-")
     lines = [border]
     if header:
@@ -74,15 +85,30 @@ def measure(text: str) -> int:
     return sum(0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
-def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max(measure(line) for text in column for line in _lines(text)) for column in zip(*rows, strict=True)]
-
-
-def _squeeze(widths: list[int], room: int) -> list[int]:
-    """Return the widths with the widest columns made narrower until all fit."""
+def measure_table(widths: Iterable[int]) -> int:
+    """Return how wide a table with columns of these widths is."""
     widths = list(widths)
-    while sum(widths) > room and max(widths) > NARROWEST:
-        widths[widths.index(max(widths))] -= 1
+    return sum(widths) + 3 * len(widths) + 1
+
+
+def least_width(cells: Iterable[str]) -> int:
+    """Return how narrow a column may be before it is hard to read: words are not cut, and short lines not wrapped."""
+    lines = [line for text in cells for line in _lines(text)]
+    return max(max(min(measure(line), READABLE), *map(measure, line.split() or [""])) for line in lines)
+
+
+def _natural_width(cells: Iterable[str]) -> int:
+    return max(measure(line) for text in cells for line in _lines(text))
+
+
+def _squeeze(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """Return the widths with the widest columns made narrower until all fit, none of them beyond its least width."""
+    widths = list(widths)
+    while sum(widths) > room:
+        wide = [index for index, width in enumerate(widths) if width > least[index]]
+        if not wide:
+            break
+        widths[max(wide, key=widths.__getitem__)] -= 1
     return widths
 
 

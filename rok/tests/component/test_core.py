@@ -39,6 +39,26 @@ async def test_events_of_a_global_provider_are_found_from_any_namespace(rok: Rok
     assert (await rok("events mp weather")).lines == []
 
 
+async def test_events_of_a_name_are_about_the_object_that_has_it_now(rok: Rok, client: Client) -> None:
+    rok.write("a.yaml", {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}})
+    uids = []
+    for number in range(2):
+        uids.append((await rok("kube app create a -f a.yaml -o json")).json["metadata"]["uid"])
+        regarding = Regarding(api="kubernetes", kind="Application", namespace="system:admin", name="a", uid=uids[-1])
+        told = warning("Failed", f"Time {number}.")
+        await client.create(make_event(regarding, told, "kubernetes-application", datetime.now(UTC)))
+        if number == 0:
+            assert (await rok("kube app delete a --wait deleted")).status == 0
+
+    async def told_of(line: str) -> list[str]:
+        return [item["message"] for item in (await rok(f"{line} -o json")).json if item["reason"] == "Failed"]
+
+    assert await told_of("events app a") == await told_of("events app a --all") == ["Time 1."]
+    assert await told_of("events app a --earlier") == await told_of("events app") == ["Time 0.", "Time 1."]
+    await rok("kube app delete a --wait deleted")
+    assert await told_of("events app a") == ["Time 1."]
+
+
 PROVIDERS = {
     "prometheus": ({"url": "http://prometheus.example:9090"}, "--url http://prometheus.example:9090"),
     "static": ({"metrics": "load: 0.5"}, "-m load 0.5"),

@@ -197,7 +197,7 @@ def test_aliases_are_the_same_commands() -> None:
 
 
 def test_events_has_its_options() -> None:
-    assert options("events") == {"-a", "--all", "--all-namespaces", *COMMON}
+    assert options("events") == {"-a", "--all", "--all-namespaces", "--earlier", *COMMON}
 
 
 @pytest.mark.parametrize(
