@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from krake.simulator.keeping import write_whole
 from krake.simulator.kubernetes import Settings, SimulatedCluster, SimulatedClusters
 from krake.simulator.landscape import PORT, Landscape
 from krake.simulator.ports import is_free
@@ -101,18 +102,16 @@ def resume(cluster: SimulatedCluster, path: Path) -> None:
 
 def write_kubeconfigs(clusters: SimulatedClusters, directory: Path) -> dict[str, Path]:
     """Write `<name>.yaml` for each cluster, readable by its owner only; returns the paths by name."""
-    directory.mkdir(parents=True, exist_ok=True)
     paths = {}
     for cluster in clusters:
         path = (directory / f"{cluster.name}.yaml").absolute()
-        path.touch(mode=0o600)
-        path.write_text(cluster.kubeconfig_text())
+        write_whole(path, cluster.kubeconfig_text())
         paths[cluster.name] = path
     return paths
 
 
 def write_ready_file(path: Path, clusters: SimulatedClusters, paths: dict[str, Path], clouds: Mapping[str, Any]) -> None:
-    """Appears in one piece, so whoever waits for it never reads half of it."""
+    """Tell whoever waits for the file what there is."""
     document = {
         "pid": os.getpid(),
         "clusters": [
@@ -120,9 +119,7 @@ def write_ready_file(path: Path, clusters: SimulatedClusters, paths: dict[str, P
         ],
         **clouds,
     }
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(document, indent=2) + "\n")
-    partial.replace(path)
+    write_whole(path, json.dumps(document, indent=2) + "\n")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from krake.simulator.infrastructure import Settings, SimulatedProvider
+from krake.simulator.keeping import write_whole
 from krake.simulator.kubernetes import Settings as ClusterSettings
 from krake.simulator.openstack import SimulatedCloud
 from krake.simulator.openstack.magnum import Settings as MagnumSettings
@@ -22,7 +23,7 @@ PORT = 8800
 class Landscape:
     """An Infrastructure Manager and some clouds, on the ports that they had in an earlier process if those are free.
 
-    :param directory: where ports and infrastructures are kept.
+    :param directory: where ports, infrastructures and the clusters of Magnum are kept.
     :param creation_time: seconds that it takes to create a cluster; to delete one takes a third.
     :param port: of the Infrastructure Manager, the first time, if it is free.
     """
@@ -46,7 +47,9 @@ class Landscape:
         names = [f"cloud-{number}" for number in range(1, clouds + 1)]
         self.clouds = [SimulatedCloud(name, port=self._port(name, 0)) for name in names]
         delays = MagnumSettings(create_delay=creation_time, update_delay=third, delete_delay=third)
-        self.magnums = [SimulatedMagnum(cloud, delays, clusters) for cloud in self.clouds]
+        self.magnums = [
+            SimulatedMagnum(cloud, delays, clusters, directory=directory / "magnum" / cloud.name) for cloud in self.clouds
+        ]
         self._stack = AsyncExitStack()
 
     def _port(self, name: str, wanted: int) -> int:
@@ -59,8 +62,7 @@ class Landscape:
             for service in services:
                 await stack.enter_async_context(service)
             ports = {"im": self.provider.service.port, **{cloud.name: cloud.service.port for cloud in self.clouds}}
-            self._kept.parent.mkdir(parents=True, exist_ok=True)
-            self._kept.write_text(json.dumps(self._ports | ports))
+            write_whole(self._kept, json.dumps(self._ports | ports))
             self._stack = stack.pop_all()
         return self
 

@@ -1,12 +1,11 @@
 """The provider: makes, changes and removes infrastructures, each with a simulated cluster."""
 
 import asyncio
-import contextlib
-import json
 import secrets
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,7 @@ from krake.simulator.infrastructure.login import find_trouble
 from krake.simulator.infrastructure.records import Infrastructure, Machine
 from krake.simulator.infrastructure.settings import Settings
 from krake.simulator.infrastructure.template import Template
+from krake.simulator.keeping import Shelf
 from krake.simulator.kubernetes import Settings as ClusterSettings
 from krake.simulator.kubernetes import SimulatedCluster
 from krake.simulator.ports import is_free
@@ -53,7 +53,7 @@ class SimulatedProvider:
         self.clusters: dict[str, SimulatedCluster] = {}
         self.busy: set[str] = set()
         """Those that are being launched at the moment: nothing else can be done with them."""
-        self._directory = directory
+        self._shelf = Shelf(directory)
         self._cluster_settings = replace(clusters or ClusterSettings(), nodes=0)
         self._clock = clock
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -288,8 +288,7 @@ class SimulatedProvider:
         self.infrastructures.pop(id, None)
         if (timer := self._timers.pop(id, None)) is not None:
             timer.cancel()
-        if self._directory is not None:
-            (self._directory / f"{id}.json").unlink(missing_ok=True)
+        self._shelf.drop(id)
         await self._stop_cluster(id)
 
     def _begin(self, work: Any) -> None:
@@ -298,17 +297,11 @@ class SimulatedProvider:
         task.add_done_callback(self._tasks.discard)
 
     def _load(self) -> None:
-        for path in self._directory.glob("*.json") if self._directory is not None else ():
-            with contextlib.suppress(OSError, ValueError, TypeError, LookupError, AttributeError):
-                found = Infrastructure.restore(json.loads(path.read_text()))
+        for document in self._shelf.documents():
+            with suppress(TypeError, LookupError, AttributeError, ValueError):
+                found = Infrastructure.restore(document)
                 self.infrastructures.setdefault(found.id, found)
 
     def _save(self, found: Infrastructure) -> None:
-        if self._directory is None or self.infrastructures.get(found.id) is not found:
-            return
-        self._directory.mkdir(parents=True, exist_ok=True)
-        path = self._directory / f"{found.id}.json"
-        partial = path.with_suffix(".part")
-        partial.touch(mode=0o600)
-        partial.write_text(json.dumps(found.dump(), default=str))
-        partial.replace(path)
+        if self.infrastructures.get(found.id) is found:
+            self._shelf.put(found.id, found.dump())

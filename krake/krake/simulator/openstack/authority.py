@@ -3,8 +3,9 @@
 import ipaddress
 import ssl
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -41,7 +42,22 @@ class Authority:
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
         self._certificate = builder.add_extension(_SIGNS, critical=True).sign(self._key, hashes.SHA256())
-        self._directory = tempfile.TemporaryDirectory(prefix="krake-simulator-")
+
+    def dump(self) -> dict[str, str]:
+        """Return all there is to it, its key included."""
+        return {"key": _dump_key(self._key), "certificate": self.pem}
+
+    @classmethod
+    def restore(cls, document: Mapping[str, str]) -> Self:
+        """Make what `dump` gave again. Raises ValueError, TypeError, LookupError or AttributeError if it is something else."""
+        found = cls.__new__(cls)
+        key = serialization.load_pem_private_key(document["key"].encode(), None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise TypeError("the key is none of an authority")
+        found._key = key
+        found._certificate = x509.load_pem_x509_certificate(document["certificate"].encode())
+        found._name = found._certificate.subject
+        return found
 
     @property
     def pem(self) -> str:
@@ -69,19 +85,15 @@ class Authority:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")])
         addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")])
         certificate = self._begin(subject, key.public_key()).add_extension(addresses, critical=False)
-        secret = key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        path = Path(self._directory.name) / "server.pem"
-        path.touch(mode=0o600)
-        path.write_bytes(secret + certificate.sign(self._key, hashes.SHA256()).public_bytes(PEM))
+        chain = _dump_key(key) + certificate.sign(self._key, hashes.SHA256()).public_bytes(PEM).decode()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
+        with tempfile.NamedTemporaryFile("w", prefix="krake-simulator-") as file:  # it is read from files only
+            file.write(chain)
+            file.flush()
+            context.load_cert_chain(file.name)
         context.verify_mode = ssl.CERT_OPTIONAL
         context.load_verify_locations(cadata=self.pem)
         return context
-
-    def close(self) -> None:
-        """Leave no files behind."""
-        self._directory.cleanup()
 
     def _begin(self, subject: x509.Name, key: CertificatePublicKeyTypes) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
@@ -95,3 +107,7 @@ class Authority:
             .not_valid_after(now + LIFETIME)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
+
+
+def _dump_key(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()

@@ -6,16 +6,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
 
+from krake.simulator.keeping import Shelf
 from krake.simulator.kubernetes import Settings as ClusterSettings
 from krake.simulator.kubernetes import SimulatedCluster
 from krake.simulator.openstack import identity
 from krake.simulator.openstack.authority import Authority, InvalidRequest
 from krake.simulator.openstack.cloud import SimulatedCloud
+from krake.simulator.openstack.records import Cluster, Template
+from krake.simulator.ports import is_free
 
 TYPE = "container-infra"
 PATH = "/container-infra/v1"
@@ -39,34 +43,6 @@ class Settings:
     quota: int = 1000
 
 
-@dataclass(frozen=True)
-class Template:
-    """What clusters are made by."""
-
-    id: str
-    name: str
-    coe: str = "kubernetes"
-    master_count: int = 1
-    node_count: int = 1
-
-
-@dataclass
-class Cluster:
-    """A cluster, and what it is made of."""
-
-    id: str
-    name: str
-    project: str
-    template: Template
-    master_count: int
-    node_count: int
-    create_timeout: int
-    authority: Authority
-    status: str = "CREATE_IN_PROGRESS"
-    status_reason: str | None = None
-    kubernetes: SimulatedCluster | None = None
-
-
 class Refusal(Exception):
     """A request is answered with an error."""
 
@@ -80,10 +56,17 @@ class SimulatedMagnum:
 
     `clusters` are those of all projects, by their ids. `failures` hold reasons: each makes the next operation of its kind
     (``CREATE``, ``UPDATE``, ``DELETE``) fail. `stuck` are kinds of operations that do not end.
+
+    :param directory: where clusters are kept from one process to the next; the objects in them are not.
     """
 
     def __init__(
-        self, cloud: SimulatedCloud, settings: Settings | None = None, clusters: ClusterSettings | None = None
+        self,
+        cloud: SimulatedCloud,
+        settings: Settings | None = None,
+        clusters: ClusterSettings | None = None,
+        *,
+        directory: Path | None = None,
     ) -> None:
         self.cloud = cloud
         self.settings = settings or Settings()
@@ -93,11 +76,18 @@ class SimulatedMagnum:
         template = uuid.uuid5(uuid.NAMESPACE_OID, f"krake-simulator/{cloud.name}/{TEMPLATE}")
         self.templates = [Template(str(template), TEMPLATE)]
         self._cluster_settings = clusters or ClusterSettings()
+        self._shelf = Shelf(directory)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         cloud.paths[TYPE] = PATH
         cloud.routes.append(lambda: _routes(self))
 
     async def __aenter__(self) -> Self:
+        for document in self._shelf.documents():
+            with suppress(TypeError, LookupError, AttributeError, ValueError):
+                cluster = Cluster.restore(document)
+                self.clusters[cluster.id] = cluster
+        for cluster in self.clusters.values():
+            await self._resume(cluster)
         return self
 
     async def __aexit__(
@@ -106,8 +96,8 @@ class SimulatedMagnum:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        for id in list(self.clusters):
-            await self.lose(id)
+        while self.clusters:
+            await _end(self.clusters.popitem()[1])
 
     @property
     def template(self) -> Template:
@@ -121,11 +111,8 @@ class SimulatedMagnum:
 
     async def lose(self, id: str) -> None:
         """Have a cluster vanish without a trace."""
-        cluster = self.clusters.pop(id)
-        if cluster.kubernetes is not None:
-            await cluster.kubernetes.stop()
-            cluster.kubernetes.close()
-        cluster.authority.close()
+        self._shelf.drop(id)
+        await _end(self.clusters.pop(id))
 
     def create(self, cluster: Cluster) -> None:
         """Begin to create a cluster."""
@@ -143,12 +130,17 @@ class SimulatedMagnum:
 
     def _begin(self, cluster: Cluster, operation: str, delay: float) -> None:
         cluster.status, cluster.status_reason = f"{operation}_IN_PROGRESS", None
+        cluster.due = self._now() + delay
+        self._save(cluster)
+        self._go_on(cluster, operation)
+
+    def _go_on(self, cluster: Cluster, operation: str) -> None:
         if (task := self._tasks.pop(cluster.id, None)) is not None:
             task.cancel()
-        self._tasks[cluster.id] = asyncio.create_task(self._carry_out(cluster, operation, delay))
+        self._tasks[cluster.id] = asyncio.create_task(self._carry_out(cluster, operation))
 
-    async def _carry_out(self, cluster: Cluster, operation: str, delay: float) -> None:
-        await asyncio.sleep(delay)
+    async def _carry_out(self, cluster: Cluster, operation: str) -> None:
+        await asyncio.sleep(max(0.0, cluster.due - self._now()))
         if operation in self.stuck:
             return
         failure = next((each for each in self.failures if each[0] == operation), None)
@@ -161,14 +153,39 @@ class SimulatedMagnum:
         else:
             await self._provide(cluster)
             cluster.status = f"{operation}_COMPLETE"
+        self._save(cluster)
 
     async def _provide(self, cluster: Cluster) -> None:
         """Have the Kubernetes cluster be as Magnum was asked for."""
         if cluster.kubernetes is None:
             kubernetes = SimulatedCluster(cluster.name, self._cluster_settings, tls=cluster.authority.server_context())
+            kubernetes.resume(cluster.port if is_free(cluster.port) else 0, kubernetes.token)
             cluster.kubernetes = kubernetes
             await kubernetes.start()
+            cluster.port = kubernetes.port
         cluster.kubernetes.set_node_count(cluster.node_count)
+
+    async def _resume(self, cluster: Cluster) -> None:
+        """Have a cluster be, and become, what it was to in an earlier process."""
+        if cluster.port:
+            await self._provide(cluster)
+            self._save(cluster)
+        operation, _, rest = cluster.status.partition("_")
+        if rest == "IN_PROGRESS":
+            self._go_on(cluster, operation)
+
+    def _now(self) -> float:
+        return self.cloud.now().timestamp()
+
+    def _save(self, cluster: Cluster) -> None:
+        if cluster.id in self.clusters:
+            self._shelf.put(cluster.id, cluster.dump())
+
+
+async def _end(cluster: Cluster) -> None:
+    if cluster.kubernetes is not None:
+        await cluster.kubernetes.stop()
+        cluster.kubernetes.close()
 
 
 def _routes(magnum: SimulatedMagnum) -> Sequence[web.AbstractRouteDef]:

@@ -63,7 +63,6 @@ async def test_a_cluster_that_does_not_let_in_gets_new_credentials(
         before = await registered(client)
     (cluster,) = simulated_magnum.clusters.values()
     if rotated:
-        cluster.authority.close()
         cluster.authority = Authority("another one")
     status = {"status": {"state": "OFFLINE", "reason": reason}}
     await client.patch(Cluster, before.key, status, subresource="status")

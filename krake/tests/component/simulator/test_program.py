@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 import requests
 
+from krake.controller.magnum.credentials import make_request
+from krake.simulator.ports import is_free
+
 LIMIT = 30.0
 
 
@@ -25,8 +28,8 @@ def simulator(directory: Path) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def program(directory: Path, *options: str) -> Iterator[dict[str, Any]]:
-    """Run one with some options; yield what its ready file says."""
+def program(directory: Path, *options: str, end: signal.Signals = signal.SIGTERM) -> Iterator[dict[str, Any]]:
+    """Run one with some options until it is ended by a signal; yield what its ready file says."""
     ready_file = directory / "ready.json"
     ready_file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "krake.simulator", *options]
@@ -39,8 +42,8 @@ def program(directory: Path, *options: str) -> Iterator[dict[str, Any]]:
             time.sleep(0.05)
         yield json.loads(ready_file.read_text())
     finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(LIMIT) == 0
+        process.send_signal(end)
+        assert process.wait(LIMIT) == (0 if end is signal.SIGTERM else -end)
 
 
 def kubeconfigs(directory: Path) -> dict[str, str]:
@@ -109,6 +112,86 @@ def test_clusters_of_simulated_clouds_outlive_the_program(tmp_path: Path) -> Non
         assert ask(second, "GET", one + "/outputs").json() == kubeconfig
         assert ask(second, "DELETE", one).status_code == 200
         assert ask(second, "GET", one + "/state").status_code == 404
+
+
+class Magnum:
+    """Asks the Magnum of the first cloud."""
+
+    def __init__(self, ready: dict[str, Any]) -> None:
+        cloud = ready["clouds"][0]
+        self.template = cloud["template"]
+        login = {"methods": ["password"], "password": {"user": {"id": cloud["user_id"], "password": cloud["password"]}}}
+        body = {"auth": {"identity": login, "scope": {"project": {"id": cloud["project_id"]}}}}
+        answer = requests.post(f"{cloud['url']}/v3/auth/tokens", json=body, timeout=LIMIT)
+        self._token = answer.headers["X-Subject-Token"]
+        self._url = f"{cloud['url']}/container-infra/v1"
+
+    def ask(self, method: str, path: str, **body: Any) -> Any:
+        headers = {"X-Auth-Token": self._token, "OpenStack-API-Version": "container-infra 1.7"}
+        answer = requests.request(method, self._url + path, json=body or None, headers=headers, timeout=LIMIT)
+        assert answer.ok, answer.text
+        return answer.json() if answer.content else None
+
+    def clusters(self) -> dict[str, str]:
+        """The phases of all clusters by their ids."""
+        return {each["uuid"]: each["status"] for each in self.ask("GET", "/clusters")["clusters"]}
+
+    def reach(self, *phases: str) -> None:
+        """Wait until the clusters there are in these phases."""
+        deadline = time.monotonic() + LIMIT
+        while sorted(self.clusters().values()) != sorted(phases):
+            assert time.monotonic() < deadline, self.clusters()
+            time.sleep(0.05)
+
+
+def nodes(address: str, folder: Path) -> list[str]:
+    """The nodes of a cluster, as it tells who shows the certificate in a folder."""
+    login = (str(folder / "user.pem"), str(folder / "user.key"))
+    answer = requests.get(f"{address}/api/v1/nodes", cert=login, verify=str(folder / "ca.pem"), timeout=LIMIT)
+    return [each["metadata"]["name"] for each in answer.json()["items"]]
+
+
+def test_clusters_of_a_simulated_magnum_outlive_a_program_that_is_killed(tmp_path: Path) -> None:
+    options = ("--clusters", "0", "--clouds", "1", "--im-port", "0", "--creation-time", "0.5")
+    with program(tmp_path, *options, end=signal.SIGKILL) as ready:
+        magnum = Magnum(ready)
+        id = magnum.ask("POST", "/clusters", name="one", cluster_template_id=magnum.template, node_count=2)["uuid"]
+    with program(tmp_path, *options, end=signal.SIGKILL) as ready:
+        magnum = Magnum(ready)
+        magnum.reach("CREATE_COMPLETE")
+        address = magnum.ask("GET", f"/clusters/{id}")["api_address"]
+        request = make_request()
+        (tmp_path / "user.key").write_text(request.key)
+        (tmp_path / "user.pem").write_text(magnum.ask("POST", "/certificates", cluster_uuid=id, csr=request.csr)["pem"])
+        (tmp_path / "ca.pem").write_text(magnum.ask("GET", f"/certificates/{id}")["pem"])
+        assert nodes(address, tmp_path) == ["one-node-1", "one-node-2"]
+        magnum.ask("POST", f"/clusters/{id}/actions/resize", node_count=3)
+    with program(tmp_path, *options, end=signal.SIGKILL) as ready:
+        magnum = Magnum(ready)
+        magnum.reach("UPDATE_COMPLETE")
+        assert magnum.ask("GET", f"/clusters/{id}")["api_address"] == address
+        assert len(nodes(address, tmp_path)) == 3
+        assert magnum.ask("GET", f"/certificates/{id}")["pem"] == (tmp_path / "ca.pem").read_text()
+        magnum.ask("DELETE", f"/clusters/{id}")
+    port = int(address.rpartition(":")[2])
+    kept = tmp_path / "clouds" / "magnum" / "cloud-1"
+    (kept / "broken.json").write_text('{"id": 1}')
+    with program(tmp_path, *options) as ready:
+        Magnum(ready).reach()
+        assert [path.name for path in kept.iterdir()] == ["broken.json"]
+        assert is_free(port)
+
+
+def test_a_simulated_cluster_of_magnum_yields_a_port_that_is_taken(tmp_path: Path) -> None:
+    options = ("--clusters", "0", "--clouds", "1", "--im-port", "0", "--creation-time", "0")
+    with program(tmp_path, *options) as ready:
+        magnum = Magnum(ready)
+        id = magnum.ask("POST", "/clusters", name="one", cluster_template_id=magnum.template)["uuid"]
+        magnum.reach("CREATE_COMPLETE")
+        address = magnum.ask("GET", f"/clusters/{id}")["api_address"]
+    with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))), program(tmp_path, *options) as ready:
+        assert Magnum(ready).clusters() == {id: "CREATE_COMPLETE"}
+        assert Magnum(ready).ask("GET", f"/clusters/{id}")["api_address"] != address
 
 
 def test_an_infrastructure_manager_yields_a_port_that_is_taken(tmp_path: Path) -> None:

@@ -23,10 +23,7 @@ ADDRESS = "https://10.0.0.5:6443"
 @pytest.fixture
 def kubeconfig() -> dict[str, object]:
     authority, request = Authority("test"), make_request()
-    try:
-        return make_kubeconfig("c", ADDRESS, Credentials(authority.pem, authority.sign(request.csr), request.key))
-    finally:
-        authority.close()
+    return make_kubeconfig("c", ADDRESS, Credentials(authority.pem, authority.sign(request.csr), request.key))
 
 
 def test_a_kubeconfig_is_one_that_krake_accepts(kubeconfig: dict[str, object]) -> None:
