@@ -23,6 +23,8 @@ _LARGEST = 4_194_304
 _LONGEST_QUOTE = 300
 _KEPT_ALIVE = 75.0
 """Seconds; longer than the usual interval, so that a service is asked through the connection of the last time."""
+_TRUSTED = 1_000
+"""Authorities that are kept as OpenSSL has them: connections are used again only for the very same ones."""
 
 
 class Unanswered(Exception):
@@ -34,7 +36,7 @@ class TooLarge(Unanswered):
 
 
 class Forbidden(Unanswered):
-    """Nothing was sent, as the administrator has not allowed it."""
+    """Nothing was sent, as the administrator has not allowed it, or as nobody could know whether it is the right service."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +124,12 @@ class Outgoing:
         self._guard = Guard(destinations, setting, forbidden, self._threads, self._strangers)
         self._stack = AsyncExitStack()
         self._session: aiohttp.ClientSession | None = None
-        self._trusted: ssl.SSLContext | None = None
+        self._trusted: dict[str | None, ssl.SSLContext] = {}
+        """By the certificates of authorities in PEM; none are those of the system."""
 
     async def __aenter__(self) -> Self:
         # Whoever is cancelled here has nothing to leave: the session comes after the last thing that is waited for.
-        self._trusted = await asyncio.to_thread(ssl.create_default_context)
+        self._trusted[None] = await asyncio.to_thread(ssl.create_default_context)
         # Those that hang are in nobody's way: how many are under way is for the callers to limit, each for its service.
         connector = aiohttp.TCPConnector(limit=0, resolver=self._guard, use_dns_cache=False, keepalive_timeout=_KEPT_ALIVE)
         self._session = await self._stack.enter_async_context(
@@ -156,25 +159,26 @@ class Outgoing:
         *,
         headers: Mapping[str, str] | None = None,
         secrets: tuple[str, ...] = (),
-        trusted: ssl.SSLContext | None = None,
+        ca: str | None = None,
         **options: Any,
     ) -> Reply:
         """Return what a service answered, whatever the status.
 
         :param service: its name in messages.
-        :param trusted: what the service is verified by, instead of the authorities of the system.
+        :param ca: certificates in PEM that the service is verified by, instead of the authorities of the system.
         :param options: of the request, as aiohttp has them.
         :raises Unanswered: there is no answer in time, or one that is `TooLarge`.
-        :raises Forbidden: nobody may be sent there.
+        :raises Forbidden: nobody may be sent there, or *ca* holds no certificates.
         """
         try:
-            status, shown, body = await self._request(service, method, URL(url), trusted, headers=headers, **options)
+            status, shown, body = await self._request(service, method, URL(url), ca, headers=headers, **options)
         except TimeoutError:
             raise Unanswered(f"{service} did not answer within {self.timeout:g} s.") from None
         except Denied as error:
             raise Forbidden(f"{service} is not asked: {error}") from None
         except aiohttp.ClientConnectorCertificateError:
-            raise Unanswered(f"{service} shows a certificate that is not trusted.") from None
+            by = "the authorities of the system" if ca is None else "its ca"
+            raise Unanswered(f"{service} shows a certificate that is not trusted by {by}: check its URL and its ca.") from None
         except aiohttp.ClientConnectorDNSError:
             raise Unanswered(f"{service} can not be reached: there is no host of the name in its URL.") from None
         except (aiohttp.ClientError, OSError, ValueError):
@@ -182,15 +186,15 @@ class Outgoing:
         return Reply(service, status, body, shown, secrets)
 
     async def _request(
-        self, service: str, method: str, url: URL, trusted: ssl.SSLContext | None, **options: Any
+        self, service: str, method: str, url: URL, ca: str | None, **options: Any
     ) -> tuple[int, Mapping[str, str], bytes]:
-        if self._session is None or self._trusted is None:
+        if self._session is None:
             raise Unanswered(f"{service} is not asked any more: Krake stops.")
         if url.user is not None or url.password is not None:
             raise Forbidden(f"{service} is not asked: its URL must not have a user or a password.")
         await self._guard.check(str(url))
-        sent = self._session.request(method, url, ssl=trusted or self._trusted, allow_redirects=False, **options)
-        async with sent as response:
+        trusted = await self._trust(service, ca)
+        async with self._session.request(method, url, ssl=trusted, allow_redirects=False, **options) as response:
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise Unanswered(f"{service} sends its answer compressed, unasked.")
             body = bytearray()
@@ -199,3 +203,16 @@ class Outgoing:
                 if len(body) > self._largest:
                     raise TooLarge(f"{service} answered with more than {self._largest} bytes.")
             return response.status, response.headers, bytes(body)
+
+    async def _trust(self, service: str, ca: str | None) -> ssl.SSLContext:
+        context = self._trusted.get(ca)
+        if context is None:
+            try:
+                context = await asyncio.to_thread(ssl.create_default_context, cadata=ca)
+            except (ssl.SSLError, ValueError):
+                raise Forbidden(f"{service} has a ca that holds no certificates.") from None
+            # Whoever came meanwhile has made the same.
+            context = self._trusted.setdefault(ca, context)
+            while len(self._trusted) > _TRUSTED:
+                del self._trusted[next(known for known in self._trusted if known is not None)]
+        return context

@@ -4,7 +4,7 @@ from collections import Counter
 
 from marshmallow import ValidationError
 
-from krake.data.credentials import rewrite_url
+from krake.data.credentials import check_authorities, rewrite_url
 from krake.data.kinds import Resource, resource
 from krake.data.metadata import Metadata, Verb
 from krake.data.names import at_least, check_url, one_of
@@ -87,13 +87,6 @@ class Metric(Resource):
 
     metadata: Metadata
     spec: MetricSpec
-
-
-@rule({"pattern": "-----BEGIN CERTIFICATE-----"})
-def check_authorities(text: str | None) -> None:
-    """Refuse what are no certificates in PEM."""
-    if text is not None and "-----BEGIN CERTIFICATE-----" not in text:
-        raise ValidationError("Must be one or more certificates in PEM, beginning with -----BEGIN CERTIFICATE-----.")
 
 
 @rule({"pattern": r"^[\x21-\x7e]+$"})

@@ -30,6 +30,23 @@ def check_credential(text: str | None) -> None:
         raise ValidationError(f"Must not be longer than {LONGEST_CREDENTIAL} characters.")
 
 
+@rule({"pattern": "-----BEGIN CERTIFICATE-----"})
+def check_authorities(text: str | None) -> None:
+    """Refuse what are no certificates in PEM, and keys, which do not belong where everybody may read them."""
+    if text is None:
+        return
+    if "PRIVATE KEY-----" in text:
+        raise ValidationError("Must not have a private key: give the certificates of the authorities only.")
+    from cryptography import x509  # loading it takes a while, and commands of users read these declarations too
+
+    try:
+        x509.load_pem_x509_certificates(text.encode())
+    except (ValueError, x509.InvalidVersion):
+        raise ValidationError(
+            "Must be one or more certificates in PEM, each beginning with -----BEGIN CERTIFICATE-----."
+        ) from None
+
+
 def rewrite_url(url: Any, place: Place, visit: Visit) -> Any:
     """A URL in which somebody's name or password stands. What should be a URL but is no text is a secret as well."""
     shown = isinstance(url, str) and url != MARK and not url.startswith(SEALED) and "@" not in url.partition("?")[0]

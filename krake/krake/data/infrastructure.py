@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import Enum
 
 from krake.data.core import MetricRef, check_metrics
-from krake.data.credentials import check_credential, rewrite_url
+from krake.data.credentials import check_authorities, check_credential, rewrite_url
 from krake.data.kinds import Resource, resource
 from krake.data.metadata import Metadata, Reason, ResourceRef, Status
 from krake.data.names import check_resource_name, check_url
@@ -18,12 +18,16 @@ class InfrastructureProviderSpec(Polymorphic):
 
 @InfrastructureProviderSpec.variant("im")
 class ImSpec(Record):
-    """An Infrastructure Manager; it knows its users by a token or by name and password."""
+    """An Infrastructure Manager; it knows its users by a token or by name and password.
+
+    :param ca: the authorities that have issued the certificate of the server, in PEM; otherwise those of the system.
+    """
 
     url: str = field(secret=rewrite_url, destination=True, validate=check_url, example="https://im.example:8800")
     username: str | None = field(default=None, validate=check_credential)
     password: str | None = field(default=None, secret=True, validate=check_credential)
     token: str | None = field(default=None, secret=True, validate=check_credential, example="a-token")
+    ca: str | None = field(default=None, destination=True, validate=check_authorities)
 
     def problem(self) -> str | None:
         """Refuse a provider without credentials."""
@@ -136,10 +140,14 @@ class CloudSpec(Polymorphic):
 
 @CloudSpec.variant("openstack")
 class OpenstackSpec(Record):
-    """An OpenStack cloud; *url* is that of its identity service."""
+    """An OpenStack cloud; *url* is that of its identity service.
+
+    :param ca: the authorities that have issued the certificate of the cloud, in PEM; otherwise those of the system.
+    """
 
     url: str = field(secret=rewrite_url, destination=True, validate=check_url, example="https://keystone.example:5000/v3")
     auth: OpenstackAuthMethod
+    ca: str | None = field(default=None, destination=True, validate=check_authorities)
     metrics: list[MetricRef] = field(factory=list, validate=check_metrics)
     infrastructure_provider: InfrastructureProviderRef = field(destination=True)
 

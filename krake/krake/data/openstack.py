@@ -5,7 +5,7 @@ from enum import Enum
 
 from krake.data.constraints import LabelConstraint, check_constraints
 from krake.data.core import MetricRef, check_metrics
-from krake.data.credentials import check_credential, rewrite_url
+from krake.data.credentials import check_authorities, check_credential, rewrite_url
 from krake.data.infrastructure import ApplicationCredential as ApplicationCredential
 from krake.data.kinds import Resource, resource
 from krake.data.metadata import Metadata, Reason, ResourceRef, Status
@@ -45,11 +45,15 @@ AuthMethod.variant("application_credential")(ApplicationCredential)
 
 
 class ProjectSpec(Record):
-    """How to reach a project; *template* is the id of the Magnum cluster template to use in it."""
+    """How to reach a project; *template* is the id of the Magnum cluster template to use in it.
+
+    :param ca: the authorities that have issued the certificates of the cloud, in PEM; otherwise those of the system.
+    """
 
     url: str = field(secret=rewrite_url, destination=True, validate=check_url, example="https://keystone.example:5000/v3")
     auth: AuthMethod
     template: str
+    ca: str | None = field(default=None, destination=True, validate=check_authorities)
     metrics: list[MetricRef] = field(factory=list, validate=check_metrics)
 
 

@@ -10,7 +10,7 @@ from rok import cells, flags
 from rok.cells import Cell, Object, cell, dig
 from rok.errors import Failure, Misuse
 from rok.flags import Flag, Flags, flag
-from rok.kinds.infrastructure import CHECK, given_settings, needs_password, option
+from rok.kinds.infrastructure import CA, CHECK, NO_CA, given_settings, needs_password, option
 from rok.output import Result, View
 from rok.passwords import ask_secret, read_secret
 from rok.registration import register
@@ -24,7 +24,7 @@ USER: Mapping[str, tuple[str, str]] = {
     "domain_id": ("project", "domain_id"),
 }
 """Where the settings of a login by password are in its wire form."""
-SETTINGS: Mapping[str, tuple[str, ...]] = {"openstack": ("url", *USER, "application_credential"), "local": ()}
+SETTINGS: Mapping[str, tuple[str, ...]] = {"openstack": ("url", *USER, "application_credential", "ca"), "local": ()}
 """What a cloud may have besides metrics and a provider, by its type."""
 
 _LOGIN = "auth.password"
@@ -43,6 +43,7 @@ def _view(kind: str, route: Route) -> View:
         cells.REASON,
         Cell("failing_metrics", lambda item: dig(item, "status.metrics_reasons") or None, cells.reasons),
         cells.setting("url"),
+        cells.setting("ca", write=cells.authorities),
         cells.setting("auth type", "auth.type"),
         *(cells.setting(name, f"{_LOGIN}.{'.'.join(path)}") for name, path in USER.items() if name != "password"),
         cells.setting("password", f"{_LOGIN}.user.password", cells.hidden),
@@ -85,6 +86,7 @@ _SETTINGS: Flags = (
         metavar=("ID", "SECRET"),
         help="log in by this, instead of user and project (openstack); - as secret reads a line of the standard input",
     ),
+    CA,
 )
 _PROVIDER = flag("--infra-provider", metavar="NAME", help="provider of the same namespace that creates the clusters")
 
@@ -98,7 +100,7 @@ _REMOVE: Flags = (flags.REMOVE_LABELS, flags.REMOVE_METRICS)
 
 _OWN: Flags = (_PROVIDER, _global_provider(), *flags.METRICS, flags.LABEL)
 REGISTER_FLAGS: Flags = (flags.NAME, _TYPE, *_SETTINGS, *_OWN, flags.NO_WAIT)
-UPDATE_FLAGS: Flags = (flags.NAME, *_SETTINGS, *_OWN, *_REMOVE, flags.NO_WAIT)
+UPDATE_FLAGS: Flags = (flags.NAME, *_SETTINGS, NO_CA, *_OWN, *_REMOVE, flags.NO_WAIT)
 GLOBAL_REGISTER_FLAGS: Flags = (
     flags.NAME,
     _TYPE,
@@ -111,6 +113,7 @@ GLOBAL_REGISTER_FLAGS: Flags = (
 GLOBAL_UPDATE_FLAGS: Flags = (
     flags.NAME,
     *_SETTINGS,
+    NO_CA,
     _global_provider(),
     flags.GLOBAL_METRIC,
     flags.LABEL,
@@ -138,7 +141,7 @@ def new_cloud(kind: str, args: argparse.Namespace) -> Object:
     if args.type == "openstack":
         if "url" not in given:
             raise Misuse("a cloud of the type openstack needs --url")
-        settings |= {"url": given.pop("url"), "auth": _new_login(given)}
+        settings |= {"url": given.pop("url"), "ca": given.pop("ca", None), "auth": _new_login(given)}
     metadata = {"name": args.name, "labels": flags.check_labels(args.labels)}
     spec = {"type": args.type, args.type: settings}
     return {"api": "infrastructure", "kind": kind, "metadata": metadata, "spec": spec}
@@ -189,8 +192,7 @@ def changed_cloud(stored: Object, args: argparse.Namespace) -> Object:
     settings = {**old, "metrics": flags.merged_metrics(metrics, args.metrics)}
     if provider is not None:
         settings["infrastructure_provider"] = provider
-    if "url" in given:
-        settings["url"] = given.pop("url")
+    settings |= {name: given.pop(name) for name in ("url", "ca") if name in given}
     if given:
         settings["auth"] = _login_of(dig(old, "auth.password"), given, args)
     labels = {**({} if args.remove_existing_labels else metadata["labels"]), **flags.check_labels(args.labels)}

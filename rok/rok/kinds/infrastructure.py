@@ -16,7 +16,7 @@ from rok.registration import Check, register
 from rok.verbs import Call
 
 LOGIN = ("username", "password", "token")
-SETTINGS: Mapping[str, tuple[str, ...]] = {"im": ("url", *LOGIN), "local": ()}
+SETTINGS: Mapping[str, tuple[str, ...]] = {"im": ("url", *LOGIN, "ca"), "local": ()}
 """What a provider may have, by its type."""
 
 
@@ -32,6 +32,7 @@ def _view(kind: str, route: Route) -> View:
         cells.setting("username"),
         cells.setting("password", write=cells.hidden),
         cells.setting("token", write=cells.hidden),
+        cells.setting("ca", write=cells.authorities),
         cell("checked", "status.checked", cells.time),
     )
     return View(route=route, kind=kind, columns=shown, rows=shown, facts=facts)
@@ -39,6 +40,11 @@ def _view(kind: str, route: Route) -> View:
 
 VIEW = _view("InfrastructureProvider", Route("infrastructure", "infrastructureproviders", True))
 GLOBAL_VIEW = _view("GlobalInfrastructureProvider", Route("infrastructure", "globalinfrastructureproviders", False))
+
+CA = flag("--ca", metavar="FILE", help="certificates of the authorities that it is known by, in PEM, instead of the system's")
+NO_CA = flag(
+    "--no-ca", dest="ca", action="store_const", const="", help="let it be known by the authorities of the system again"
+)
 
 _SETTINGS: Flags = (
     flag("--url", help="address of the provider, for example https://im.example:8800 (im)"),
@@ -49,6 +55,7 @@ _SETTINGS: Flags = (
         help="password of the user (im); - reads a line of the standard input; asked for on a terminal if it is needed",
     ),
     flag("--token", type=read_secret, help="token to log in by, instead (im); - reads a line of the standard input"),
+    CA,
 )
 REGISTER_FLAGS: Flags = (
     flags.NAME,
@@ -61,7 +68,7 @@ REGISTER_FLAGS: Flags = (
     *_SETTINGS,
     flags.NO_WAIT,
 )
-UPDATE_FLAGS: Flags = (flags.NAME, *_SETTINGS, flags.NO_WAIT)
+UPDATE_FLAGS: Flags = (flags.NAME, *_SETTINGS, NO_CA, flags.NO_WAIT)
 
 
 def is_checked(item: Object) -> bool:
@@ -76,13 +83,25 @@ def given_settings(args: argparse.Namespace, type_: str, known: Mapping[str, tup
     """Return the settings that the words of a command name.
 
     :param known: all settings, by the type of the object.
-    :raises Misuse: an object of this type has no such setting.
+    :raises Misuse: an object of this type has no such setting, or a file can not be read.
     """
     names = {name for each in known.values() for name in each}
     given = {name: value for name in sorted(names) if (value := getattr(args, name)) is not None}
     if foreign := [option(name) for name in given if name not in known.get(type_, names)]:
         raise Misuse(f"what is of the type {type_} has no {', '.join(foreign)}: leave it out")
+    if "ca" in given:
+        given["ca"] = read_authorities(given["ca"])
     return given
+
+
+def read_authorities(path: str) -> str | None:
+    """Return the certificates of a file; an empty path stands for none.
+
+    :raises Misuse: it can not be read.
+    """
+    from rok.files import read_text
+
+    return read_text(path) if path else None
 
 
 def option(name: str) -> str:

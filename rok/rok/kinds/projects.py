@@ -12,7 +12,7 @@ from rok.cells import Cell, Object, cell, dig
 from rok.errors import Failure
 from rok.flags import Flags, flag
 from rok.kinds.clouds import KeepCredential
-from rok.kinds.infrastructure import CHECK
+from rok.kinds.infrastructure import CA, CHECK, NO_CA, read_authorities
 from rok.output import Result, View
 from rok.passwords import read_secret
 from rok.registration import register
@@ -38,6 +38,7 @@ VIEW = View(
     facts=(
         cells.STATE,
         cells.REASON,
+        cell("ca", "spec.ca", cells.authorities),
         cell("user id", f"{_PASSWORD}.user.id"),
         cell("project id", f"{_PASSWORD}.project.id"),
         cell("application credential", "spec.auth.application_credential.id"),
@@ -59,6 +60,7 @@ _LOGIN: Flags = (
     flag("--user-id", metavar="ID", help="user to log in as"),
     flag("--password", type=read_secret, help="password of the user; - reads a line of the standard input"),
     flag("--project-id", metavar="ID", help="project to log in to"),
+    CA,
 )
 _TEMPLATE = "id of the cluster template that Magnum creates clusters by"
 CREATE_FLAGS: Flags = (
@@ -74,6 +76,7 @@ UPDATE_FLAGS: Flags = (
     flags.NAME,
     flag("--template", metavar="UUID", help=_TEMPLATE),
     *_LOGIN,
+    NO_CA,
     *flags.METRICS,
     flags.LABEL,
     flags.REMOVE_LABELS,
@@ -126,6 +129,7 @@ def new_project(args: argparse.Namespace) -> Object:
     given = _given(args)
     spec = {
         "url": _setting("auth_url", given),
+        "ca": read_authorities(args.ca or ""),
         "auth": _login(args, given, {}),
         "template": args.template,
         "metrics": flags.joined([], args.metrics),
@@ -142,7 +146,7 @@ def create_project(call: Call) -> Result:
 def changed_project(stored: Object, args: argparse.Namespace) -> Object:
     """Return a project as a command changes it: labels and metrics are added, and what is not given stays."""
     given = _given(args)
-    changes = (given, args.application_credential, args.template, args.metrics, args.labels)
+    changes = (given, args.application_credential, args.template, args.metrics, args.labels, args.ca is not None)
     if not any((*changes, args.remove_existing_labels, args.remove_existing_metrics)):
         raise Failure("nothing is to be changed: name what, for example --template or --password")
     metadata, old = stored["metadata"], stored["spec"]
@@ -152,6 +156,8 @@ def changed_project(stored: Object, args: argparse.Namespace) -> Object:
         spec["template"] = args.template
     if "auth_url" in given:
         spec["url"] = given.pop("auth_url")
+    if args.ca is not None:
+        spec["ca"] = read_authorities(args.ca)
     if given or args.application_credential is not None:
         spec["auth"] = _login(args, given, dig(old, "auth.password") or {})
     labels = {**({} if args.remove_existing_labels else metadata["labels"]), **flags.check_labels(args.labels)}

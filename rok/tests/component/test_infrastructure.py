@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from command import Rok
 from krake.client import Client
 from krake.data import Key, Resource
 from krake.data.infrastructure import Cloud, GlobalCloud, GlobalInfrastructureProvider, InfrastructureProvider
+from testpki.authority import Authority
 
 BASE = ["name", "namespace", "labels", "created", "modified", "deleted"]
 PROVIDER_ROWS = [*BASE, "type", "url", "state"]
@@ -262,3 +264,26 @@ async def test_passwords_are_read_from_the_standard_input(rok: Rok, client: Clie
         assert process.returncode == status, err
     assert b"the standard input has no line" in err
     assert (await cloud_of(client)).auth.value.user.password == "p;\\n w'"
+
+
+AUTHORITY = Authority.make("Ours", days=1).pair.certificate_pem.decode()
+
+
+async def test_an_authority_of_ones_own(rok: Rok, client: Client, tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text(AUTHORITY)
+    for words, found in ((f"provider {PROVIDER}", provider_of), (f"cloud {CLOUD}", cloud_of)):
+        kind, name = words.split()[0], words.split()[-1]
+        done = await rok(f"infra {words} --ca {file}")
+        assert (done.status, done.rows["ca"]) == (0, "1 certificate"), done.err
+        assert (await found(client)).ca == AUTHORITY
+        assert (await rok(f"infra {kind} update {name} --password n3w --no-wait")).rows["ca"] == "1 certificate"
+        assert "ca" not in (await rok(f"infra {kind} update {name} --no-ca --no-wait")).rows
+        assert (await found(client)).ca is None
+        done = await rok(f"infra {kind} update {name} --ca {file} --no-wait")
+        assert (done.status, (await found(client)).ca) == (0, AUTHORITY)
+        missing = await rok(f"infra {kind} update {name} --ca {file}.none")
+        assert (missing.status, missing.err) == (2, f"rok: error: can not read {file}.none: No such file or directory\n")
+    file.write_text("none")
+    assert "Must be one or more certificates in PEM" in (await rok(f"infra cloud update os-cloud --ca {file}")).err
+    assert "has no --ca" in (await rok(f"infra provider register --type local --ca {file} mine")).err

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from command import Rok
 from krake.client import Client
 from krake.data import Key
 from krake.data.openstack import MagnumCluster, MagnumClusterBinding, Project
+from testpki.authority import Authority
 
 BASE = ["name", "namespace", "labels", "created", "modified", "deleted"]
 CREATE = "os project create --no-wait --template t-1 --auth-url https://keystone.example:5000/v3"
@@ -163,3 +165,17 @@ async def test_what_can_not_be_read_is_said_with_the_usage(rok: Rok, words: str)
     done = await rok(f"os cluster {words}")
     assert done.status == 2
     assert "os cluster" in done.err or "openstack cluster" in done.err or "no constraint" in done.err or "number" in done.err
+
+
+async def test_an_authority_of_ones_own(rok: Rok, client: Client, tmp_path: Path) -> None:
+    authority = Authority.make("Ours", days=1).pair.certificate_pem.decode()
+    file = tmp_path / "ca.pem"
+    file.write_text(authority)
+    done = await rok(f"{BY_PASSWORD} --ca {file}")
+    assert (done.status, done.rows["ca"]) == (0, "1 certificate"), done.err
+    assert (await project(client)).spec.ca == authority
+    assert (await rok("os project update mine --template t-2 --no-wait")).rows["ca"] == "1 certificate"
+    assert "ca" not in (await rok("os project update mine --no-ca --no-wait")).rows
+    assert (await project(client)).spec.ca is None
+    assert (await rok(f"os project update mine --ca {file} --no-wait")).status == 0
+    assert (await project(client)).spec.ca == authority

@@ -65,7 +65,7 @@ class Connector:
         match provider.value, cloud.value:
             case ImSpec() as im, OpenstackSpec() as openstack:
                 authorization = authorize(name, im, cloud_name, openstack)
-                return ImInfrastructures(self._outgoing(trusted), name, im.url, authorization, self._memory)
+                return ImInfrastructures(self._outgoing(trusted), name, im.url, authorization, self._memory, ca=im.ca)
             case LocalProviderSpec(), LocalCloudSpec():
                 return LocalInfrastructures(self._driver, name, cloud_name)
         raise Rejected(
@@ -77,7 +77,8 @@ class Connector:
         """Ask whether the provider answers and accepts the credentials. Raises `InfrastructureError` if not."""
         match provider.value:
             case ImSpec() as im:
-                await ImInfrastructures(self._outgoing(trusted), name, im.url, authorize(name, im), self._memory).check()
+                outgoing, authorization = self._outgoing(trusted), authorize(name, im)
+                await ImInfrastructures(outgoing, name, im.url, authorization, self._memory, ca=im.ca).check()
                 return
             case LocalProviderSpec():
                 await LocalInfrastructures(self._driver, name).check()

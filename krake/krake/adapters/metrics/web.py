@@ -1,8 +1,6 @@
 """The connection to servers that are asked for metrics: limited in time and size, checked, and never redirected."""
 
-import asyncio
 import json
-import ssl
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -116,13 +114,6 @@ class Web:
     async def __aexit__(self, *error: Any) -> None:
         await self._outgoing.__aexit__(*error)
 
-    async def trust(self, ca: str | None) -> ssl.SSLContext | None:
-        """Return what servers are verified by: certificates in PEM; ``None`` for the authorities of the system.
-
-        :raises ssl.SSLError: these are no certificates.
-        """
-        return None if ca is None else await asyncio.to_thread(ssl.create_default_context, cadata=ca)
-
     async def request(self, service: str, method: str, url: URL, **options: Any) -> Reply:
         """Return what a server answered, whatever the status.
 
@@ -152,7 +143,6 @@ class Server:
         self.timeout = web.timeout
         self._web = web
         self._ca = login.ca
-        self._context: ssl.SSLContext | None = None
         try:
             self._url = URL(url)
         except ValueError:
@@ -166,15 +156,10 @@ class Server:
 
         :raises ProviderError: see `Web.request`.
         """
-        if self._context is None and self._ca is not None:
-            try:
-                self._context = await self._web.trust(self._ca)
-            except (ssl.SSLError, ValueError):
-                raise ProviderError(f"{self.service} has a ca that holds no certificates.") from None
         base = self._url.with_user(None).with_query(None).with_fragment(None)
         url = base.with_path(f"{base.path.rstrip('/')}/{path}").with_query(query)
         headers = {**self._headers, **options.pop("headers", {})}
-        reply = await self._web.request(self.service, method, url, headers=headers, trusted=self._context, **options)
+        reply = await self._web.request(self.service, method, url, headers=headers, ca=self._ca, **options)
         return replace(reply, secrets=self._secrets)
 
 

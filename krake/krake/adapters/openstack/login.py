@@ -7,6 +7,8 @@ from krake.data.infrastructure import CloudPassword, OpenstackSpec
 from krake.data.openstack import ApplicationCredential, ProjectPassword, ProjectSpec
 from krake.ports.infrastructure import Rejected
 
+_Spec = OpenstackSpec | ProjectSpec
+
 
 @dataclass(frozen=True)
 class Login:
@@ -15,11 +17,13 @@ class Login:
     :param url: of Keystone's API of version 3, without a slash at its end.
     :param auth: the value of ``auth`` in the request.
     :param secrets: what of it nobody else may see.
+    :param ca: certificates in PEM by which Keystone and the other services are known, instead of those of the system.
     """
 
     url: str
     auth: dict[str, Any] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
+    ca: str | None = field(repr=False)
 
 
 def login_to_cloud(spec: OpenstackSpec) -> Login:
@@ -33,9 +37,9 @@ def login_to_cloud(spec: OpenstackSpec) -> Login:
                 raise Rejected(f"Version {method.version} of Keystone is not supported: only version 3 is.")
             user = {"name": method.user.username, "domain": {"name": method.user.domain_name}}
             project = {"name": method.project.name, "domain": {"id": method.project.domain_id}}
-            return _by_password(spec.url, user, method.user.password, project)
+            return _by_password(spec, user, method.user.password, project)
         case ApplicationCredential() as credential:
-            return _by_application_credential(spec.url, credential)
+            return _by_application_credential(spec, credential)
     raise Rejected(f"Nobody can log in to a cloud by '{spec.auth.type}'.")
 
 
@@ -46,22 +50,22 @@ def login_to_project(spec: ProjectSpec) -> Login:
     """
     match spec.auth.value:
         case ProjectPassword() as method:
-            return _by_password(spec.url, {"id": method.user.id}, method.user.password, {"id": method.project.id})
+            return _by_password(spec, {"id": method.user.id}, method.user.password, {"id": method.project.id})
         case ApplicationCredential() as credential:
-            return _by_application_credential(spec.url, credential)
+            return _by_application_credential(spec, credential)
     raise Rejected(f"Nobody can log in to a project by '{spec.auth.type}'.")
 
 
-def _by_password(url: str, user: dict[str, Any], password: str, project: dict[str, Any]) -> Login:
+def _by_password(spec: _Spec, user: dict[str, Any], password: str, project: dict[str, Any]) -> Login:
     identity = {"methods": ["password"], "password": {"user": {**user, "password": password}}}
-    return Login(_version_3(url), {"identity": identity, "scope": {"project": project}}, (password,))
+    return Login(_version_3(spec.url), {"identity": identity, "scope": {"project": project}}, (password,), spec.ca)
 
 
-def _by_application_credential(url: str, credential: ApplicationCredential) -> Login:
+def _by_application_credential(spec: _Spec, credential: ApplicationCredential) -> Login:
     # These have their project already: Keystone refuses to be told one.
     shown = {"id": credential.id, "secret": credential.secret}
     identity = {"methods": ["application_credential"], "application_credential": shown}
-    return Login(_version_3(url), {"identity": identity}, (credential.secret,))
+    return Login(_version_3(spec.url), {"identity": identity}, (credential.secret,), spec.ca)
 
 
 def _version_3(url: str) -> str:

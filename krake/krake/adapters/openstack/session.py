@@ -160,7 +160,7 @@ class Session:
             raise Rejected(f"{self._service} has a URL that can not be used.") from None
         try:
             return await self._outgoing.request(
-                self._service, method, target, secrets=(*self._login.secrets, *secrets), **options
+                self._service, method, target, secrets=(*self._login.secrets, *secrets), ca=self._login.ca, **options
             )
         except Forbidden as error:
             raise Rejected(str(error)) from None

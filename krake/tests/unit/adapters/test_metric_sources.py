@@ -8,6 +8,7 @@ from base64 import b64decode
 from typing import Any
 
 import pytest
+from fixtures.records import AUTHORITY
 from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
@@ -109,7 +110,7 @@ async def test_whatever_is_answered_is_a_value_or_an_error(body: bytes) -> None:
             assert all(isinstance(each, Sample | MetricError | ProviderError) for each in answers.values())
 
 
-CA = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----"
+NO_CA = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,11 @@ CA = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----"
         ({}, None),
         ({"token": "abc.def"}, None),
         ({"username": "ann", "password": ""}, None),
-        ({"ca": CA}, None),
+        ({"ca": AUTHORITY}, None),
+        ({"ca": f"Ours:\n{AUTHORITY}\n{AUTHORITY}"}, None),
+        ({"ca": NO_CA}, "certificates in PEM"),
+        ({"ca": f"{AUTHORITY}{NO_CA}"}, "certificates in PEM"),
+        ({"ca": f"{AUTHORITY}-----BEGIN EC PRIVATE KEY-----"}, "private key"),
         ({"username": "ann"}, "belong together"),
         ({"password": "x"}, "belong together"),
         ({"username": "ann", "password": "x", "token": "y"}, "not by both"),

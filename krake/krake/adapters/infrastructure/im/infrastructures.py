@@ -87,14 +87,25 @@ class ImInfrastructures:
 
     :param name: of the provider.
     :param memory: of all that ask IMs; what is found out is added.
+    :param ca: certificates in PEM that the IM is verified by, instead of the authorities of the system.
     """
 
-    def __init__(self, outgoing: Outgoing, name: str, url: str, authorization: Authorization, memory: Memory) -> None:
+    def __init__(
+        self,
+        outgoing: Outgoing,
+        name: str,
+        url: str,
+        authorization: Authorization,
+        memory: Memory,
+        *,
+        ca: str | None = None,
+    ) -> None:
         self._outgoing = outgoing
         self._service = f"The infrastructure provider '{name}'"
         self._url = url.rstrip("/")
         self._authorization = authorization
         self._memory = memory
+        self._ca = ca
 
     async def check(self) -> None:
         """Ask whether the user is known. Raises `InfrastructureError` if not."""
@@ -298,7 +309,13 @@ class ImInfrastructures:
         shown = {"Authorization": self._authorization.header, **(headers or {})}
         try:
             reply = await self._outgoing.request(
-                self._service, method, self._url + path, headers=shown, secrets=self._authorization.secrets, **options
+                self._service,
+                method,
+                self._url + path,
+                headers=shown,
+                secrets=self._authorization.secrets,
+                ca=self._ca,
+                **options,
             )
         except Forbidden as error:
             raise Rejected(str(error)) from None
