@@ -1,24 +1,20 @@
 """An HTTP service on loopback that answers by routes, and can be told to fail."""
 
-import asyncio
-import random
 import re
-import secrets
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 
-from krake.simulator.kubernetes.failures import GARBAGE, Failure
+from krake.simulator.failures import SIMULATED, Failure, Trouble
 from krake.simulator.kubernetes.listener import Listener
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-SIMULATED = {"X-Simulated": "krake"}
 CONTROL = "/_simulator"
 
 
@@ -39,20 +35,22 @@ class Accident:
 class Service:
     """One such service, on a port of its own.
 
-    `failure` is how it answers at present; `accidents` befall single requests; `requests` counts what was asked, by
-    ``METHOD /path``.
+    `accidents` befall single requests; `requests` counts what was asked, by ``METHOD /path``.
     """
 
     def __init__(self, routes: Callable[[], Sequence[web.AbstractRouteDef]], *, port: int = 0) -> None:
         self._routes = routes
         self.port = port
-        self.failure = Failure()
+        self._trouble = Trouble(self._connections, _fail)
         self.accidents: list[Accident] = []
         self.requests: Counter[str] = Counter()
-        self._chance = random.Random(secrets.randbits(64))
-        self._recovered = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self._listener: Listener | None = None
+
+    @property
+    def failure(self) -> Failure:
+        """How it answers at present."""
+        return self._trouble.failure
 
     @property
     def url(self) -> str:
@@ -80,7 +78,7 @@ class Service:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        self._recovered.set()
+        self._trouble.release()
         self.cut_connections()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -97,11 +95,7 @@ class Service:
 
     def fail(self, failure: Failure) -> None:
         """Answer like this from now on; an unreachable or hanging service cuts its open connections."""
-        self._recovered.set()
-        self._recovered = asyncio.Event()
-        self.failure = failure
-        if failure.mode in ("unreachable", "hanging"):
-            self.cut_connections()
+        self._trouble.begin(failure)
 
     def recover(self) -> None:
         self.fail(Failure())
@@ -121,10 +115,11 @@ class Service:
 
     def cut_connections(self) -> None:
         """Drop every open connection."""
+        self._trouble.cut_connections()
+
+    def _connections(self) -> Iterable[web.RequestHandler]:
         server = self._runner.server if self._runner is not None else None
-        for connection in list(server.connections) if server is not None else ():
-            if connection.transport is not None:
-                connection.transport.abort()
+        return server.connections if server is not None else ()
 
     @web.middleware
     async def _intercept(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -132,7 +127,7 @@ class Service:
             return await handler(request)
         asked = f"{request.method} {request.path}"
         self.requests[asked] += 1
-        if (broken := await self._break(request)) is not None:
+        if (broken := await self._trouble.befall(request)) is not None:
             return broken
         accident = self._accident(asked)
         if accident is not None and accident.status is not None:
@@ -150,19 +145,6 @@ class Service:
                 return accident
         return None
 
-    async def _break(self, request: web.Request) -> web.StreamResponse | None:
-        failure = self.failure
-        match failure.mode:
-            case "unreachable":
-                if request.transport is not None:
-                    request.transport.abort()
-                return web.Response(status=503)
-            case "hanging":
-                await self._recovered.wait()
-            case "garbage":
-                return web.Response(body=GARBAGE, content_type="text/html", headers=SIMULATED)
-            case "slow":
-                await asyncio.sleep(failure.delay)
-            case "errors" if self._chance.random() < failure.rate:
-                return web.Response(status=500, text="simulated failure", headers=SIMULATED)
-        return None
+
+def _fail() -> web.Response:
+    return web.Response(status=500, text="simulated failure", headers=SIMULATED)

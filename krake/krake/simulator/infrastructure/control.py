@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from krake.simulator.failures import Failure
 from krake.simulator.infrastructure.settings import FATES
-from krake.simulator.kubernetes.failures import Failure
 
 if TYPE_CHECKING:
     from krake.simulator.infrastructure.provider import SimulatedProvider

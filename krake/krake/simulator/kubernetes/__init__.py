@@ -6,7 +6,6 @@ One cluster is one `SimulatedCluster` on a loopback port of its own. Layers, fro
 """
 
 from krake.simulator.kubernetes.cluster import SimulatedCluster, SimulatedClusters
-from krake.simulator.kubernetes.failures import Failure
 from krake.simulator.kubernetes.settings import Settings
 
-__all__ = ["Failure", "Settings", "SimulatedCluster", "SimulatedClusters"]
+__all__ = ["Settings", "SimulatedCluster", "SimulatedClusters"]

@@ -5,7 +5,7 @@ import random
 import secrets
 import socket
 import ssl
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -13,16 +13,16 @@ from typing import Self
 import yaml
 from aiohttp import web
 
+from krake.simulator.failures import Failure, Trouble
 from krake.simulator.kubernetes.addresses import Addresses, NodePorts
 from krake.simulator.kubernetes.control import Control
 from krake.simulator.kubernetes.echo import EchoServices
 from krake.simulator.kubernetes.engine import Engine
-from krake.simulator.kubernetes.failures import GARBAGE, Failure
 from krake.simulator.kubernetes.kinds import BY_RESOURCE, Object, Registry
 from krake.simulator.kubernetes.listener import Listener
 from krake.simulator.kubernetes.nodes import new_node, with_health
 from krake.simulator.kubernetes.resources import Deletion, Resources
-from krake.simulator.kubernetes.server import SIMULATED, Server, json_response
+from krake.simulator.kubernetes.server import Server, json_response
 from krake.simulator.kubernetes.settings import Settings
 from krake.simulator.kubernetes.status import internal
 from krake.simulator.kubernetes.storage import Storage
@@ -52,20 +52,23 @@ class SimulatedCluster:
         self._tls = tls
         self.settings = settings or Settings()
         self.token = secrets.token_urlsafe(24)
-        self.failure = Failure()
+        self._trouble = Trouble(self._connections, _fail)
         self.port = 0
         chance = random.Random(secrets.randbits(64))
         self.storage = Storage(self.settings.history)
         self._node_ports = NodePorts(*self.settings.node_ports, start=chance.randrange(1 << 16))
         self.resources = Resources(self.storage, Registry(), Addresses(self._node_ports), clock, chance)
-        self._chance = chance
         self._engine = Engine(self.resources, self.settings)
         self._server = Server(self.resources, self.settings, self.token)
         self._control = Control(self)
         self._echo: EchoServices | None = None
         self._http: web.Server | None = None
         self._listener: Listener | None = None
-        self._recovered = asyncio.Event()
+
+    @property
+    def failure(self) -> Failure:
+        """How it answers at present."""
+        return self._trouble.failure
 
     @property
     def url(self) -> str:
@@ -135,7 +138,7 @@ class SimulatedCluster:
             self._listener = None
         self._engine.stop()
         self.cut_connections()
-        self._recovered.set()
+        self._trouble.release()
         if self._http is not None:
             await self._http.shutdown(0)
             self._http = None
@@ -159,20 +162,17 @@ class SimulatedCluster:
 
     def fail(self, failure: Failure, *, spare: asyncio.BaseTransport | None = None) -> None:
         """Answer like this from now on; an unreachable cluster cuts its open connections, except one to `spare`."""
-        self._recovered.set()
-        self._recovered = asyncio.Event()
-        self.failure = failure
-        if failure.mode in ("unreachable", "hanging"):
-            self.cut_connections(spare)
+        self._trouble.begin(failure, spare=spare)
 
     def recover(self) -> None:
         self.fail(Failure())
 
-    def cut_connections(self, spare: asyncio.BaseTransport | None = None) -> None:
+    def cut_connections(self) -> None:
         """Drop every open connection, watches included."""
-        for connection in list(self._http.connections) if self._http is not None else ():
-            if connection.transport is not None and connection.transport is not spare:
-                connection.transport.abort()
+        self._trouble.cut_connections()
+
+    def _connections(self) -> Iterable[web.RequestHandler]:
+        return self._http.connections if self._http is not None else ()
 
     def node_names(self) -> list[str]:
         return [node["metadata"]["name"] for node in self.storage.objects("nodes")]
@@ -200,21 +200,12 @@ class SimulatedCluster:
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path.startswith("/_simulator"):
             return await self._control.respond(request, self._server.authenticate)
-        failure = self.failure
-        match failure.mode:
-            case "unreachable":
-                if request.transport is not None:
-                    request.transport.abort()
-                return web.Response(status=503)
-            case "hanging":
-                await self._recovered.wait()
-            case "garbage":
-                return web.Response(body=GARBAGE, content_type="text/html", headers=SIMULATED)
-            case "slow":
-                await asyncio.sleep(failure.delay)
-            case "errors" if self._chance.random() < failure.rate:
-                return json_response(internal("simulated failure").document(), 500)
-        return await self._server.respond(request)
+        broken = await self._trouble.befall(request)
+        return broken if broken is not None else await self._server.respond(request)
+
+
+def _fail() -> web.StreamResponse:
+    return json_response(internal("simulated failure").document(), 500)
 
 
 class SimulatedClusters:

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from krake.simulator.failures import Failure
 from krake.simulator.kubernetes import status as statuses
-from krake.simulator.kubernetes.failures import Failure
 from krake.simulator.kubernetes.kinds import Object
 from krake.simulator.kubernetes.nodes import PRESSURES
 from krake.simulator.kubernetes.server import json_response, read_body
@@ -30,8 +30,10 @@ class Switches(Protocol):
     """What of a cluster can be switched."""
 
     name: str
-    failure: Failure
     storage: Storage
+
+    @property
+    def failure(self) -> Failure: ...
 
     def fail(self, failure: Failure, *, spare: asyncio.BaseTransport | None = None) -> None: ...
 

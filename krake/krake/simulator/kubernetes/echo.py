@@ -8,11 +8,12 @@ from contextlib import suppress
 
 from aiohttp import web
 
+from krake.simulator.failures import SIMULATED
 from krake.simulator.kubernetes.addresses import LOOPBACK, Address, NodePorts
 from krake.simulator.kubernetes.callbacks import Callbacks
 from krake.simulator.kubernetes.kinds import Object
 from krake.simulator.kubernetes.listener import Listener
-from krake.simulator.kubernetes.server import BODY_LIMIT, SIMULATED
+from krake.simulator.kubernetes.server import BODY_LIMIT
 from krake.simulator.kubernetes.storage import DELETED, Change, Key, Storage, key_of
 
 logger = logging.getLogger(__name__)

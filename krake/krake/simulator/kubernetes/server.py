@@ -7,6 +7,7 @@ from hmac import compare_digest
 
 from aiohttp import web
 
+from krake.simulator.failures import SIMULATED
 from krake.simulator.kubernetes import calls, discovery
 from krake.simulator.kubernetes import status as statuses
 from krake.simulator.kubernetes.calls import Call
@@ -21,7 +22,6 @@ from krake.simulator.kubernetes.watch import Watch
 logger = logging.getLogger(__name__)
 
 BODY_LIMIT = 3 * 1024 * 1024
-SIMULATED = {"X-Simulated": "krake"}
 ADMINISTRATORS = "system:masters"
 
 

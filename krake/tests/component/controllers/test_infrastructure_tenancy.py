@@ -26,8 +26,8 @@ from krake.data import Key, Metadata
 from krake.data.infrastructure import Cloud, InfrastructureProvider, InfrastructureStatus
 from krake.data.kubernetes import CloudConstraints, Cluster, ClusterCloudConstraints, ClusterSpec, ClusterState
 from krake.data.metadata import ReasonCode
+from krake.simulator.failures import Failure
 from krake.simulator.infrastructure import SimulatedProvider
-from krake.simulator.kubernetes.failures import Failure
 
 THIEF = "green"
 VICTIM_CLOUD = Cloud.definition.ref(Key(NAMESPACE, "cloud"))

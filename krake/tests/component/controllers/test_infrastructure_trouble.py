@@ -29,8 +29,8 @@ from krake.data import Key
 from krake.data.infrastructure import Cloud, InfrastructureProvider, InfrastructureProviderState
 from krake.data.kubernetes import Cluster, ClusterState
 from krake.data.metadata import ReasonCode
+from krake.simulator.failures import Failure
 from krake.simulator.infrastructure import SimulatedProvider
-from krake.simulator.kubernetes.failures import Failure
 
 PROVIDER = Key(NAMESPACE, "im")
 CONNECTING = ClusterState.CONNECTING
