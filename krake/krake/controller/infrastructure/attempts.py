@@ -56,6 +56,19 @@ def intend(cluster: Cluster, situation: Situation, *, anew: bool = True) -> Clus
     )
 
 
+def without_future(status: ClusterStatus, situation: Situation) -> ClusterStatus:
+    """Return a status in which nothing has begun, or was seen, later than now; see `Situation.is_to_come`."""
+    infrastructure = status.infrastructure
+    if infrastructure is not None:
+        moments = {"started": infrastructure.started, "observed": infrastructure.observed}
+        late: dict[str, Any] = {name: situation.now for name, moment in moments.items() if situation.is_to_come(moment)}
+        if late:
+            status = replace(status, infrastructure=replace(infrastructure, **late))
+    if situation.is_to_come(status.scheduled_retry, situation.pace.longest):
+        status = replace(status, scheduled_retry=situation.now)
+    return status
+
+
 def go_on(cluster: Cluster, situation: Situation, *, begun: bool = False, **changes: Any) -> ClusterStatus:
     """Return the status of a cluster whose infrastructure is being worked on.
 

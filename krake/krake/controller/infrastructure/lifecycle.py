@@ -8,7 +8,7 @@ intended; so a crash at any moment neither loses an infrastructure nor makes two
 from dataclasses import replace
 from datetime import timedelta
 
-from krake.controller.infrastructure.attempts import intend, is_changed, known, reason
+from krake.controller.infrastructure.attempts import intend, is_changed, known, reason, without_future
 from krake.controller.infrastructure.departure import plan_departure
 from krake.controller.infrastructure.steps import (
     HELD_UP,
@@ -35,14 +35,16 @@ _SETTLED = frozenset({Phase.CONFIGURED.value, Phase.UNCONFIGURED.value, Phase.FA
 
 def plan(cluster: Cluster, situation: Situation) -> Step:
     """Return what is to be done next."""
+    if cluster.metadata.deleted is None and not is_created_here(cluster):
+        return Rest()
+    status = without_future(cluster.status, situation)
+    if status != cluster.status:
+        return Store(status)
     if cluster.metadata.deleted is not None:
         return plan_departure(cluster, situation)
-    if not is_created_here(cluster):
-        return Rest()
     home = situation.home
     if isinstance(home, str):
         return _complain(cluster, home)
-    status = cluster.status
     nothing = status.cluster_id is None and not known(cluster, situation).unseen
     if nothing and home.leaving is not None and status.state not in WORKING:
         return _complain(cluster, f"Nothing can be created on {home.cloud.ref}: {home.leaving}")

@@ -47,6 +47,8 @@ REASONS = frozenset(
     }
 )
 """The codes of the reasons that are given here; reasons of others are left alone as long as a cluster works."""
+_SKEW = timedelta(minutes=1)
+"""By so much clocks may differ that belong together."""
 GONE, LOST = "gone", "lost"
 """The phases of infrastructures and of machines that were there, and are not there any more."""
 
@@ -126,13 +128,20 @@ class Situation:
         found = (self.home.cloud.status, self.home.provider.status)
         return any(each.reason is None and each.checked is not None and each.checked > moment for each in found)
 
+    def is_to_come(self, moment: datetime | None, wait: timedelta = timedelta()) -> bool:
+        """Whether something was written down by a clock that has been set back since: nobody waits until it is so late again.
+
+        :param wait: how far ahead it may be.
+        """
+        return moment is not None and moment - self.now > wait + _SKEW
+
     def rest(self, pause: timedelta, since: datetime | None = None) -> timedelta | None:
         """Return how long it is until the provider is asked again; ``None`` if it may be now.
 
         :param pause: from one look to the next.
         :param since: looks before that do not count.
         """
-        if self.looked is None or (since is not None and self.looked < since):
+        if self.looked is None or (since is not None and self.looked < since) or self.is_to_come(self.looked):
             return None
         rest = self.looked + pause - self.now
         return rest if rest > timedelta() else None

@@ -21,6 +21,8 @@ Status = MagnumClusterStatus
 
 RETRIES = Backoff(60.0, 3600.0)
 """How long a cluster that failed is left alone."""
+_SKEW = timedelta(minutes=1)
+"""By so much clocks may differ that belong together; what is later yet was written down before the clock was set back."""
 _LOOKS = 6
 """So often a cluster is looked for while it may still appear."""
 _SOON = 1.0
@@ -153,7 +155,8 @@ def _choose(cluster: MagnumCluster, look: Look) -> Sight | None:
 def _is_due(cluster: MagnumCluster, look: Look, now: datetime) -> bool:
     """Whether what failed is tried again: its time has come, or what it rests on was changed."""
     due = cluster.status.scheduled_retry
-    return _is_changed(cluster, look) or (due is not None and due <= now)
+    longest = timedelta(seconds=RETRIES.ceiling) + _SKEW
+    return _is_changed(cluster, look) or (due is not None and not now < due <= now + longest)
 
 
 def _is_changed(cluster: MagnumCluster, look: Look) -> bool:
@@ -205,7 +208,9 @@ def _seek(cluster: MagnumCluster, look: Look, now: datetime, settings: Settings)
 
 def _settles_in(status: Status, now: datetime, settings: Settings) -> float:
     """Seconds for which a cluster may still appear that was asked for without an answer."""
-    return 0.0 if status.asked is None else settings.settle_time - (now - status.asked).total_seconds()
+    if status.asked is None or status.asked > now + _SKEW:
+        return 0.0
+    return settings.settle_time - (now - status.asked).total_seconds()
 
 
 def _lose(cluster: MagnumCluster, look: Look, now: datetime, settings: Settings) -> Step:
@@ -308,7 +313,7 @@ def _leave(cluster: MagnumCluster, look: Look, now: datetime, settings: Settings
             attempts = status.attempts + 1 if cluster.status.state is State.DELETING else 1
             due = now + timedelta(seconds=RETRIES.limit(attempts))
             return Step(replace(status, attempts=attempts, scheduled_retry=due), None, settings.poll_interval)
-        if due > now:
+        if now < due <= now + timedelta(seconds=RETRIES.ceiling) + _SKEW:
             return Step(status, None, _sooner(due, now, settings.poll_interval))
     open_ = tuple(each.id for each in look.found if not each.is_leaving or each.outcome is Outcome.FAILED)
     return Step(replace(status, scheduled_retry=None), Delete(open_) if open_ else None, settings.poll_interval)

@@ -25,7 +25,7 @@ from krake.controller.infrastructure.steps import (
 from krake.controller.infrastructure.told import tell
 from krake.controller.infrastructure.traffic import Traffic
 from krake.data.infrastructure import InfrastructureProviderState, InfrastructureProviderStatus, InfrastructureStatus
-from krake.data.kubernetes import Cluster
+from krake.data.kubernetes import Cluster, ClusterStatus
 from krake.data.metadata import Reason, ReasonCode
 from krake.ports.infrastructure import Busy, Infrastructure, NotFound, Phase, Refused, Rejected, Unavailable
 
@@ -49,6 +49,62 @@ def working(*, infrastructure: dict[str, Any] | None = None, **status: Any) -> C
     known = {"completed": NOW, "phase": "configured", "machines": {"0": "configured"}, **(infrastructure or {})}
     found = cluster(infrastructure=known, **{"cluster_id": "i1", "state": State.ONLINE, **status})
     return replace(found, spec=replace(found.spec, kubeconfig={"a": "b"}))
+
+
+LATER = NOW + timedelta(days=400)
+"""What the clock said before it was set right."""
+
+
+@pytest.mark.parametrize(
+    ("state", "infrastructure", "expected"),
+    [
+        (State.CREATING, {"unseen": 1}, Call.FIND),
+        (State.CREATING, {}, Call.OBSERVE),
+        (State.RECONCILING, {"completed": NOW}, Call.OBSERVE),
+        (State.ONLINE, {"completed": NOW}, Call.OBSERVE),
+        (State.FAILING_RECONCILIATION, {"phase": "unconfigured"}, Call.RECONFIGURE),
+        (State.DELETING, {}, Call.DELETE),
+    ],
+)
+def test_nobody_waits_until_it_is_as_late_as_a_wrong_clock_has_said(
+    state: State, infrastructure: dict[str, Any], expected: Call
+) -> None:
+    id = None if infrastructure.get("unseen") else "i1"
+    found = cluster(
+        infrastructure={"started": LATER, "observed": LATER, **infrastructure},
+        **{"state": state, "cluster_id": id, "scheduled_retry": LATER},
+    )
+    if state is State.DELETING:
+        found = replace(found, metadata=replace(found.metadata, deleted=NOW))
+    before = situation(looked=LATER)
+    told = replace(found.status, reason=Reason(code=ReasonCode.CREATE_FAILED, message="?"))
+    found = replace(found, status=told, spec=replace(found.spec, kubeconfig={"a": "b"}))
+    basis = before.basis(found)
+    assert found.status.infrastructure is not None
+    told = replace(found.status, infrastructure=replace(found.status.infrastructure, basis=basis))
+    found = replace(found, status=told)
+    step = plan(found, before)
+    assert isinstance(step, Store)
+    assert step.status.infrastructure is not None
+    moments = step.status.infrastructure.started, step.status.infrastructure.observed, step.status.scheduled_retry
+    assert moments == (NOW, NOW, NOW)
+    after = plan(replace(found, status=step.status), before)
+    assert isinstance(after, Ask)
+    assert after.call is expected
+
+
+def test_a_search_ends_though_the_clock_was_set_back() -> None:
+    found = cluster(infrastructure={"unseen": 1, "started": LATER}, state=State.CREATING)
+    step = plan(found, situation())
+    assert isinstance(step, Store)
+    late = situation(now=NOW + PACE.search)
+    outcome = learn(replace(found, status=step.status), late, Ask(Call.FIND), [])
+    assert outcome.intent
+
+
+def test_what_is_for_the_scheduler_to_try_again_is_left_alone() -> None:
+    waiting = replace(cluster_on_cloud(), status=ClusterStatus(state=State.FAILED, scheduled_retry=LATER))
+    assert plan(waiting, situation()) == Rest()
 
 
 def due(**more: Any) -> Any:

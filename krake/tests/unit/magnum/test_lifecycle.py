@@ -77,6 +77,17 @@ def test_the_intent_comes_first() -> None:
     assert step.status.cluster.name == "c-u1"
 
 
+def test_nobody_waits_until_it_is_as_late_as_a_wrong_clock_has_said() -> None:
+    later = NOW + timedelta(days=400)
+    assert isinstance(plan(creating(asked=later), look(), NOW, SETTINGS).action, Create)
+    failed = cluster(State.FAILED, started=NOW - MINUTE, scheduled_retry=later)
+    assert plan(failed, look(), NOW, SETTINGS).status.state is State.CREATING
+    leaving = cluster(State.DELETING, deleted=NOW, asked=later)
+    assert plan(leaving, look(), NOW, SETTINGS).action == Release()
+    stuck = cluster(State.DELETING, deleted=NOW, cluster_id="1", attempts=1, scheduled_retry=later)
+    assert plan(stuck, look(sight("DELETE_FAILED")), NOW, SETTINGS).action == Delete(("1",))
+
+
 def test_a_cluster_is_asked_for_once_and_then_looked_for() -> None:
     step = plan(creating(spec=MagnumClusterSpec(master_count=3)), Look(), NOW, SETTINGS)
     assert isinstance(step.action, Create)
