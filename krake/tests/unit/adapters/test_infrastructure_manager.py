@@ -249,3 +249,85 @@ def test_the_last_trouble_is_found_among_messages() -> None:
     assert trouble_in("2026-11-21 16:46:46.1: Error configuring front: disk full\n") == "Error configuring front: disk full"
     assert trouble_in("Contextualization disabled by the RADL/TOSCA template.\n\n") == ""
     assert trouble_in("") == ""
+
+
+PLAYBOOKS = """\
+2026-11-21 20:48:01.2: Ansible successfully configured in the master VM.
+VM 0:
+Launch task: basic
+TASK [Wait for the VM to boot] *************************************************
+fatal: [10.0.0.1_0]: FAILED! => {"msg": "non-zero return code", "stderr": "systemctl: not found\\n"}
+...ignoring
+
+PLAY RECAP *********************************************************************
+10.0.0.1_0                 : ok=3    changed=1    unreachable=0    failed=0
+Task basic finished successfully
+Launch task: lrms_front_end_front_conf_front
+TASK [Ask for a token] *********************************************************
+Saturday 21 November 2026  20:49:40.937642
+fatal: [10.0.0.1_0]: FAILED! => {"changed": false, "msg": "rescued"}
+
+TASK [Read the kubeconfig] *****************************************************
+Saturday 21 November 2026  20:49:41.937642
+fatal: [10.0.0.1_0]: FAILED! => %s
+
+PLAY RECAP *********************************************************************
+10.0.0.1_0                 : ok=1    changed=1    unreachable=0    failed=1
+
+ERROR executing task lrms_front_end_front_conf_front: (1/1)
+***************************************************************************
+VM 1:
+TASK [Reach the front end] *****************************************************
+fatal: [10.0.0.2_1]: FAILED! => {"msg": "Timeout"}
+PLAY RECAP *********************************************************************
+10.0.0.2_1                 : ok=1    changed=0    unreachable=0    failed=1
+***************************************************************************
+"""
+TOLD = "machine 0: the task 'Read the kubeconfig' failed: "
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        ('{"msg": "non-zero return code", "stderr": "x\\ncat: No such file\\n"}', "non-zero return code: cat: No such file"),
+        ('{"msg": "No package matching \'kubeadm\' is available"}', "No package matching 'kubeadm' is available"),
+        ('{"msg": ["not", "a text"], "stdout": "E: gone"}', "E: gone"),
+        ('{"censored": "hidden"}', '{"censored": "hidden"}'),
+        ("[]", "[]"),
+        ("{", "{"),
+    ],
+)
+def test_which_task_of_a_playbook_failed_is_told(result: str, told: str) -> None:
+    assert trouble_in(PLAYBOOKS % result) == TOLD + told
+
+
+MASTER = """\
+2026-11-21 20:48:01.2: Error configuring the master VM:
+PLAY [all] *********************************************************************
+
+TASK [Install [x]] *************************************************************
+failed: [10.0.0.1] (item=x y) => {"msg": "no x"}
+failed: [10.0.0.1] (item=z) => {"msg": "no z"}
+
+PLAY RECAP *********************************************************************
+10.0.0.1                   : ok=0    changed=0    unreachable=0    failed=1
+ /tmp/tmpx
+"""
+LOST = """\
+VM 13:
+TASK [Gathering Facts] *********************************************************
+fatal: [10.0.0.1_13]: UNREACHABLE! => {"msg": "no route", "unreachable": true}
+PLAY RECAP *********************************************************************
+10.0.0.1_13                : ok=0    changed=0    unreachable=1    failed=0
+"""
+
+
+def test_what_failed_before_all_machines_and_which_are_lost_is_told() -> None:
+    assert trouble_in(MASTER) == "the task 'Install [x]' failed: no x"
+    assert trouble_in(LOST) == "machine 13: the task 'Gathering Facts' failed: no route"
+
+
+def test_what_playbooks_recovered_from_is_no_trouble() -> None:
+    recovered = LOST.replace("unreachable=1", "unreachable=0")
+    assert trouble_in(recovered + LOST.replace("13", "14")).startswith("machine 14: ")
+    assert trouble_in("VM 1:\n10.0.0.2_1   : ok=1    changed=0    unreachable=0    failed=0   \n") == ""

@@ -1,7 +1,7 @@
 """Infrastructures made by an Infrastructure Manager (IM, of GRyCAP), over its REST API.
 
-``authorization`` writes who asks, ``templates`` what is asked for, and ``answers`` reads what comes back; these are pure.
-``infrastructures`` sends and receives.
+``authorization`` writes who asks, ``templates`` what is asked for, and ``answers`` reads what comes back, of which
+``playbooks`` reads what Ansible said; these are pure. ``infrastructures`` sends and receives.
 """
 
 from krake.adapters.infrastructure.im.infrastructures import ImInfrastructures, Memory

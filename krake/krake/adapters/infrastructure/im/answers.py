@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from krake.adapters.infrastructure.im.playbooks import failure_in
 from krake.ports.infrastructure import Infrastructure, Phase
 
 _PHASES = {
@@ -26,8 +27,11 @@ _TRACEBACK = re.compile(r"Traceback \(most|\t\t|    |  File ")
 _PROBLEM = re.compile(r"^\t(?:\w+(?:Error|Exception|Mismatch)): (.+)$", re.MULTILINE)
 _PREFIX = re.compile(r"Error parsing request body: (Error parsing TOSCA template: )?")
 _DULL = re.compile(
-    r"^(Select master VM|Creating and copying|Contextualization disabled|Wait master VM|\*+$|VM \d+:$|Error Adding)"
+    r"^(Select master VM|Creating and copying|Contextualization disabled|Wait master VM|\*+$|VM \d+:$|Error Adding|"
+    r"\S+ +: ok=\d)"
 )
+_LAST = 20_000
+"""Characters of messages among which trouble is looked for."""
 _REFUSALS = re.compile(r"InfrastructureManager credentials|for the InfrastructureManager|Invalid username used|OIDC|auth token")
 _UNREACHED = ("URLException", "Failed to reach", "Name or service not known", "timed out")
 
@@ -84,8 +88,10 @@ def shorten(complaint: str) -> str:
 
 
 def trouble_in(messages: str) -> str:
-    """Return the last trouble that the messages of an infrastructure tell of; empty if there is none."""
-    lines = [_TIME.sub("", line).strip() for line in messages.splitlines() if not _TRACEBACK.match(line)]
+    """Return the trouble that the messages of an infrastructure tell of, that of playbooks or the last; empty if none."""
+    if failure := failure_in(messages):
+        return failure
+    lines = [_TIME.sub("", line).strip() for line in messages[-_LAST:].splitlines() if not _TRACEBACK.match(line)]
     told = [line for line in lines if line and not _DULL.match(line)]
     return next((line for line in reversed(told) if re.search("error|fail", line, re.IGNORECASE)), told[-1] if told else "")
 

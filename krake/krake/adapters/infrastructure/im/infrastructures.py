@@ -282,7 +282,7 @@ class ImInfrastructures:
             reply = await self._ask("GET", f"/infrastructures/{id}/contmsg", headers={"Accept": "text/plain"})
         except InfrastructureError:
             return None
-        return reply.quote(trouble_in(reply.text[-20_000:])) or None
+        return reply.quote(trouble_in(reply.text)) or None
 
     async def _mend(self, id: str, machines: Mapping[str, str]) -> None:
         """Remove machines that will never work again, so that IM makes others instead; start those that were stopped."""
