@@ -41,6 +41,10 @@ class Goal:
         state = str(dig(item, "status.state"))
         return state in self.states and (state not in self.lasting or _speaks_of_now(item))
 
+    def is_hopeless(self, item: Object) -> bool:
+        """Whether an object will not be as wanted unless somebody changes something."""
+        return not self.gone and is_given_up(item) and dig(item, "status.state") not in self.states - self.lasting
+
 
 DELETED = Goal("deleted", gone=True)
 
@@ -52,9 +56,16 @@ def _speaks_of_now(item: Object) -> bool:
 
 
 def is_given_up(item: Object) -> bool:
-    """Whether no more attempts are made to create a cluster, or to change it, as it is declared now."""
-    failed = dig(item, "status.infrastructure.attempts") and dig(item, "status.reason")
-    return bool(failed) and dig(item, "status.scheduled_retry") is None and _speaks_of_now(item)
+    """Whether what is declared now is not tried any more: all attempts have failed, or it can not work."""
+    status = item.get("status") or {}
+    if not status.get("reason") or status.get("scheduled_retry") is not None:
+        return False
+    failed = status.get("state") == "FAILED"
+    if failed and item.get("kind") == "Application":
+        # It may have been refused by the scheduler, which does not say what it has seen; but it was never declared otherwise.
+        return _speaks_of_now(item) or dig(item, "metadata.generation") == 1
+    tried = dig(status, "infrastructure.attempts") or (failed and status.get("attempts"))
+    return bool(tried) and _speaks_of_now(item)
 
 
 def wait_for(session: "Session", place: Place, item: Object, goal: Goal, timeout: float) -> Object:
@@ -67,14 +78,14 @@ def wait_for(session: "Session", place: Place, item: Object, goal: Goal, timeout
     progress = Progress(place)
     latest = item
     for current in session.follow(place, item, time.monotonic() + timeout):
-        if current is not None and not goal.gone and is_given_up(current):
+        if current is not None and goal.is_hopeless(current):
             raise Failure(f"{place} will not be {goal.word} as it is declared now, so change it: it is {summarize(current)}")
         if goal.is_reached(current):
             return _ended(latest) if current is None else current
         if current is None:
             raise Failure(f"{place} was deleted while rok waited for it to be {goal.word}")
         latest = current
-        progress.tell(latest)
+        progress.tell(summarize(latest))
     raise Failure(f"{place} is not {goal.word} after {timeout:g} s: it is {summarize(latest)}")
 
 
@@ -82,12 +93,11 @@ def await_check(session: "Session", place: Place, item: Object, is_checked: Call
     """Return the object once it is checked, or as it is when the time is over."""
     progress = Progress(place)
     for current in session.follow(place, item, time.monotonic() + timeout):
-        if current is None:
-            return item
+        if current is None or is_checked(current):
+            return item if current is None else current
         item = current
-        if is_checked(item):
-            return item
-        progress.tell(item)
+        # Its state may be one that was found, or supposed, before.
+        progress.tell("being checked")
     return item
 
 
@@ -98,9 +108,8 @@ class Progress:
         self._place = place
         self._told = ""
 
-    def tell(self, item: Object) -> None:
-        """Print the state of the object if it is another than the last one told."""
-        text = summarize(item)
+    def tell(self, text: str) -> None:
+        """Print how the object is if that is not what was told last."""
         if text != self._told and sys.stderr.isatty():
             print(f"{self._place}: {text}", file=sys.stderr, flush=True)
         self._told = text
@@ -110,7 +119,8 @@ def summarize(item: Object) -> str:
     """Return the state of an object, the reason for it, and how far its infrastructure is, in one line."""
     state, reason = dig(item, "status.state"), dig(item, "status.reason")
     details = [brief_reason(reason)] if isinstance(reason, Mapping) else []
-    if (progress := find_progress(item)) is not None:
+    progress = find_progress(item, besides=details[0] if details else "")
+    if progress is not None:
         details.append(progress)
     return f"{state} ({'; '.join(details)})" if details else str(state)
 

@@ -41,6 +41,7 @@ TEMPLATE = {
     "tosca_definitions_version": "tosca_simple_yaml_1_0",
     "topology_template": {"outputs": {"kubeconfig": {"value": "x"}}},
 }
+LATER = "2030-01-01T00:00:00+00:00"
 NO_CLUSTER = {"code": "NO_SUITABLE_RESOURCE", "message": "No matching Kubernetes cluster found"}
 
 pytestmark = pytest.mark.usefixtures("client")
@@ -380,8 +381,8 @@ async def test_wait_until_it_runs(rok: Rok, client: Client) -> None:
     await becomes(client, lambda item: True)
     # Another application that gets there first does not end the wait, and neither does a failure.
     await set_status(client, "other", state="RUNNING")
-    await set_status(client, state="FAILED", reason=NO_CLUSTER)
-    await set_status(client, state="CREATING", reason=None)
+    await set_status(client, state="FAILED", reason=NO_CLUSTER, scheduled_retry=LATER)
+    await set_status(client, state="CREATING", reason=None, scheduled_retry=None)
     assert not command.done()
     await set_status(client, state="RUNNING", services={"echo": "10.0.0.1:80"}, observed_generation=1)
     done = await command
@@ -389,11 +390,25 @@ async def test_wait_until_it_runs(rok: Rok, client: Client) -> None:
     assert (done.rows["state"], done.rows["services"]) == ("RUNNING", "echo: 10.0.0.1:80")
 
 
+async def test_wait_ends_when_the_application_can_not_work(rok: Rok, client: Client) -> None:
+    rok.write("echo.yaml", SERVICE)
+    command = asyncio.create_task(rok("kube app create echo -f echo.yaml --wait running --timeout 50"))
+    await becomes(client, lambda item: True)
+    reason = {"code": "KUBERNETES_ERROR", "message": "Job a failed: BackoffLimitExceeded."}
+    await set_status(client, state="FAILED", reason=reason, observed_generation=1)
+    done = await command
+    assert (done.status, done.out) == (1, "")
+    assert done.err == (
+        "rok: error: application echo will not be running as it is declared now, so change it:"
+        " it is FAILED (KUBERNETES_ERROR: Job a failed: BackoffLimitExceeded.)\n"
+    )
+
+
 async def test_wait_ends_in_time_and_says_what_is_the_matter(rok: Rok, client: Client) -> None:
     rok.write("echo.yaml", SERVICE)
     command = asyncio.create_task(rok("kube app create echo -f echo.yaml --wait running --timeout 2"))
     await becomes(client, lambda item: True)
-    await set_status(client, state="FAILED", reason=NO_CLUSTER)
+    await set_status(client, state="FAILED", reason=NO_CLUSTER, scheduled_retry=LATER)
     started = time.monotonic()
     done = await command
     assert time.monotonic() - started < 5

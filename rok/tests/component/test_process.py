@@ -229,7 +229,11 @@ async def test_a_terminal_shows_progress_and_colours(
     reading = asyncio.create_task(asyncio.to_thread(read_terminal, terminal, "application a: PENDING"))
     await asyncio.wait_for(reading, 30)
     reason = {"code": "NO_SUITABLE_RESOURCE", "message": "No cluster"}
-    for status in ({"state": "FAILED", "reason": reason}, {"state": "RUNNING", "reason": None, "observed_generation": 1}):
+    later = "2030-01-01T00:00:00+00:00"
+    for status in (
+        {"state": "FAILED", "reason": reason, "scheduled_retry": later},
+        {"state": "RUNNING", "reason": None, "observed_generation": 1},
+    ):
         await client.patch(Application, Key("system:admin", "a"), {"status": status}, subresource="status")
     shown = await asyncio.wait_for(asyncio.to_thread(read_terminal, terminal), 30)
     assert await asyncio.wait_for(process.wait(), 30) == 0

@@ -70,6 +70,11 @@ MACHINES = {"node-0": "configured", "node-1": "creating", "node-2": "pending"}
         ({"phase": "pending"}, {}, "CREATING (pending)"),
         ({"phase": "creating", "machines": MACHINES}, {}, "CREATING (creating, 1/3 machines configured)"),
         ({"phase": "failed", "message": "No\nquota."}, {}, "CREATING (failed: No quota.)"),
+        (
+            {"phase": "failed", "message": "No."},
+            {"reason": {"code": "X", "message": "It said: No."}},
+            "CREATING (X: It said: No.; failed)",
+        ),
         ({"phase": "failed"}, {"reason": NO_CLUSTER}, f"CREATING (NO_SUITABLE_RESOURCE: {NO_CLUSTER['message']}; failed)"),
         ({"phase": "configured", "machines": {"node-0": "configured"}}, {}, "CREATING"),
         ({"phase": "configured", "machines": MACHINES}, {}, "CREATING (configured, 1/3 machines configured)"),
@@ -101,3 +106,48 @@ def test_a_cluster_is_given_up_when_its_last_attempt_failed(changes: dict[str, o
     item = cluster(**status)
     item["metadata"]["generation"] = 2
     assert is_given_up(item) is expected
+
+
+REFUSED = {"code": "KUBERNETES_ERROR", "message": "No."}
+
+
+@pytest.mark.parametrize(
+    ("changes", "generation", "expected"),
+    [
+        ({}, 2, True),
+        ({"retries": 0}, 2, True),
+        ({"state": "DEGRADED"}, 2, False),
+        ({"state": "RUNNING"}, 2, False),
+        ({"scheduled_retry": "2022-03-30T16:02:00+00:00"}, 2, False),
+        ({"reason": None}, 2, False),
+        ({"observed_generation": 1}, 2, False),
+        ({"observed_generation": None, "reason": NO_CLUSTER}, 2, False),
+        ({"observed_generation": None, "reason": NO_CLUSTER}, 1, True),
+    ],
+)
+def test_an_application_is_given_up_when_it_can_not_work(changes: dict[str, object], generation: int, expected: bool) -> None:
+    item = application(**{"state": "FAILED", "reason": REFUSED, "observed_generation": 2, **changes})
+    item["metadata"]["generation"] = generation
+    assert is_given_up(item) is expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"attempts": 0}, False),
+        ({"state": "CREATING"}, False),
+        ({"scheduled_retry": "2022-03-30T16:02:00+00:00"}, False),
+        ({"observed_generation": 1}, False),
+    ],
+)
+def test_a_magnum_cluster_is_given_up_when_its_last_attempt_failed(changes: dict[str, object], expected: bool) -> None:
+    status = {"state": "FAILED", "reason": REFUSED, "attempts": 3, "observed_generation": 2, **changes}
+    assert is_given_up({"kind": "MagnumCluster", "metadata": {"generation": 2}, "status": status}) is expected
+
+
+def test_what_failed_is_known_and_so_no_longer_waited_for() -> None:
+    item = application(state="FAILED", reason=NO_CLUSTER, retries=0)
+    item["metadata"]["generation"] = 1
+    assert [CREATE[word].is_hopeless(item) for word in ("pending", "creating", "running")] == [False, True, True]
+    assert not DELETE["deleted"].is_hopeless(item)
