@@ -21,6 +21,10 @@ ANSWER_LIMIT = 30.0
 """Seconds for an answer, and between two pieces of one."""
 SILENCE_LIMIT = 10.0
 """Seconds that a watch may be silent; a heartbeat is asked for every second."""
+RETRIES = 4
+"""So often a request is sent again that the API has put off."""
+LONGEST_PAUSE = 10.0
+"""Seconds; who is put off for longer is told so instead."""
 RETRY_DELAY = 1.0
 """Seconds before a watch is begun anew."""
 
@@ -50,18 +54,23 @@ class Session:
         self._http.close()
 
     def send(self, request: wire.Request, limit: float | None = None) -> Any:
-        """Return the content of the answer; ``None`` if it has none.
+        """Return the content of the answer; ``None`` if it has none. What the API puts off for a short while is sent again.
 
         :param limit: seconds for this answer, if less than usual.
         :raises Failure: the answer is no object.
         """
         limit = self._limit if limit is None else limit
         until = time.monotonic() + limit
-        try:
-            with self._open(request, limit) as response:
-                status, body = response.status_code, _read(response, until)
-        except requests.RequestException as error:
-            raise self._unavailable(error, limit) from None
+        for left in reversed(range(RETRIES + 1)):
+            try:
+                with self._open(request, limit) as response:
+                    status, body = response.status_code, _read(response, until)
+            except requests.RequestException as error:
+                raise self._unavailable(error, limit) from None
+            pause = _pause_before_retry(request, response)
+            if pause is None or not left or time.monotonic() + pause > until:
+                break
+            time.sleep(pause)
         content = wire.parse(status, body)
         if content is not None and not isinstance(content, dict):
             raise self._stranger()
@@ -186,6 +195,14 @@ class Session:
 
     def _where(self) -> str:
         return "rok.yaml" if self._source is None else str(self._source)
+
+
+def _pause_before_retry(request: wire.Request, response: requests.Response) -> float | None:
+    """Return after how many seconds a request may be sent again, because it was not carried out; ``None`` for never."""
+    refused = response.status_code == 429 or (response.status_code == 503 and request.method == "GET")
+    text = response.headers.get("Retry-After", "")
+    pause = float(text) if refused and text.isascii() and text.isdigit() else None
+    return pause if pause is not None and pause <= LONGEST_PAUSE else None
 
 
 def _room(until: float, limit: float) -> float:

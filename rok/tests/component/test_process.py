@@ -131,6 +131,43 @@ async def test_a_server_that_talks_nonsense(text: bytes, message: str, rok: Rok)
     assert done.err.count("\n") == 1
 
 
+def put_off(status: int, after: str) -> bytes:
+    return b"HTTP/1.1 %d No\r\nConnection: close\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n" % (status, after.encode())
+
+
+EMPTY = b'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 13\r\n\r\n{"items": []}'
+CREATED = EMPTY.replace(b'13\r\n\r\n{"items": []}', b"2\r\n\r\n{}")
+
+
+@pytest.mark.parametrize(
+    ("line", "answers", "status", "asked"),
+    [
+        ("kube app list -o yaml", [put_off(429, "0"), put_off(429, "0"), EMPTY], 0, 3),
+        ("kube app list -o yaml", [put_off(503, "0"), EMPTY], 0, 2),
+        ("kube app list -o yaml", [put_off(429, "0")] * 9, 1, 5),
+        ("kube app list -o yaml", [put_off(429, "60"), EMPTY], 1, 1),
+        ("kube app list -o yaml", [put_off(429, "soon"), EMPTY], 1, 1),
+        ("kube app list -o yaml", [put_off(500, "0"), EMPTY], 1, 1),
+        ("kube app create a -f a.yaml -o yaml", [put_off(429, "0"), CREATED], 0, 2),
+        ("kube app create a -f a.yaml -o yaml", [put_off(503, "0"), CREATED], 1, 1),
+    ],
+)
+async def test_what_is_put_off_for_a_short_while_is_asked_again(
+    line: str, answers: list[bytes], status: int, asked: int, rok: Rok
+) -> None:
+    rok.write("a.yaml", {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}})
+    left = list(answers)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await answering(left.pop(0))(reader, writer)
+
+    async with server(answer) as url:
+        rok.use(url)
+        done = await rok(line)
+    assert (done.status, len(answers) - len(left)) == (status, asked), done.err
+    assert done.err.count("\n") == status
+
+
 async def test_a_server_that_hangs() -> None:
     async with server(silence) as url:
         with Session(Config(api_url=url), limit=0.3) as session, pytest.raises(Unavailable) as failed:
