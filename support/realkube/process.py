@@ -1,6 +1,7 @@
 """Child processes that cannot outlive this one, and what one needs to start servers on loopback."""
 
 import contextlib
+import fcntl
 import os
 import random
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,9 +20,10 @@ T = TypeVar("T")
 # The kernel sends a child its "parent died" signal when the THREAD that started it ends. So all children are started
 # by this one thread, which lives as long as the process, whichever short-lived thread asks for one.
 _STARTER = ThreadPoolExecutor(1, thread_name_prefix="starts-children")
-# Below the range from which the kernel takes ports for outgoing connections: a port stays ours while its server is
-# stopped for a test.
-_PORTS = range(20000, 30000)
+# Below the range from which the kernel takes ports for outgoing connections, and beside that from which `krake up` takes
+# those of its parts: a port stays ours while its server is stopped for a test.
+_PORTS = range(20000, 25000)
+_given: set[int] = set()
 
 
 def spawn(start: Callable[[], T]) -> T:
@@ -33,15 +36,28 @@ class StartError(Exception):
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    """Return a port of this address of the loopback on which nothing listens now."""
-    for _ in range(200):
-        port = random.choice(_PORTS)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
+    """Return a port of this address of the loopback on which nothing listens now.
+
+    It is given only once, and to no other process of this user before this one ends: its server may need a while to start.
+    """
+    for port in random.sample(_PORTS, 200):
+        if port not in _given:
+            with contextlib.suppress(OSError), socket.socket() as probe:
+                fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((address, port))
+                _given.add(port)
                 return port
     raise StartError(f"No free port from {_PORTS.start} to {_PORTS.stop - 1} was found on {address}; stop some servers.")
+
+
+@cache
+def _claims() -> int:
+    """A file that is never written or closed: who has locked the byte with the number of a port has been given that port.
+
+    It is the same for all, whatever they have instead of /tmp.
+    """
+    return os.open(f"/tmp/krake-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
 class Process:

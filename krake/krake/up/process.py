@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import fcntl
+import os
 import random
 import signal
 import socket
 import sys
 from collections.abc import Sequence
+from functools import cache
 
 # Runs in a fresh interpreter before the command. (Code of our own right after the fork, `preexec_fn`, is no way: it can hang in
 # a process that has threads, as gRPC starts them.) 1 is PR_SET_PDEATHSIG, which survives the exec.
@@ -53,7 +56,7 @@ def how_it_ended(status: int) -> str:
         return f"was ended by signal {-status}"
 
 
-_PORTS = range(20_000, 30_000)
+_PORTS = range(25_000, 30_000)
 """Below the ports of outgoing connections, and those of nodes of Kubernetes."""
 _given: set[int] = set()
 
@@ -61,8 +64,9 @@ _given: set[int] = set()
 def free_port(wanted: int = 0) -> int:
     """A port of the loopback interface that nobody listens on at this moment: the one wanted, or any, but none given before.
 
-    Where any will do, it is not one of those that systems use for outgoing connections: the next connection of a part that has
-    started already could take it, before the part that it is meant for listens there.
+    Where any will do, it is given to no other process of this user that asks in this way before this one ends, as who listens
+    there may need a while to start, or to start again. And it is not one of those that systems use for outgoing connections:
+    the next connection of a part that has started already could take it.
 
     Raises OSError if the port wanted is taken.
     """
@@ -71,9 +75,19 @@ def free_port(wanted: int = 0) -> int:
     for port in random.sample(_PORTS, 100):
         if port not in _given:
             with contextlib.suppress(OSError):
+                fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
                 _given.add(_probe(port))
                 return port
     return _probe(0)
+
+
+@cache
+def _claims() -> int:
+    """A file that is never written or closed: who has locked the byte with the number of a port has been given that port.
+
+    It is the same for all, whatever they have instead of /tmp.
+    """
+    return os.open(f"/tmp/krake-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
 def _probe(port: int) -> int:
