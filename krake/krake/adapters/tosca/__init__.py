@@ -5,6 +5,4 @@ with limits of time and memory, and without secrets. It tells which documents it
 and runs it again.
 """
 
-from krake.adapters.tosca.sandbox import Sandbox
-
-__all__ = ["Sandbox"]
+# Nothing is imported here: the worker, which is started anew for each template, needs none of what the sandbox does.

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from krake.adapters.tosca import Sandbox
+from krake.adapters.tosca.sandbox import Sandbox
 from krake.data.tosca import is_inherently_wrong
 from krake.ports.translation import Source
 

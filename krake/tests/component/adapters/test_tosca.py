@@ -13,7 +13,8 @@ import pytest
 from unit.tosca.templates import KUBERNETES_OBJECT, VERSION, config_map, node, template
 
 from krake.adapters.fetching import FetchError
-from krake.adapters.tosca import Sandbox, sandbox
+from krake.adapters.tosca import sandbox
+from krake.adapters.tosca.sandbox import Sandbox
 from krake.ports.translation import Source, TranslationError
 
 TYPES = {

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from krake.adapters.fetching import Fetcher
 from krake.adapters.kubernetes import connect
-from krake.adapters.tosca import Sandbox
+from krake.adapters.tosca.sandbox import Sandbox
 from krake.client import Client
 from krake.controller.kubernetes.application import lifecycle, translation
 from krake.controller.kubernetes.application.asking import Asking
