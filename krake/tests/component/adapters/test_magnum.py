@@ -68,7 +68,7 @@ NONSENSE = [b"", b"\xff\xfe", b"[]", b"null", b"[" * 100_000, b'{"uuid": 7, "pem
 
 
 @pytest.mark.parametrize("body", NONSENSE, ids=range(len(NONSENSE)))
-@pytest.mark.parametrize("call", set(CALLS) - {"delete", "resize", "orchestrator"})
+@pytest.mark.parametrize("call", [call for call in CALLS if call not in ("delete", "resize", "orchestrator")])
 async def test_nonsense_is_no_answer(magnum: Magnum, impostor: Impostor, call: str, body: bytes) -> None:
     impostor.body = body
     with pytest.raises(Unavailable, match=r"'mine'"):
