@@ -26,7 +26,7 @@ from krake.ports.store import (
     Update,
 )
 
-LIMIT = 20.0
+LIMIT = 60.0
 """Seconds after which something that should have happened has failed."""
 
 

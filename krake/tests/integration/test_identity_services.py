@@ -51,7 +51,7 @@ def strategy(keystone: Keystone, provider: Provider, tokens: Path, ca: str) -> d
 @asynccontextmanager
 async def ready(http: Http) -> AsyncIterator[Http]:
     """Wait until the administrator may come in."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await as_user(http, "GET", ROLES, "root")).status != 200:  # noqa: ASYNC110 (it is asked over HTTP)
             await asyncio.sleep(0.02)
     yield http

@@ -33,7 +33,7 @@ MakeNamespace = Callable[[Cluster], Awaitable[str]]
 COMMAND = Path(__file__).parents[3] / "support" / "kubernetes"
 
 
-async def eventually(read: Callable[[], Awaitable[T]], holds: Callable[[T], Any], limit: float = 30) -> T:
+async def eventually(read: Callable[[], Awaitable[T]], holds: Callable[[T], Any], limit: float = 90) -> T:
     """Read until what is read holds, and return it."""
     deadline = time.monotonic() + limit
     while True:

@@ -473,7 +473,7 @@ async def test_wait_for_what_was_deleted_ends(rok: Rok, client: Client) -> None:
 
 async def becomes(client: Client, condition: Callable[[Application], bool], name: str = "echo") -> None:
     """Return once there is an application of which the condition holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             found = [item for item in await applications(client) if item.metadata.name == name]
             if found and condition(found[0]):

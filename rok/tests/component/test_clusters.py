@@ -39,7 +39,7 @@ def kubeconfig(name: str = "minikube2", **user: Any) -> dict[str, Any]:
 
 async def find_state(client: Client, state: str, name: str = "minikube2", **status: Any) -> None:
     """Find a cluster in a state, as the cluster controller does as soon as there is the cluster."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             clusters = (await client.list(Cluster, "system:admin")).items
             if found := [item for item in clusters if item.metadata.name == name]:

@@ -37,7 +37,7 @@ async def cloud_of(client: Client, name: str = "os-cloud") -> Any:
 async def check(client: Client, kind: type[Resource], name: str, **status: Any) -> None:
     """Find out how something stands, as the infrastructure controller does as soon as it is registered."""
     namespace = "system:admin" if kind.definition.namespaced else None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             if any(each.metadata.name == name for each in (await client.list(kind, namespace)).items):
                 break
@@ -129,7 +129,7 @@ async def test_who_changes_what_does_not_work_is_told_what_came_of_it(rok: Rok, 
     await rok(f"infra provider {PROVIDER}")
     await check(client, InfrastructureProvider, "im-provider", state="OFFLINE", reason=REFUSED)
     command = asyncio.create_task(rok("infra ip update im-provider --password n3w"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             if (await provider_of(client)).password == "n3w":
                 break

@@ -49,7 +49,7 @@ async def move(client: Client, name: str, place: str) -> None:
 
 
 async def spec_of(client: Client, accept: Callable[[Any], bool] = lambda _: True) -> Any:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             spec = (await client.get(Cluster, Key(NAMESPACE, "north"))).spec
             if accept(spec):

@@ -151,7 +151,7 @@ async def test_who_changes_a_magnum_cluster_waits_for_what_was_changed(rok: Rok,
     running = {"status": {"state": "RUNNING", "observed_generation": 1}}
     await client.patch(MagnumCluster, key, running, subresource="status")
     command = asyncio.create_task(rok("os cluster update c --node-count 2 --wait running"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await cluster(client)).spec.node_count != 2:  # noqa: ASYNC110 - nobody announces it
             await asyncio.sleep(0.02)
     assert not command.done()

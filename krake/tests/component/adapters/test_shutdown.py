@@ -91,7 +91,7 @@ async def test_only_success_is_success_and_redirects_lead_nowhere(status: int) -
 
 
 async def test_an_answer_without_an_end_is_not_read() -> None:
-    async with raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n" + b"x" * 100_000) as url, asyncio.timeout(5):
+    async with raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n" + b"x" * 100_000) as url, asyncio.timeout(30):
         await put(url, {}, local=True)
 
 
@@ -100,7 +100,7 @@ async def test_an_answer_without_an_end_is_not_read() -> None:
     [b"SSH-2.0-OpenSSH_9.2p1\r\n", b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1_000_000, b"\x00" * 1000 + b"\r\n\r\n"],
 )
 async def test_what_speaks_another_language_fails_with_one_line(answer: bytes) -> None:
-    async with raw(answer) as url, asyncio.timeout(5):
+    async with raw(answer) as url, asyncio.timeout(30):
         with pytest.raises(CallFailed) as error:
             await put(url, {}, local=True)
     assert len(str(error.value)) < 400
@@ -108,7 +108,7 @@ async def test_what_speaks_another_language_fails_with_one_line(answer: bytes) -
 
 async def test_who_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutdown, "CALL_LIMIT", 0.2)
-    async with raw(b"") as url, asyncio.timeout(5):
+    async with raw(b"") as url, asyncio.timeout(30):
         with pytest.raises(CallFailed, match="does not answer within"):
             await put(url, {}, local=True)
 

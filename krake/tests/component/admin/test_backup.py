@@ -128,7 +128,7 @@ async def test_nothing_is_served_of_half_a_state(tools: Tools, http: Http, etcd_
     assert "krake restore" in ready.text
     assert (await tools("krake", "backup", "all.krake")).status == 1
     await etcd_store.delete(RESTORE, revision)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await http.get("/core/roles/a")).status != 200:  # noqa: ASYNC110 - another process decides
             await asyncio.sleep(0.02)
 

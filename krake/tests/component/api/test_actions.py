@@ -250,7 +250,7 @@ async def test_actions_are_only_put(http: Http) -> None:
 
 async def test_blocking_waits_for_the_state_of_this_object(http: Http) -> None:
     waiting = asyncio.create_task(http.post(path_of(Application), sample(Application), blocking="running"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await http.get(APP)).status == 404:  # noqa: ASYNC110 - this is the public way to know
             await asyncio.sleep(0.01)
     await create(http, Application, "sample2")
@@ -266,7 +266,7 @@ async def test_blocking_waits_for_the_state_of_this_object(http: Http) -> None:
 
 @pytest.mark.parametrize("value", ["pending", "PENDING", "False", "false", ""])
 async def test_blocking_returns_at_once_if_there_is_nothing_to_wait_for(http: Http, value: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         answer = await http.post(path_of(Application), sample(Application), blocking=value)
     assert (answer.status, answer.json["status"]["state"]) == (201, "PENDING")
 
@@ -275,7 +275,7 @@ async def test_blocking_until_deleted(http: Http) -> None:
     await create(http, Application)
     await http.patch(APP, {"metadata": {"finalizers": ["mine"]}})
     waiting = asyncio.create_task(http.delete(APP, blocking="deleted"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await http.get(APP)).json["metadata"]["deleted"] is None:  # noqa: ASYNC110 - this is the public way to know
             await asyncio.sleep(0.01)
     assert not waiting.done()
@@ -284,7 +284,7 @@ async def test_blocking_until_deleted(http: Http) -> None:
     assert (answer.status, answer.json["status"]["state"]) == (200, "DELETED")
     for more in ({"force": "True"}, {}):
         await create(http, Application)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert (await http.delete(APP, blocking="deleted", **more)).json["status"]["state"] == "DELETED"
 
 

@@ -22,7 +22,7 @@ from krake.up.etcd import EtcdProcess
 from krake.up.process import free_port
 
 EVENTS = path_of(Event)
-LIMIT = 20.0
+LIMIT = 60.0
 
 
 async def told(http: Http, *reasons: str, path: str = EVENTS) -> list[Any]:

@@ -141,7 +141,7 @@ async def test_very_many_mistakes(http: Http) -> None:
 async def test_wrong_values_name_the_field(http: Http, name: str) -> None:
     body, field = WRONG[name]
     kind = next(kind for kind in KINDS.values() if kind.__name__ == ("Role" if name == "kind" else body["kind"]))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         answer = await http.post(path_of(kind), body)
     assert answer.status == 422
     assert field in answer.fields, answer.text

@@ -25,7 +25,7 @@ def check_refusal(answer: Answer) -> None:
 
 async def exhaust(http: Http, path: str = ROLES, **options: Any) -> Answer:
     """The first answer that is a refusal."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (answer := await http("GET", path, **options)).status != 429:
             pass
     return answer

@@ -142,7 +142,7 @@ async def test_nobody_suffers(run_api: RunApi, etcd_store: EtcdStore) -> None:
             assert disturbed < 20 * undisturbed + 0.05
             for watcher in slow:
                 watcher.read_on()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await asyncio.gather(*(watcher.closed.wait() for watcher in slow))
             assert all(len(watcher.events) < CHANGES for watcher in slow)
             for watcher in good:

@@ -101,7 +101,7 @@ def _is_of(request: Request, route: Request) -> bool:
 async def grant(admin: Http, ann: Http, rules: list[dict[str, Any]]) -> None:
     """Let ann do what the rules say, and nothing else."""
     assert (await admin.patch("/core/roles/some", {"rules": rules})).status == 200
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await ann.get("/authorize")).json["rules"] != rules:  # noqa: ASYNC110 - this is the public way to know
             await asyncio.sleep(0.001)
 

@@ -43,7 +43,7 @@ def client_of(**settings: Any) -> Client:
 
 
 async def until_it_works(call: Callable[[], Awaitable[Any]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await call()

@@ -55,7 +55,7 @@ class Running:
     async def until(self, pattern: str) -> str:
         """Wait for a line."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (found := re.search(pattern, self.output)):
                 line = await self.process.stdout.readline()
                 assert line, f"The process ended with:\n{self.output}"
@@ -201,6 +201,6 @@ async def test_parts_live_inside_their_resources_and_are_started_again_if_they_b
     controller: Controller[str] = Controller("test", reconcile)
     parts = Parts(informers=[], controllers=[controller], tasks={"tick": tick}, resources=[resource()])
     config = ControllerConfig(drain_timeout=5)
-    async with answering_api() as endpoint, Client(endpoint) as client, asyncio.timeout(10):
+    async with answering_api() as endpoint, Client(endpoint) as client, asyncio.timeout(30):
         await serve("test", parts, client, config, stop)
     assert story == ["open", "tick", "tick", "key", "done", "close"]

@@ -22,7 +22,7 @@ from krake.data.metadata import WatchEventType
 from krake.recording import EVENTS
 
 StartProxy = Callable[[int], Awaitable[Proxy]]
-LIMIT = 20.0
+LIMIT = 60.0
 CAPACITY = 200
 """Events that a recorder keeps while it can not write."""
 

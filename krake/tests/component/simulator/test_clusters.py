@@ -37,7 +37,7 @@ async def api(cluster: SimulatedCluster) -> AsyncIterator[KubernetesApi]:
         yield connected
 
 
-async def eventually(holds: Callable[[], bool], limit: float = 10) -> None:
+async def eventually(holds: Callable[[], bool], limit: float = 60) -> None:
     deadline = time.monotonic() + limit
     while not holds():
         assert time.monotonic() < deadline, f"not so within {limit} seconds"

@@ -17,7 +17,7 @@ import requests
 from krake.controller.magnum.credentials import make_request
 from krake.simulator.ports import is_free
 
-LIMIT = 30.0
+LIMIT = 60.0
 
 
 @contextmanager

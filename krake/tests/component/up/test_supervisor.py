@@ -11,7 +11,7 @@ import pytest
 from krake.up.parts import CommandPart, PartError, signs
 from krake.up.supervisor import Stage, StartError, Supervisor
 
-LIMIT = 30.0
+LIMIT = 90.0
 
 # Writes its pid as ready file into the path it is given, says something and waits.
 SERVER = """

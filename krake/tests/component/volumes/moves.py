@@ -91,7 +91,7 @@ class Move:
         self.write(volumes=progress.volumes)
         return progress
 
-    async def finish(self, limit: float = 20) -> Progress:
+    async def finish(self, limit: float = 60) -> Progress:
         """Go on until it is done, or has failed."""
 
         async def end() -> Progress | None:

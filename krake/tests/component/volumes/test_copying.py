@@ -97,7 +97,7 @@ async def test_everything_is_written_down_before_it_is_made(two: Two) -> None:
 async def test_any_controller_goes_on_at_any_moment(two: Two) -> None:
     async with moving(two, claim(), workload("Deployment", "web", "files"), stateful_set("db", 1)) as move:
         await pods_are(two[0], "web", "db-0")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 async with taken_over(move, two) as successor:
                     progress = await successor.step()

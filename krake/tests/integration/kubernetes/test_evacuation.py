@@ -181,7 +181,7 @@ async def test_a_move_from_a_deleted_cluster_that_fails_leads_to_another_one(
 ) -> None:
     """It can not go back: nothing is bound to what is being deleted."""
     first, second, third = await targets(3)
-    settings = {"migration": {"timeout": 1, "retry": {"timeout": 1}}}
+    settings = {"migration": {"timeout": 4, "retry": {"timeout": 1}}}
     async with world.running(scheduler, applications(**settings), clusters, collector):
         await register(world, first)
         await create(world, first)

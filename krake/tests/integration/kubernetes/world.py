@@ -36,7 +36,7 @@ from krake.ports.cluster import Identity, Object, ObjectType
 T = TypeVar("T")
 Build = Callable[[Client], Parts]
 
-DEADLINE = 30.0
+DEADLINE = 90.0
 NAMESPACE = "red"
 DEPLOYMENT = ObjectType("apps/v1", "Deployment")
 CONFIG_MAP = ObjectType("v1", "ConfigMap")

@@ -14,7 +14,7 @@ from krake.data.core import Role
 from krake.data.kubernetes import Application
 from krake.ports.store import Entry
 
-relaxed = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+relaxed = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 A, B = (ResourceRef(api="kubernetes", kind="Cluster", namespace="ns", name=name) for name in "ab")
 
 

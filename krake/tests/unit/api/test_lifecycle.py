@@ -20,7 +20,7 @@ from krake.ports.store import Entry
 
 R = TypeVar("R", bound=Resource)
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-relaxed = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+relaxed = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.__name__)
 LASTING_KIND = pytest.mark.parametrize(
     "kind", [kind for kind in KINDS.values() if not kind.definition.transient], ids=lambda kind: kind.__name__

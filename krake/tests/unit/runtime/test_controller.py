@@ -16,7 +16,7 @@ SHORT = Backoff(0.001, 0.002)
 async def running(controller: Controller[str]) -> AsyncIterator[asyncio.Task[None]]:
     task = asyncio.create_task(controller.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             yield task
     finally:
         controller.stop()
