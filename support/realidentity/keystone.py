@@ -163,6 +163,23 @@ class Keystone:
         """Change what Keystone knows of a user, such as ``password`` or ``enabled``; it ends all of the user's tokens."""
         self._administrate("PATCH", f"/users/{id}", {"user": changes})
 
+    def change_project(self, id: str, **changes: Any) -> None:
+        """Change what Keystone knows of a project, such as ``enabled``."""
+        self._administrate("PATCH", f"/projects/{id}", {"project": changes})
+
+    def take_roles(self, user_id: str, project_id: str) -> None:
+        """Let a user do nothing in a project any more."""
+        path = f"/projects/{project_id}/users/{user_id}/roles"
+        for role in self._administrate("GET", path)[0]["roles"]:
+            self.delete(f"{path}/{role['id']}")
+
+    def delete(self, path: str, *, as_user: str | None = None) -> None:
+        """Delete what is at a path below the endpoint.
+
+        :param as_user: the token of who does it, instead of the administrator.
+        """
+        self._call("DELETE", path, None, {"X-Auth-Token": as_user or self.issue_token()})
+
     def revoke_token(self, token: str) -> None:
         """End a token before its time."""
         self._call("DELETE", "/auth/tokens", None, {"X-Auth-Token": self.issue_token(), "X-Subject-Token": token})

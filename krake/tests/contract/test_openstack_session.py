@@ -15,7 +15,7 @@ from fixtures.proxy import Proxy
 from fixtures.simulated_clouds import StartCloud
 from realidentity.keystone import Keystone
 
-from krake.adapters.openstack import Login, Session, login_to_cloud, login_to_project
+from krake.adapters.openstack import Login, Session, Sessions, login_to_cloud, login_to_project
 from krake.adapters.outgoing import Outgoing
 from krake.data.destinations import Destinations
 from krake.data.infrastructure import OpenstackSpec
@@ -145,6 +145,121 @@ async def test_a_check_is_no_memory(outgoing: Outgoing, account: Account) -> Non
         await session.check()
     with pytest.raises(Refused):
         await session.token()
+
+
+Undo = Callable[[Keystone, Account], None]
+LOSSES: dict[str, Undo] = {
+    "another password": lambda keystone, account: keystone.change_user(account.user_id, password="another-one"),
+    "a disabled user": lambda keystone, account: keystone.change_user(account.user_id, enabled=False),
+    "a deleted user": lambda keystone, account: keystone.delete(f"/users/{account.user_id}"),
+    "a disabled project": lambda keystone, account: keystone.change_project(account.project_id, enabled=False),
+    "a deleted project": lambda keystone, account: keystone.delete(f"/projects/{account.project_id}"),
+    "no role any more": lambda keystone, account: keystone.take_roles(account.user_id, account.project_id),
+}
+
+
+@pytest.mark.parametrize("services", [True, False])
+@pytest.mark.parametrize("loss", LOSSES)
+async def test_a_check_needs_no_login_and_notices_losses(
+    outgoing: Outgoing, keystone: Keystone, loss: str, services: bool
+) -> None:
+    name = f"{loss} {services}"
+    user_id = keystone.create_user(name, PASSWORD)
+    account = Account(keystone, name, user_id, name, keystone.create_project(name, user_id), "Default", "default")
+    session = Session(outgoing, NAME, account.cloud(), services=services)
+    first = await session.check()
+    assert bool(first.endpoints) == services
+    again = await session.check()
+    assert (again.value, bool(again.endpoints)) == (first.value, services)
+    LOSSES[loss](keystone, account)
+    for _ in range(2):
+        with pytest.raises(Refused, match="refuses the login"):
+            await session.check()
+
+
+async def test_a_check_notices_that_an_application_credential_is_gone(outgoing: Outgoing, account: Account) -> None:
+    id, secret = account.application_credential()
+    session = Session(outgoing, NAME, account.by_credential(login_to_cloud, OpenstackSpec, id, secret))
+    first = await session.check()
+    assert (await session.check()).value == first.value
+    # Who has come by an application credential may not take it back.
+    owner = account.keystone.issue_token(account.user, PASSWORD, domain=account.domain, project_id=account.project_id)
+    account.keystone.delete(f"/users/{account.user_id}/application_credentials/{id}", as_user=owner)
+    with pytest.raises(Refused):
+        await session.check()
+
+
+async def test_a_check_logs_in_again_only_if_that_is_of_use(
+    outgoing: Outgoing, account: Account, start_proxy: Callable[..., Awaitable[Proxy]]
+) -> None:
+    proxy = await start_proxy(account.keystone.port)
+    session = Session(outgoing, NAME, account.cloud(url=proxy.url))
+    first = await session.check()
+    account.keystone.revoke_token(first.value)
+    second = await session.check()
+    assert second.value != first.value
+    await proxy.refuse()
+    with pytest.raises(Unavailable, match="can not be reached"):
+        await session.check()
+    await proxy.resume()
+    assert (await session.check()).value == second.value
+
+
+async def test_checks_of_a_simulated_cloud_are_alike(outgoing: Outgoing, start_simulated_cloud: StartCloud) -> None:
+    cloud = await start_simulated_cloud()
+    user, project, credential = cloud.user, cloud.project, cloud.credential
+    account = Account(cloud, user.name, user.id, project.name, project.id, "Default", "default")
+    by_password = Session(outgoing, NAME, account.cloud(user.password, cloud.url))
+    method = account.by_credential(login_to_cloud, OpenstackSpec, credential.id, credential.secret, cloud.url)
+    by_credential = Session(outgoing, NAME, method)
+    for session in (by_password, by_credential) * 5:
+        await session.check()
+    assert cloud.service.count("POST /v3/auth/tokens") == 2
+    cloud.directory.delete_credential(credential.id)
+    await by_password.check()
+    with pytest.raises(Refused):
+        await by_credential.check()
+    cloud.directory.change_password(user.name, "another-one")
+    with pytest.raises(Refused):
+        await by_password.check()
+    cloud.directory.change_password(user.name, "demo")
+    logins = cloud.service.count("POST /v3/auth/tokens")
+    cloud.paths["new"] = "/new"
+    assert await by_password.endpoint(["new"])
+    cloud.paths.clear()
+    await by_password.check()
+    with pytest.raises(Rejected):
+        await by_password.endpoint(["new"])
+    for status in (429, 500, 503):
+        cloud.service.answer_with(status, "GET /v3/auth/tokens")
+        with pytest.raises(Unavailable):
+            await by_password.check()
+    await by_password.check()
+    assert cloud.service.count("POST /v3/auth/tokens") == logins + 1
+    for status in (401, 403, 404):
+        cloud.service.answer_with(status, "GET /v3/auth/tokens")
+        await by_password.check()
+    assert cloud.service.count("POST /v3/auth/tokens") == logins + 4
+
+
+async def test_sessions_are_kept_for_the_very_same_login(outgoing: Outgoing, account: Account) -> None:
+    sessions = Sessions(outgoing, services=True)
+    logins = [
+        account.cloud(),
+        account.cloud("another-one"),
+        account.cloud(url="http://127.0.0.1:1"),
+        replace(account, domain="elsewhere").cloud(),
+        replace(account.cloud(), ca="ours"),
+        account.of_project(),
+    ]
+    opened = [sessions.open(NAME, login) for login in logins]
+    assert len({id(session) for session in opened}) == len(logins)
+    assert [sessions.open(NAME, login) for login in logins] == opened
+    assert sessions.open("The cloud 'south'", logins[0]) is not opened[0]
+    for number in range(995):
+        sessions.open(NAME, account.cloud(url=f"http://127.0.0.1:1/{number}"))
+    assert sessions.open(NAME, logins[2]) is opened[2]
+    assert sessions.open(NAME, logins[0]) is not opened[0]
 
 
 async def test_a_simulated_cloud_is_logged_in_to_alike(outgoing: Outgoing, start_simulated_cloud: StartCloud) -> None:

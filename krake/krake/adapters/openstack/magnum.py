@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from krake.adapters.openstack.login import login_to_project
 from krake.adapters.openstack.session import Session
+from krake.adapters.openstack.sessions import Sessions
 from krake.adapters.outgoing import Outgoing, Reply, Unanswered
 from krake.data.metadata import Key
 from krake.data.openstack import ProjectSpec
@@ -19,8 +20,6 @@ _VERSION = {"OpenStack-API-Version": "container-infra 1.7"}
 """The first in which clusters can be resized; without one, Magnum answers as its very first version does."""
 _LONGEST_TEXT = 300
 _MOST_ADDRESSES = 1_000
-_CONNECTED = 1000
-"""Projects whose tokens are kept."""
 
 
 class MagnumConnector:
@@ -31,7 +30,7 @@ class MagnumConnector:
 
     def __init__(self, outgoing: Outgoing) -> None:
         self._outgoing = outgoing
-        self._known: dict[Key, tuple[ProjectSpec, MagnumService]] = {}
+        self._sessions = Sessions(outgoing, services=True)
 
     async def __aenter__(self) -> Self:
         await self._outgoing.__aenter__()
@@ -42,20 +41,14 @@ class MagnumConnector:
 
     def connect(self, key: Key, project: ProjectSpec) -> "MagnumService":
         """See the port. As long as a project is declared the same, it stays logged in."""
-        known = self._known.pop(key, None)
-        if known is None or known[0] != project:
-            known = project, self._make_service(key, project)
-        self._known[key] = known
-        while len(self._known) > _CONNECTED:
-            del self._known[next(iter(self._known))]
-        return known[1]
+        return self._find(key, project)
 
     async def check(self, key: Key, project: ProjectSpec) -> None:
         """See the port."""
-        await self._make_service(key, project).check()
+        await self._find(key, project).check()
 
-    def _make_service(self, key: Key, project: ProjectSpec) -> "MagnumService":
-        session = Session(self._outgoing, f"The project '{key.name}'", login_to_project(project))
+    def _find(self, key: Key, project: ProjectSpec) -> "MagnumService":
+        session = self._sessions.open(f"The project '{key.name}'", login_to_project(project))
         return MagnumService(f"Magnum of the project '{key.name}'", session)
 
 
@@ -70,7 +63,8 @@ class MagnumService:
         self._session = session
 
     async def check(self) -> None:
-        """Ask whether Magnum answers. Raises an `InfrastructureError` if not."""
+        """Ask whether Keystone lets in and Magnum answers. Raises an `InfrastructureError` if not."""
+        await self._session.check()  # as Magnum believes for minutes what it was told of a token
         self._read(await self._ask("GET", "/clusters?limit=1"))
 
     async def find(self, name: str) -> Sequence[Sight]:

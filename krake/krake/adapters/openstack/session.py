@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -48,6 +48,7 @@ class Session:
     """The access of one user to one cloud. It logs in when it is first needed, and again when that ends.
 
     :param service: the name of the cloud in messages, such as ``The cloud 'north'``.
+    :param services: whether the services of the cloud are to be found.
     """
 
     def __init__(
@@ -56,22 +57,34 @@ class Session:
         service: str,
         login: Login,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        services: bool = True,
     ) -> None:
         self._outgoing = outgoing
         self._service = service
         self._login = login
         self._now = now
+        self._services = services
+        self._url = f"{login.url}/auth/tokens" + ("" if services else "?nocatalog")
         self._token: Token | None = None
         self._under_way: asyncio.Task[Token] | None = None
         """A login; whoever needs a token meanwhile has the same outcome, so that none waits for the failures of all others."""
 
     async def check(self) -> Token:
-        """Log in anew, whatever was known before, and return the token.
+        """Return a token that Keystone accepts at this moment: the one that there is, or that of a new login.
+
+        Whoever may not log in any more has no token that is accepted: Keystone takes them back when a password is changed, and
+        when a user, a project, a role in it or an application credential is deleted or disabled. To ask costs it far less than
+        a login, for which it makes hashing a password slow on purpose.
 
         :raises InfrastructureError: Keystone does not let in (`Refused`), does not answer (`Unavailable`), or can not be asked
             like this at all (`Rejected`).
         """
-        self._token = None
+        token = self._token
+        if token is not None and self._now() < token.renewal:
+            seen = await self._look_at(token)
+            if self._token is token:  # and was not replaced meanwhile
+                self._token = seen
         return await self.token()
 
     async def token(self) -> Token:
@@ -143,15 +156,26 @@ class Session:
         where = f" in the region '{region}'" if region is not None else ""
         raise Rejected(f"{self._service} has no service '{types[0]}'{where} in its catalogue.")
 
+    async def _look_at(self, token: Token) -> Token | None:
+        """Return a token as Keystone knows it now, with the services that there are now; ``None`` if it is not accepted."""
+        shown = {"X-Auth-Token": token.value, "X-Subject-Token": token.value}
+        reply = await self._send("GET", self._url, (token.value,), headers=shown)
+        if reply.status >= 500 or reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+            self._refuse(reply)
+        return self._read(reply) if reply.status == HTTPStatus.OK else None
+
     async def _log_in(self) -> Token:
-        url = f"{self._login.url}/auth/tokens"
-        reply = await self._send("POST", url, (), json={"auth": self._login.auth})
+        reply = await self._send("POST", self._url, (), json={"auth": self._login.auth})
         if reply.status != HTTPStatus.CREATED:
             self._refuse(reply)
+        return self._read(reply)
+
+    def _read(self, reply: Reply) -> Token:
         try:
-            return _read_token(reply, self._now())
+            token = _read_token(reply, self._now())
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             raise Unavailable(f"{self._service} answered something that is no token: is there a Keystone at its URL?") from None
+        return token if self._services else replace(token, endpoints=())
 
     async def _send(self, method: str, url: str, secrets: tuple[str, ...], **options: Any) -> Reply:
         try:
@@ -170,7 +194,9 @@ class Session:
     def _refuse(self, reply: Reply) -> None:
         """Raise what it means that Keystone gives no token."""
         said = f": {quoted}" if (quoted := _quote_keystone(reply)) else "."
-        if reply.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        # Keystone finds no application credential that was deleted, and says so.
+        gone = reply.status == HTTPStatus.NOT_FOUND and "application credential" in said.lower()
+        if gone or reply.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             raise Refused(f"{self._service} refuses the login ({reply.outcome}): check its user, its secret and its project.")
         if reply.status == HTTPStatus.BAD_REQUEST:
             raise Rejected(f"{self._service} does not understand the login ({reply.outcome}){said}")

@@ -13,7 +13,7 @@ class Denied(Exception):
 
 
 class Unknown(Exception):
-    """A token that something is to be done with is none, or has ended."""
+    """A token that something is to be done with is none, or has ended; or there is no such application credential."""
 
 
 class Malformed(Exception):
@@ -56,7 +56,10 @@ class ApplicationCredential:
 
 @dataclass(frozen=True)
 class Token:
-    """Shows who asks, and for which project."""
+    """Shows who asks, and for which project.
+
+    :param credential: the id of the application credential that it was given for.
+    """
 
     value: str
     user: User
@@ -64,6 +67,7 @@ class Token:
     methods: Sequence[str]
     issued: datetime
     expires: datetime
+    credential: str | None = None
 
 
 @dataclass
@@ -92,6 +96,11 @@ class Directory:
         user.enabled = enabled
         self._end_tokens(user)
 
+    def delete_credential(self, id: str) -> None:
+        """Take an application credential back, which ends the tokens that were given for it."""
+        self.credentials = [each for each in self.credentials if each.id != id]
+        self.tokens = {value: token for value, token in self.tokens.items() if token.credential != id}
+
     def _end_tokens(self, user: User) -> None:
         self.tokens = {value: token for value, token in self.tokens.items() if token.user is not user}
 
@@ -101,7 +110,7 @@ class Directory:
         :param value: what shows the token.
         :raises Malformed: it is no login.
         :raises Denied: it is not accepted.
-        :raises Unknown: it is by a token that is none.
+        :raises Unknown: it is by a token or an application credential that is none.
         """
         auth = _section(body, "auth")
         identity = _section(auth, "identity")
@@ -109,12 +118,15 @@ class Directory:
         if not isinstance(methods, list) or len(methods) != 1:
             raise Malformed("Expecting to find methods in identity.")
         project: Project | None
+        credential: str | None = None
         match methods[0]:
             case "password":
                 user = self._by_password(_section(_section(identity, "password"), "user"))
                 project = self._scope(auth.get("scope"), user)
             case "application_credential":
-                user, project = self._by_credential(_section(identity, "application_credential"))
+                given = _section(identity, "application_credential")
+                user, project = self._by_credential(given)
+                credential = str(given["id"])
                 if "scope" in auth:
                     raise Denied
             case "token":
@@ -122,7 +134,7 @@ class Directory:
                 user, project = earlier.user, self._scope(auth.get("scope"), earlier.user)
             case _:
                 raise Denied
-        token = Token(value, user, project, methods, now, now + self.lifetime)
+        token = Token(value, user, project, methods, now, now + self.lifetime, credential)
         self.tokens = {value: each for value, each in self.tokens.items() if each.expires > now}
         self.tokens[value] = token
         return token
@@ -156,12 +168,13 @@ class Directory:
         return found[0]
 
     def _by_credential(self, given: Mapping[str, Any]) -> tuple[User, Project]:
-        for credential in self.credentials:
-            if credential.id == given.get("id") and credential.secret == given.get("secret"):
-                user = next(user for user in self.users if user.id == credential.user)
-                if user.enabled:
-                    return user, next(project for project in self.projects if project.id == credential.project)
-        raise Denied
+        credential = next((each for each in self.credentials if each.id == given.get("id")), None)
+        if credential is None:
+            raise Unknown(f"Could not find Application Credential: {given.get('id')}.")
+        user = next(user for user in self.users if user.id == credential.user)
+        if credential.secret != given.get("secret") or not user.enabled:
+            raise Denied
+        return user, next(project for project in self.projects if project.id == credential.project)
 
     def _scope(self, scope: Any, user: User) -> Project | None:
         if scope is None or scope == "unscoped":

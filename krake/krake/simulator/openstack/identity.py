@@ -56,8 +56,8 @@ def worded(answer: Callable[[web.Request], Awaitable[web.Response]]) -> Callable
         except Denied:
             headers = {"WWW-Authenticate": f'Keystone uri="{request.url.origin()}/v3"'}
             return problem(HTTPStatus.UNAUTHORIZED, UNAUTHORIZED, headers)
-        except Unknown:
-            return problem(HTTPStatus.NOT_FOUND, "Failed to validate token")
+        except Unknown as error:
+            return problem(HTTPStatus.NOT_FOUND, str(error) or "Failed to validate token")
         except Malformed as error:
             return problem(
                 HTTPStatus.BAD_REQUEST, f"{error} The server could not comply with the request since it is malformed."
