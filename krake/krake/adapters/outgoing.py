@@ -185,6 +185,23 @@ class Outgoing:
             raise Unanswered(f"{service} can not be reached: check its URL, and whether it runs.") from None
         return Reply(service, status, body, shown, secrets)
 
+    async def check(self, service: str, url: str) -> None:
+        """See to it that somebody else, who is about to ask a service, does not go where nobody may be sent from here.
+
+        :param service: its name in messages.
+        :raises Unanswered: nobody knows the host in its URL, or not in time.
+        :raises Forbidden: nobody may be sent there.
+        """
+        try:
+            async with asyncio.timeout(self.timeout):
+                await self._guard.check_fully(url)
+        except TimeoutError:
+            raise Unanswered(f"{service} is not asked: its host was not found within {self.timeout:g} s.") from None
+        except Denied as error:
+            raise Forbidden(f"{service} is not asked: {error}") from None
+        except (OSError, ValueError):
+            raise Unanswered(f"{service} is not asked: there is no host of the name in its URL.") from None
+
     async def _request(
         self, service: str, method: str, url: URL, ca: str | None, **options: Any
     ) -> tuple[int, Mapping[str, str], bytes]:

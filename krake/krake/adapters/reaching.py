@@ -59,6 +59,20 @@ class Guard(AbstractResolver):
         if _looks_like_address(host):
             await self._check(host, [host], port_of(parts))
 
+    async def check_fully(self, url: str) -> None:
+        """Check a URL with all addresses of its host, for somebody else who is about to go there.
+
+        :raises Denied: it leads where it must not.
+        :raises OSError: there is no such host.
+        """
+        await self.check(url)
+        parts = read_url(url)
+        host, port = str(parts.hostname), port_of(parts)
+        if not _looks_like_address(host):
+            # Those too that this machine has no way to, as others may have one.
+            found = await self._look_up(host, port)
+            await self._check(host, list({str(address[0]) for *_, address in found}), port)
+
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
         """Return the addresses of a host, if all of them may be reached.
 

@@ -103,11 +103,20 @@ class Connector(Protocol):
     """
 
     def connect(
-        self, name: str, provider: InfrastructureProviderSpec, cloud_name: str, cloud: CloudSpec, *, trusted: bool = False
+        self,
+        name: str,
+        provider: InfrastructureProviderSpec,
+        cloud_name: str,
+        cloud: CloudSpec,
+        *,
+        trusted: bool = False,
+        cloud_trusted: bool = False,
     ) -> Infrastructures:
         """Return access to the infrastructures of a provider on a cloud; nothing is asked yet.
 
-        :param trusted: of the provider; the cloud is not asked from here.
+        :param trusted: of the provider.
+        :param cloud_trusted: of the cloud, which the provider asks; one that is not has the provider sent nowhere that Krake
+            itself would not go for a namespace.
         :raises Rejected: this provider can not work on this cloud.
         """
 

@@ -45,7 +45,7 @@ def infrastructures(connector: Connector, impostor: Impostor) -> Infrastructures
 
 def connect(connector: Connector, provider: InfrastructureProviderSpec, *, trusted: bool = True) -> Infrastructures:
     cloud = cloud_of("http://cloud.example/v3", password=SECRETS[1])
-    return connector.connect("north", provider, "cloud", cloud, trusted=trusted)
+    return connector.connect("north", provider, "cloud", cloud, trusted=trusted, cloud_trusted=True)
 
 
 async def failure(infrastructures: Infrastructures, ask: str) -> InfrastructureError:

@@ -64,7 +64,7 @@ def ill_im(im: Manager) -> Iterator[Manager]:
 
 
 def connect(connector: Connector, provider: InfrastructureProviderSpec, cloud: CloudSpec) -> Infrastructures:
-    return connector.connect("1-im", provider, "1-cloud", cloud, trusted=True)
+    return connector.connect("1-im", provider, "1-cloud", cloud, trusted=True, cloud_trusted=True)
 
 
 async def reach(infrastructures: Infrastructures, id: str, *phases: Phase) -> Infrastructure:

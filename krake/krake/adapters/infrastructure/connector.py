@@ -1,13 +1,14 @@
 """From what is declared to what can be asked."""
 
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Self
 
 from krake.adapters.infrastructure.im import ImInfrastructures, Memory
 from krake.adapters.infrastructure.im.authorization import authorize
 from krake.adapters.infrastructure.local import Driver, LocalInfrastructures
-from krake.adapters.openstack import Session, login_to_cloud
-from krake.adapters.outgoing import Outgoing
+from krake.adapters.openstack import Sessions, login_to_cloud
+from krake.adapters.outgoing import Forbidden, Outgoing, Unanswered
 from krake.data.destinations import Destinations
 from krake.data.infrastructure import (
     CloudSpec,
@@ -17,7 +18,7 @@ from krake.data.infrastructure import (
     LocalProviderSpec,
     OpenstackSpec,
 )
-from krake.ports.infrastructure import Infrastructures, Rejected
+from krake.ports.infrastructure import Infrastructures, Rejected, Unavailable
 
 
 class Connector:
@@ -40,6 +41,7 @@ class Connector:
     ) -> None:
         self._of_namespaces = Outgoing(destinations, setting, timeout, forbidden)
         self._of_all = Outgoing(Destinations(deny=()), setting, timeout)
+        self._sessions = {outgoing: Sessions(outgoing, services=False) for outgoing in (self._of_namespaces, self._of_all)}
         self._stack = AsyncExitStack()
         self._driver = driver or Driver((), timeout=timeout, at_once=1)
         self._memory = Memory()
@@ -56,7 +58,14 @@ class Connector:
         await self._stack.aclose()
 
     def connect(
-        self, name: str, provider: InfrastructureProviderSpec, cloud_name: str, cloud: CloudSpec, *, trusted: bool = False
+        self,
+        name: str,
+        provider: InfrastructureProviderSpec,
+        cloud_name: str,
+        cloud: CloudSpec,
+        *,
+        trusted: bool = False,
+        cloud_trusted: bool = False,
     ) -> Infrastructures:
         """Return access to the infrastructures of a provider on a cloud; nothing is asked yet.
 
@@ -65,7 +74,9 @@ class Connector:
         match provider.value, cloud.value:
             case ImSpec() as im, OpenstackSpec() as openstack:
                 authorization = authorize(name, im, cloud_name, openstack)
-                return ImInfrastructures(self._outgoing(trusted), name, im.url, authorization, self._memory, ca=im.ca)
+                admit = None if cloud_trusted else partial(self._admit, f"The cloud '{cloud_name}'", openstack.url)
+                outgoing = self._outgoing(trusted)
+                return ImInfrastructures(outgoing, name, im.url, authorization, self._memory, ca=im.ca, admit=admit)
             case LocalProviderSpec(), LocalCloudSpec():
                 return LocalInfrastructures(self._driver, name, cloud_name)
         raise Rejected(
@@ -89,11 +100,21 @@ class Connector:
         """Ask whether the cloud answers and accepts the credentials. Raises `InfrastructureError` if not."""
         match cloud.value:
             case OpenstackSpec() as openstack:
-                await Session(self._outgoing(trusted), f"The cloud '{name}'", login_to_cloud(openstack)).check()
+                sessions = self._sessions[self._outgoing(trusted)]
+                await sessions.open(f"The cloud '{name}'", login_to_cloud(openstack)).check()
                 return
             case LocalCloudSpec():
                 return
         raise Rejected(f"Clouds of the type '{cloud.type}' are not supported.")
+
+    async def _admit(self, service: str, url: str) -> None:
+        """Let providers go no further for the sake of a namespace than Krake itself would."""
+        try:
+            await self._of_namespaces.check(service, url)
+        except Forbidden as error:
+            raise Rejected(str(error)) from None
+        except Unanswered as error:
+            raise Unavailable(str(error)) from None
 
     def _outgoing(self, trusted: bool) -> Outgoing:
         return self._of_all if trusted else self._of_namespaces

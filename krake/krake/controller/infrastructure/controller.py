@@ -226,8 +226,14 @@ class InfrastructureController:
 
     def _connect(self, home: Home) -> Infrastructures:
         provider, cloud = home.provider, home.cloud
-        trusted = provider.metadata.namespace is None
-        return self._connector.connect(provider.metadata.name, provider.spec, cloud.metadata.name, cloud.spec, trusted=trusted)
+        return self._connector.connect(
+            provider.metadata.name,
+            provider.spec,
+            cloud.metadata.name,
+            cloud.spec,
+            trusted=provider.metadata.namespace is None,
+            cloud_trusted=cloud.metadata.namespace is None,
+        )
 
     async def _conclude(self, cluster: Cluster, ask: Ask, outcome: Outcome) -> Cluster:
         if outcome.kubeconfig is not None:

@@ -56,15 +56,20 @@ class Clouds:
     broken: dict[str, int | None] = field(default_factory=dict)
     """With what status clouds answer instead; ``None`` for not at all."""
     asked: Counter[str] = field(default_factory=Counter)
+    logins: Counter[str] = field(default_factory=Counter)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         self.asked[name] += 1
-        login = (await request.json())["auth"]["identity"]["password"]["user"]
+        self.logins[name] += request.method == "POST"
         if name in self.broken:
             if (status := self.broken[name]) is None:
                 await asyncio.Event().wait()
             return web.Response(status=status or 0)
+        if request.method == "GET":
+            shown = {request.headers[key] for key in ("X-Auth-Token", "X-Subject-Token")}
+            return web.Response(text=TOKEN, status=200 if shown == {"token"} else 401, headers={"X-Subject-Token": "token"})
+        login = (await request.json())["auth"]["identity"]["password"]["user"]
         if login["password"] != "right":
             return web.Response(status=401)
         return web.Response(text=TOKEN, status=201, headers={"X-Subject-Token": "token"})
@@ -74,7 +79,8 @@ class Clouds:
 async def clouds() -> AsyncIterator[Clouds]:
     clouds = Clouds()
     app = web.Application()
-    app.router.add_post("/{name}/v3/auth/tokens", clouds.handle)
+    for method in ("GET", "POST"):
+        app.router.add_route(method, "/{name}/v3/auth/tokens", clouds.handle)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -265,6 +271,9 @@ async def test_what_has_not_changed_is_not_written(
     after = [await client.get(Cloud, each.key) for each in before]
     assert [each.metadata.resource_version for each in after] == [each.metadata.resource_version for each in before]
     assert clouds.asked["north"] > asked["north"]
+    # One login for each run of the controller; a login that is refused is tried at every check.
+    assert clouds.logins["north"] == 2
+    assert clouds.logins["south"] == clouds.asked["south"]
 
 
 async def test_hundreds_of_clouds_that_hang_are_in_nobodys_way(

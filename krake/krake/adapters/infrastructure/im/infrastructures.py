@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
@@ -88,6 +88,7 @@ class ImInfrastructures:
     :param name: of the provider.
     :param memory: of all that ask IMs; what is found out is added.
     :param ca: certificates in PEM that the IM is verified by, instead of the authorities of the system.
+    :param admit: raises `InfrastructureError` if the IM, which asks the cloud each time, is not to be sent there.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class ImInfrastructures:
         memory: Memory,
         *,
         ca: str | None = None,
+        admit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._outgoing = outgoing
         self._service = f"The infrastructure provider '{name}'"
@@ -106,6 +108,7 @@ class ImInfrastructures:
         self._authorization = authorization
         self._memory = memory
         self._ca = ca
+        self._admit = admit
 
     async def check(self) -> None:
         """Ask whether the user is known. Raises `InfrastructureError` if not."""
@@ -306,6 +309,8 @@ class ImInfrastructures:
 
         :raises InfrastructureError: there is none.
         """
+        if self._admit is not None:
+            await self._admit()
         shown = {"Authorization": self._authorization.header, **(headers or {})}
         try:
             reply = await self._outgoing.request(
