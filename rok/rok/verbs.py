@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from krake.client import wire
-from krake.client.errors import Conflict
+from krake.client.errors import ApiError, Conflict
 
-from rok.cells import Object
+from rok.cells import Object, dig
 from rok.errors import Failure
 from rok.output import Result, View
 from rok.place import Place
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 10
 """An update is tried so often when others change the object at the same time."""
+
+EVENTS = wire.Route("core", "events", True)
 
 Body = Callable[[argparse.Namespace], Object]
 """Makes the body of a request from the words of a command."""
@@ -117,7 +119,25 @@ def delete_object(call: Call, goals: Goals) -> Result:
     """Ask for the deletion of an object."""
     force, cascade = (getattr(call.args, name, False) for name in ("force", "cascade"))
     deleted = call.session.send(wire.delete(call.route, call.namespace, call.args.name, force=force, cascade=cascade))
-    return Result(deleted if deleted is None else call.wait(deleted, goals))
+    try:
+        return Result(deleted if deleted is None else call.wait(deleted, goals))
+    except Failure as failure:
+        told = _find_hindrance(call, deleted)
+        if told is None:
+            raise
+        raise Failure(f"{failure}: {told}") from None
+
+
+def _find_hindrance(call: Call, item: Object) -> str | None:
+    """Return what was told last about what a deletion waits for."""
+    try:
+        events = list_of(call.session.send(wire.list_(EVENTS, call.namespace or "system")))
+    except (ApiError, Failure):
+        return None  # which is of less interest than what it would have explained
+    about = [each for each in events if dig(each, "regarding.uid") == item["metadata"]["uid"]]
+    waiting = [each for each in about if str(each.get("reason")).startswith("Waiting")]
+    latest = max(waiting, key=lambda each: str(each.get("last")), default=None)
+    return str(latest.get("message")).rstrip(".") if latest else None
 
 
 def act(call: Call, action: str) -> Result:

@@ -265,11 +265,27 @@ def _was_checked(item: Object) -> bool:
     return dig(item, "status.state") not in UNCHECKED
 
 
-def new_cluster(args: argparse.Namespace) -> Object:
-    """Return the body of a request to create a cluster."""
+def read_template(path: str) -> Object:
+    """Return a template of a cluster.
+
+    :raises Failure: it imports files, which whoever creates the cluster could not find.
+    """
+    # Loading all kinds takes a while.
+    from krake.data.tosca import InvalidTemplate, imports_of
+
     from rok.files import read_documents
 
-    source = {"tosca": read_documents(args.file)[0], "inherit_metrics": args.inherit_metrics}
+    template = read_documents(path)[0]
+    try:
+        imports_of(template, None)
+    except InvalidTemplate as error:
+        raise Failure(f"{path} can not be used as a template: {str(error).rstrip('.')}") from None
+    return template
+
+
+def new_cluster(args: argparse.Namespace) -> Object:
+    """Return the body of a request to create a cluster."""
+    source = {"tosca": read_template(args.file), "inherit_metrics": args.inherit_metrics}
     body = _body(args.name, args, source, {"labels": args.label_constraints, "metrics": args.metric_constraints})
     body["metadata"]["inherit_labels"] = args.inherit_labels
     return body
@@ -301,9 +317,7 @@ def changed_cluster(stored: Object, args: argparse.Namespace) -> Object:
 
         spec["kubeconfig"] = read_kubeconfig(args.kubeconfig, args.context)
     if args.file:
-        from rok.files import read_documents
-
-        spec["tosca"] = read_documents(args.file)[0]
+        spec["tosca"] = read_template(args.file)
     labels = {**({} if args.remove_existing_labels else metadata["labels"]), **flags.check_labels(args.labels)}
     return {**stored, "metadata": {**metadata, "labels": labels}, "spec": spec}
 

@@ -324,3 +324,16 @@ async def test_get_works_without_the_cloud(rok: Rok, client: Client) -> None:
     done = await rok("kube cluster get mine")
     assert (done.status, done.rows["state"]) == (0, "ONLINE")
     assert done.err.startswith("rok: warning: what the cluster inherits is not shown: 'Cloud' 'gone' does not exist")
+
+
+async def test_a_template_that_imports_a_file_is_refused(rok: Rok) -> None:
+    rok.write("good.yaml", {**TOSCA, "imports": [{"custom": "https://types.example/types.yaml"}]})
+    rok.write("bad.yaml", {**TOSCA, "imports": [{"custom": "types.yaml"}]})
+    assert (await rok("kube cluster create -f good.yaml mine")).status == 0
+    for line in ("create -f bad.yaml other", "update -f bad.yaml mine"):
+        done = await rok(f"kube cluster {line}")
+        assert (done.status, done.out) == (1, "")
+        assert done.err == (
+            "rok: error: bad.yaml can not be used as a template: Import 1: 'types.yaml' must be an http or https URL, as no"
+            " files are sent along with a template: put it where it can be fetched, or write what is in it into the template\n"
+        )

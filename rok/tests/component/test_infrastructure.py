@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from command import Rok
 from krake.client import Client
 from krake.data import Key, Resource
+from krake.data.events import Regarding, make_event, normal
 from krake.data.infrastructure import Cloud, GlobalCloud, GlobalInfrastructureProvider, InfrastructureProvider
 from testpki.authority import Authority
 
@@ -287,3 +289,18 @@ async def test_an_authority_of_ones_own(rok: Rok, client: Client, tmp_path: Path
     file.write_text("none")
     assert "Must be one or more certificates in PEM" in (await rok(f"infra cloud update os-cloud --ca {file}")).err
     assert "has no --ca" in (await rok(f"infra provider register --type local --ca {file} mine")).err
+
+
+async def test_who_waits_for_a_deletion_in_vain_is_told_what_it_waits_for(rok: Rok, client: Client) -> None:
+    await rok(f"infra provider {PROVIDER}")
+    key = Key("system:admin", "im-provider")
+    held = await client.patch(InfrastructureProvider, key, {"metadata": {"finalizers": ["infrastructure_resources_deletion"]}})
+    said = normal("WaitingForClusters", "It stays until the clusters are gone that were created by it: dev.")
+    await client.create(make_event(Regarding.of(held), said, "infrastructure", datetime.now(UTC)))
+    done = await rok("infra provider delete im-provider --wait --timeout 1")
+    assert (done.status, done.out) == (1, "")
+    assert done.err == (
+        "rok: error: infrastructureprovider im-provider is not deleted after 1 s: it is PENDING:"
+        " It stays until the clusters are gone that were created by it: dev\n"
+    )
+    await client.delete(InfrastructureProvider, key, force=True)

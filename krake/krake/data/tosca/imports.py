@@ -78,7 +78,10 @@ def _locate(file: str, base: str | None, what: str) -> str:
     if is_url(file):
         return _join(file, "", what)
     if base is None:
-        raise InvalidTemplate(f"{what}: {show(file)} must be an http or https URL, as the template is in no place of its own.")
+        raise InvalidTemplate(
+            f"{what}: {show(file)} must be an http or https URL, as no files are sent along with a template:"
+            " put it where it can be fetched, or write what is in it into the template."
+        )
     if is_url(base):
         return _join(base, file, what)
     path = posixpath.normpath(posixpath.join(posixpath.dirname(base), file))

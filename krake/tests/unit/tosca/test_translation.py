@@ -274,7 +274,11 @@ def test_what_grows_without_bounds_is_stopped() -> None:
 @pytest.mark.parametrize(
     ("imports", "message"),
     [
-        (["custom.yaml"], "Import 1: 'custom.yaml' must be an http or https URL, as the template is in no place of its own."),
+        (
+            ["custom.yaml"],
+            "Import 1: 'custom.yaml' must be an http or https URL, as no files are sent along with a template:"
+            " put it where it can be fetched, or write what is in it into the template.",
+        ),
         (["file:///etc/passwd"], "must be an http or https URL"),
         ([{"a": {"file": "/etc/passwd"}}], "must be an http or https URL"),
         ([{"file": "a.yaml", "repository": "gone"}], "the repository 'gone' is not defined"),
