@@ -4,29 +4,19 @@ from datetime import timedelta
 
 from krake.controller.infrastructure.steps import Pace
 from krake.controller.runtime import ControllerConfig
-from krake.data.destinations import DENIED, Destinations, check_destinations
+from krake.controller.runtime.destinations import AskingConfig
 from krake.data.names import at_least
 from krake.data.record import Record, field
 
 
-class ProvidersConfig(Record):
+class ProvidersConfig(AskingConfig):
     """How infrastructure providers and clouds are asked.
 
-    :param timeout: seconds that one may take to answer.
     :param calls_at_once: to the same provider.
-    :param allow: networks, addresses and names of hosts that those of namespaces may lead to though they are denied.
-    :param deny: likewise, that they must not lead to. Global ones, which administrators declare, may lead anywhere.
     """
 
     timeout: float = field(default=30.0, validate=at_least(0.1))
     calls_at_once: int = field(default=5, validate=at_least(1))
-    allow: list[str] = field(factory=list, validate=check_destinations)
-    deny: list[str] = field(factory=lambda: list(DENIED), validate=check_destinations)
-
-    @property
-    def destinations(self) -> Destinations:
-        """Where providers and clouds of namespaces may lead."""
-        return Destinations(self.allow, self.deny)
 
 
 class LocalConfig(Record):

@@ -1,27 +1,9 @@
 """The settings of the Magnum controller."""
 
 from krake.controller.runtime import ControllerConfig
-from krake.data.destinations import DENIED, Destinations, check_destinations
+from krake.controller.runtime.destinations import AskingConfig
 from krake.data.names import at_least
-from krake.data.record import Record, field
-
-
-class OpenstackConfig(Record):
-    """How the OpenStack services of projects are asked.
-
-    :param timeout: seconds that they may take to answer.
-    :param allow: networks, addresses and names of hosts that projects may lead to though they are denied.
-    :param deny: likewise, that they must not lead to.
-    """
-
-    timeout: float = field(default=20.0, validate=at_least(0.1))
-    allow: list[str] = field(factory=list, validate=check_destinations)
-    deny: list[str] = field(factory=lambda: list(DENIED), validate=check_destinations)
-
-    @property
-    def destinations(self) -> Destinations:
-        """Where projects may lead."""
-        return Destinations(self.allow, self.deny)
+from krake.data.record import field
 
 
 class MagnumConfig(ControllerConfig):
@@ -33,6 +15,7 @@ class MagnumConfig(ControllerConfig):
     :param creation_attempts: how often in all it is tried to create a cluster whose creation fails.
     :param settle_time: seconds after which a cluster is asked for again if the answer was lost and it is not to be found.
     :param check_interval: seconds between two checks of whether a project answers and accepts the credentials.
+    :param openstack: how the OpenStack services of projects are asked.
     """
 
     poll_interval: float = field(default=30.0, validate=at_least(0.1))
@@ -41,4 +24,4 @@ class MagnumConfig(ControllerConfig):
     creation_attempts: int = field(default=3, validate=at_least(1))
     settle_time: float = field(default=60.0, validate=at_least(0))
     check_interval: float = field(default=60.0, validate=at_least(0.1))
-    openstack: OpenstackConfig = field(factory=OpenstackConfig)
+    openstack: AskingConfig = field(factory=AskingConfig)

@@ -1,7 +1,7 @@
 """The configuration of the scheduler."""
 
 from krake.controller.runtime import ControllerConfig
-from krake.data.destinations import DENIED, Destinations, check_destinations
+from krake.controller.runtime.destinations import AskingConfig
 from krake.data.names import at_least, one_of
 from krake.data.record import Record, field
 
@@ -23,24 +23,14 @@ class ClusterCreationConfig(Record):
     backoff_delay: int = field(default=10, validate=at_least(0))
 
 
-class MetricsConfig(Record):
+class MetricsConfig(AskingConfig):
     """How metrics providers are asked.
 
     :param interval: seconds after which a provider is asked again.
-    :param timeout: seconds that it may take to answer.
-    :param allow: networks, addresses and names of hosts that providers of namespaces may lead to though they are denied.
-    :param deny: likewise, that they must not lead to. Global providers, which administrators declare, may lead anywhere.
     """
 
-    interval: float = field(default=10.0, validate=at_least(0.05))
     timeout: float = field(default=10.0, validate=at_least(0.1))
-    allow: list[str] = field(factory=list, validate=check_destinations)
-    deny: list[str] = field(factory=lambda: list(DENIED), validate=check_destinations)
-
-    @property
-    def destinations(self) -> Destinations:
-        """Where providers of namespaces may lead."""
-        return Destinations(self.allow, self.deny)
+    interval: float = field(default=10.0, validate=at_least(0.05))
 
 
 class MovesConfig(Record):

@@ -12,8 +12,9 @@ from krake.adapters.openstack.magnum import MagnumConnector
 from krake.adapters.outgoing import Outgoing
 from krake.client import Client, NotFound
 from krake.controller.magnum.controller import MagnumController, build
-from krake.controller.magnum.settings import MagnumConfig, OpenstackConfig
+from krake.controller.magnum.settings import MagnumConfig
 from krake.controller.runtime import ControllerConfig
+from krake.controller.runtime.destinations import AskingConfig
 from krake.controller.runtime.process import serve
 from krake.data import Key, Metadata
 from krake.data.events import Event
@@ -38,7 +39,7 @@ State = MagnumClusterState
 def configure(**more: Any) -> MagnumConfig:
     """The settings of a controller that is not patient."""
     quick = {"poll_interval": 0.1, "observe_interval": 0.2, "settle_time": 0.3, "creation_timeout": 60.0, **more}
-    return MagnumConfig(openstack=OpenstackConfig(allow=["127.0.0.1"], timeout=2.0), **quick)
+    return MagnumConfig(openstack=AskingConfig(allow=["127.0.0.1"], timeout=2.0), **quick)
 
 
 def run(api: str, **more: Any) -> AbstractAsyncContextManager[None]:

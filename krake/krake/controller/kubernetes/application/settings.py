@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError
 
 from krake.controller.runtime import ControllerConfig
-from krake.data.destinations import DENIED, Destinations, check_destinations
+from krake.controller.runtime.destinations import AskingConfig
 from krake.data.names import at_least, one_of
 from krake.data.record import Record, field
 
@@ -108,24 +108,13 @@ class MigrationConfig(Record):
     timeout: int = field(default=180, validate=at_least(1))
 
 
-class FetchingConfig(Record):
-    """How templates and archives are fetched from the addresses that users give.
+class FetchingConfig(AskingConfig):
+    """How templates and archives are fetched from the addresses that users give; *timeout* is for one document.
 
-    :param allow: networks, addresses and names of hosts that may be asked though they are denied.
-    :param deny: likewise, that must not be asked.
-    :param timeout: seconds for one document.
     :param max_size: bytes of all documents of an application together.
     """
 
-    allow: list[str] = field(factory=list, validate=check_destinations)
-    deny: list[str] = field(factory=lambda: list(DENIED), validate=check_destinations)
-    timeout: float = field(default=20.0, validate=at_least(0.1))
     max_size: int = field(default=10_000_000, validate=at_least(1))
-
-    @property
-    def destinations(self) -> Destinations:
-        """Which hosts may be asked."""
-        return Destinations(self.allow, self.deny)
 
 
 class ApplicationControllerConfig(ControllerConfig):
