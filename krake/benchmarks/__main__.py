@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import burst, creation, decisions, fleet, placements, plans, processes, reads, roles, watches, writes
+from benchmarks import burst, creation, decisions, fleet, magnum, placements, plans, processes, reads, roles, watches, writes
 
 MEASUREMENTS = {
     "reads": reads.measure,
@@ -26,6 +26,7 @@ MEASUREMENTS = {
     "fleet": fleet.measure,
     "burst": burst.measure,
     "creation": creation.measure,
+    "magnum": magnum.measure,
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from benchmarks.krakes import cpu_seconds, memory_mib, running_krake
+from benchmarks.krakes import compare, costs, memory_mib, running_krake
 from benchmarks.measuring import Row, percentile
 from benchmarks.samples import NAMESPACE
 from krake.client import Client
@@ -66,22 +66,22 @@ async def _measure(directory: Path, poll: float) -> AsyncIterator[Row]:
         await _tune(provider, boot_delay=3600, configure_delay=0)
         progress = Progress()
         follower = asyncio.create_task(_follow(client, progress))
-        before = _costs(pids)
+        before = costs(pids)
         yield Row(f"create → asked of the provider, all of {on}", f"{await _create_all(client, progress):.1f} s")
-        yield Row(f"the same, core time for each of {on}", _compare(before, _costs(pids)))
+        yield Row(f"the same, core time for each of {on}", compare(before, costs(pids), CLUSTERS))
         await asyncio.sleep(SETTLE)
         async for row in _measure_waiting(provider, pids, progress, on):
             yield row
-        before = _costs(pids)
+        before = costs(pids)
         ready_at = await _finish(provider, progress)
-        after = _costs(pids)
+        after = costs(pids)
         for state, moments in (("CONNECTING", progress.connecting), ("ONLINE", progress.online)):
             delays = [moment - ready_at for moment in moments.values()]
             figure = f"p50 {percentile(delays, 0.5):.1f} s, p99 {percentile(delays, 0.99):.1f} s"
             expected = f"p99 ≤ {poll + WORK:.0f} s" if state == "ONLINE" else ""
             met = not expected or percentile(delays, 0.99) <= poll + WORK
             yield Row(f"ready at once → {state}, {on}", figure, expected, met)
-        yield Row(f"the same, core time for each of {on}", _compare(before, after))
+        yield Row(f"the same, core time for each of {on}", compare(before, after, CLUSTERS))
         count = len((await _show(provider))["infrastructures"])
         yield Row(f"infrastructures at the provider in the end, {on}", str(count), str(CLUSTERS), count == CLUSTERS)
         follower.cancel()
@@ -95,15 +95,6 @@ async def _create_all(client: Client, progress: Progress) -> float:
         while len(progress.created) < CLUSTERS:  # noqa: ASYNC110 - the watch beside counts them
             await asyncio.sleep(0.05)
     return time.perf_counter() - started
-
-
-def _costs(pids: Mapping[str, int]) -> dict[str, float]:
-    return {name: cpu_seconds(pid) for name, pid in pids.items()}
-
-
-def _compare(before: Mapping[str, float], after: Mapping[str, float]) -> str:
-    spent = {name: used - before[name] for name, used in after.items()}
-    return ", ".join(f"{name} {used / CLUSTERS * 1000:.1f} ms" for name, used in spent.items() if used >= 0.1)
 
 
 async def _register(client: Client, simulated: Mapping[str, Any]) -> None:
@@ -162,10 +153,10 @@ async def _measure_waiting(
     provider: aiohttp.ClientSession, pids: Mapping[str, int], progress: Progress, on: str
 ) -> AsyncIterator[Row]:
     """Look at what it costs that all of them are in creation, and nothing changes."""
-    before = _costs(pids)
+    before = costs(pids)
     asked, writes = sum((await _show(provider))["requests"].values()), progress.writes
     await asyncio.sleep(WAIT)
-    for name, used in _costs(pids).items():
+    for name, used in costs(pids).items():
         share = (used - before[name]) / WAIT
         expected = "≤ 15 % of a core" if name == "infrastructure" else ""
         figure = f"{memory_mib(pids[name]):.0f} MiB RSS, {share:.1%} of a core"

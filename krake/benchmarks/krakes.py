@@ -79,3 +79,14 @@ def memory_mib(pid: int) -> float:
     """Return the resident memory of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def costs(pids: Mapping[str, int]) -> dict[str, float]:
+    """Return how long each of some processes has kept a core busy so far."""
+    return {name: cpu_seconds(pid) for name, pid in pids.items()}
+
+
+def compare(before: Mapping[str, float], after: Mapping[str, float], count: int) -> str:
+    """Tell what processes have spent on each of so many things."""
+    spent = {name: used - before[name] for name, used in after.items()}
+    return ", ".join(f"{name} {used / count * 1000:.1f} ms" for name, used in spent.items() if used >= 0.1)

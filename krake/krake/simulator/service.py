@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -148,3 +148,16 @@ class Service:
 
 def _fail() -> web.Response:
     return web.Response(status=500, text="simulated failure", headers=SIMULATED)
+
+
+def switch(answer: Callable[[web.Request], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Let a function answer requests below `CONTROL`: by what it returns, as JSON, or with 400 if it can not do it."""
+
+    async def respond(request: web.Request) -> web.Response:
+        try:
+            shown = await answer(request)
+        except (LookupError, TypeError, ValueError) as error:
+            return web.json_response({"detail": f"{type(error).__name__}: {error}"}, status=400)
+        return web.json_response(shown or {})
+
+    return respond

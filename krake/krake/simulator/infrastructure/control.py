@@ -8,7 +8,7 @@ DELETE /_simulator/infrastructures/ID               lets one vanish
 PUT /_simulator/infrastructures/ID/machines/N {"state": "off"}
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,37 +16,25 @@ from aiohttp import web
 
 from krake.simulator.failures import Failure
 from krake.simulator.infrastructure.settings import FATES
+from krake.simulator.service import CONTROL, switch
 
 if TYPE_CHECKING:
     from krake.simulator.infrastructure.provider import SimulatedProvider
-
-ROOT = "/_simulator"
 
 
 def routes(provider: "SimulatedProvider") -> Sequence[web.AbstractRouteDef]:
     """The switches of a provider."""
     control = Control(provider)
-    one = ROOT + "/infrastructures/{id}"
+    one = CONTROL + "/infrastructures/{id}"
     return [
-        web.get(ROOT, _checked(control.show)),
-        web.put(ROOT + "/failure", _checked(control.fail)),
-        web.delete(ROOT + "/failure", _checked(control.recover)),
-        web.patch(ROOT + "/settings", _checked(control.tune)),
-        web.post(ROOT + "/finish", _checked(control.finish)),
-        web.delete(one, _checked(control.lose)),
-        web.put(one + "/machines/{number}", _checked(control.set_machine)),
+        web.get(CONTROL, switch(control.show)),
+        web.put(CONTROL + "/failure", switch(control.fail)),
+        web.delete(CONTROL + "/failure", switch(control.recover)),
+        web.patch(CONTROL + "/settings", switch(control.tune)),
+        web.post(CONTROL + "/finish", switch(control.finish)),
+        web.delete(one, switch(control.lose)),
+        web.put(one + "/machines/{number}", switch(control.set_machine)),
     ]
-
-
-def _checked(answer: Callable[[web.Request], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def respond(request: web.Request) -> web.Response:
-        try:
-            shown = await answer(request)
-        except (LookupError, TypeError, ValueError) as error:
-            return web.json_response({"detail": f"{type(error).__name__}: {error}"}, status=400)
-        return web.json_response(shown or {})
-
-    return respond
 
 
 class Control:

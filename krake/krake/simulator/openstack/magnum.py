@@ -15,7 +15,7 @@ from aiohttp import web
 from krake.simulator.keeping import Shelf
 from krake.simulator.kubernetes import Settings as ClusterSettings
 from krake.simulator.kubernetes import SimulatedCluster
-from krake.simulator.openstack import identity
+from krake.simulator.openstack import control, identity
 from krake.simulator.openstack.authority import Authority, InvalidRequest
 from krake.simulator.openstack.cloud import SimulatedCloud
 from krake.simulator.openstack.records import Cluster, Template
@@ -128,6 +128,12 @@ class SimulatedMagnum:
         """Begin to delete a cluster."""
         self._begin(cluster, "DELETE", self.settings.delete_delay)
 
+    def finish(self) -> None:
+        """Have all operations end that are in progress."""
+        for cluster in self.clusters.values():
+            cluster.due = min(cluster.due, self._now())
+            self._go_on_if_in_progress(cluster)
+
     def _begin(self, cluster: Cluster, operation: str, delay: float) -> None:
         cluster.status, cluster.status_reason = f"{operation}_IN_PROGRESS", None
         cluster.due = self._now() + delay
@@ -170,6 +176,9 @@ class SimulatedMagnum:
         if cluster.port:
             await self._provide(cluster)
             self._save(cluster)
+        self._go_on_if_in_progress(cluster)
+
+    def _go_on_if_in_progress(self, cluster: Cluster) -> None:
         operation, _, rest = cluster.status.partition("_")
         if rest == "IN_PROGRESS":
             self._go_on(cluster, operation)
@@ -201,6 +210,7 @@ def _routes(magnum: SimulatedMagnum) -> Sequence[web.AbstractRouteDef]:
         web.get(PATH + "/clustertemplates/{template}", _worded(server.template)),
         web.get(PATH + "/certificates/{cluster}", _worded(server.authority)),
         web.post(PATH + "/certificates", _worded(server.sign)),
+        *control.routes(magnum),
     ]
 
 

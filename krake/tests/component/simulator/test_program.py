@@ -182,6 +182,23 @@ def test_clusters_of_a_simulated_magnum_outlive_a_program_that_is_killed(tmp_pat
         assert is_free(port)
 
 
+def test_a_simulated_magnum_is_switched_over_http(tmp_path: Path) -> None:
+    with program(tmp_path, "--clusters", "0", "--clouds", "1", "--im-port", "0") as ready:
+        magnum, switches = Magnum(ready), f"{ready['clouds'][0]['url']}/_simulator"
+        assert requests.patch(f"{switches}/settings", json={"create_delay": 3600}, timeout=LIMIT).ok
+        assert requests.patch(f"{switches}/settings", json={"create_delays": 1}, timeout=LIMIT).status_code == 400
+        id = magnum.ask("POST", "/clusters", name="one", cluster_template_id=magnum.template)["uuid"]
+        assert magnum.clusters() == {id: "CREATE_IN_PROGRESS"}
+        assert requests.post(f"{switches}/finish", timeout=LIMIT).ok
+        magnum.reach("CREATE_COMPLETE")
+        shown = requests.get(switches, timeout=LIMIT).json()
+        assert shown["clusters"] == {id: "CREATE_COMPLETE"}
+        assert shown["requests"]["POST /container-infra/v1/clusters"] == 1
+        assert requests.delete(f"{switches}/clusters/{id}", timeout=LIMIT).ok
+        assert requests.delete(f"{switches}/clusters/{id}", timeout=LIMIT).status_code == 400
+        assert magnum.clusters() == {}
+
+
 def test_a_simulated_cluster_of_magnum_yields_a_port_that_is_taken(tmp_path: Path) -> None:
     options = ("--clusters", "0", "--clouds", "1", "--im-port", "0", "--creation-time", "0")
     with program(tmp_path, *options) as ready:
