@@ -220,6 +220,7 @@ class InfrastructureStatus(Record):
         cluster.
     :param completed: when it was ready for the first time; null while it is being created.
     :param basis: names what the last attempt was made with: the versions of the cluster, its cloud and its provider.
+    :param asked: when a change was last asked for whose answer is not known (yet); stored before the provider is asked.
     """
 
     provider: ResourceRef
@@ -232,6 +233,7 @@ class InfrastructureStatus(Record):
     unseen: int = 0
     completed: datetime | None = None
     basis: str | None = None
+    asked: datetime | None = None
 
 
 class CloudBinding(Typed):

@@ -2,7 +2,8 @@
 
 No call waits for the outcome of what it asks for, and each ends within the time limit of its provider, or little later. Each
 may be made again, as what is done already is not done twice; except `Infrastructures.create`, for which there is
-`Infrastructures.find`.
+`Infrastructures.find`, and `Infrastructures.update` by a process that does not know of the first time: only once the first
+question must have reached the provider.
 """
 
 from collections.abc import Mapping, Sequence

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -39,8 +39,9 @@ class Provider:
     :param afresh: the same again, of a process that knows nothing yet.
     :param machines: the names of the machines that really are there, of an infrastructure.
     :param lose: lets one machine of an infrastructure vanish, which is not the first.
-    :param lost: what the machines of one that has three are then.
     :param misconfigure: lets machines that are configured from now on come to nothing, or no more.
+    :param delay: lets the launch of machines take so many seconds from now on.
+    :param lost: what the machines of one that has three are after one was lost.
     """
 
     infrastructures: Infrastructures
@@ -49,6 +50,7 @@ class Provider:
     machines: Callable[[str, str], list[str]]
     lose: Callable[[str, str], Awaitable[None]]
     misconfigure: Callable[[bool], None]
+    delay: Callable[[float], None]
     lost: Sequence[str] = ("configured", "configured", "failed")
 
 
@@ -86,6 +88,7 @@ def _real(connectors: tuple[Connector, Connector], im: Manager, openstack: Cloud
         lambda id, mark: sorted(each.name for each in im.cloud.machines(mark)),
         lose,
         misconfigure,
+        lambda seconds: im.cloud.fail(launch=seconds),
     )
 
 
@@ -101,6 +104,9 @@ def _simulated(connectors: tuple[Connector, Connector], im: SimulatedProvider, c
     def misconfigure(on: bool) -> None:
         im.settings.fate = "unconfigured" if on else "configured"
 
+    def delay(seconds: float) -> None:
+        im.settings.launch_delay = seconds
+
     return Provider(
         _connect(connectors[0], im.url, cloud),
         _connect(connectors[0], im.url, cloud, username="somebody-else"),
@@ -108,6 +114,7 @@ def _simulated(connectors: tuple[Connector, Connector], im: SimulatedProvider, c
         machines,
         lose,
         misconfigure,
+        delay,
     )
 
 
@@ -127,7 +134,7 @@ def _local(clusters: LocalClusters) -> Provider:
         return sorted(re.sub(r"-\d+$", "", name) for name in clusters.nodes(id))
 
     lost = 3 * ["unconfigured"]
-    return Provider(one, one, another, machines, lose, clusters.break_programs, lost)
+    return Provider(one, one, another, machines, lose, clusters.break_programs, lambda seconds: None, lost)
 
 
 on_clouds = pytest.mark.parametrize("provider", ["IM", "simulated IM"], indirect=True)
@@ -238,6 +245,26 @@ async def test_an_infrastructure_becomes_what_its_template_says(provider: Provid
         assert provider.machines(id, mark) == ["front", *count * ["worker"]]
         assert len(found.machines) == 1 + count
     assert await provider.infrastructures.find(mark) == [id]
+
+
+@on_clouds
+async def test_a_change_that_is_under_way_is_not_made_twice_by_another_process(provider: Provider, mark: str) -> None:
+    """The one who began it is killed when IM knows of it, and no machine is there yet."""
+    id = await create(provider, mark, template_of(front=1, worker=1))
+    provider.delay(1.5)
+    asking = asyncio.create_task(provider.infrastructures.update(id, template_of(front=1, worker=3)))
+    afresh: Any = provider.afresh
+
+    async def is_known() -> bool:
+        return "krake_asked" in (await afresh._template(id))["metadata"]
+
+    await until(is_known)
+    asking.cancel()
+    await update(replace(provider, infrastructures=provider.afresh), id, template_of(front=1, worker=3))
+    assert provider.machines(id, mark) == ["front", *3 * ["worker"]]
+    provider.delay(0)
+    await update(provider, id, template_of(front=1, worker=2))
+    assert provider.machines(id, mark) == ["front", *2 * ["worker"]]
 
 
 async def test_nodes_come_and_go(provider: Provider, mark: str) -> None:

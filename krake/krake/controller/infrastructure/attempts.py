@@ -1,11 +1,24 @@
 """What becomes of a cluster when something begins, fails, or is given up. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from krake.controller.infrastructure.sense import shorten
-from krake.controller.infrastructure.steps import WORKING, Home, Situation, State, infrastructure_of, without_nulls
+from krake.controller.infrastructure.steps import (
+    WORKING,
+    Ask,
+    Call,
+    Home,
+    Rest,
+    Situation,
+    State,
+    Step,
+    Store,
+    infrastructure_of,
+    without_nulls,
+)
 from krake.controller.runtime.retries import plan_retry
 from krake.data.infrastructure import InfrastructureStatus
 from krake.data.kubernetes import Cluster, ClusterStatus
@@ -60,7 +73,7 @@ def without_future(status: ClusterStatus, situation: Situation) -> ClusterStatus
     """Return a status in which nothing has begun, or was seen, later than now; see `Situation.is_to_come`."""
     infrastructure = status.infrastructure
     if infrastructure is not None:
-        moments = {"started": infrastructure.started, "observed": infrastructure.observed}
+        moments = {name: getattr(infrastructure, name) for name in ("started", "observed", "asked")}
         late: dict[str, Any] = {name: situation.now for name, moment in moments.items() if situation.is_to_come(moment)}
         if late:
             status = replace(status, infrastructure=replace(infrastructure, **late))
@@ -143,6 +156,26 @@ def fail(
         observed_generation=cluster.status.observed_generation if due else cluster.metadata.generation,
     )
     return see(status, infrastructure, situation, **{"attempts": failures + 1, "basis": basis, **changes})
+
+
+def ask_for_change(cluster: Cluster, situation: Situation, template: Mapping[str, Any]) -> Step:
+    """Return what is next for an infrastructure to become what a template says.
+
+    That it is asked for is stored before: a provider may double machines if it is asked twice, and by the time that nobody
+    looks for a creation any more it knows of what it was asked, and refuses the second question.
+    """
+    infrastructure = known(cluster, situation)
+    if infrastructure.asked is not None and situation.intended:
+        return Ask(Call.UPDATE, str(cluster.status.cluster_id), template)
+    if (rest := rest_from_change(infrastructure, situation)) is not None:
+        return Rest(rest)
+    return Store(replace(cluster.status, infrastructure=replace(infrastructure, asked=situation.now)), intent=True)
+
+
+def rest_from_change(infrastructure: InfrastructureStatus, situation: Situation) -> timedelta | None:
+    """Return how long it is until a change may be asked for that another process has asked for without an answer."""
+    rest = timedelta() if infrastructure.asked is None else infrastructure.asked + situation.pace.search - situation.now
+    return rest if rest > timedelta() else None
 
 
 def is_changed(cluster: Cluster) -> bool:

@@ -35,18 +35,22 @@ _CHAIN = 4
 """Calls at most before others have their turn."""
 
 
+Intent = tuple[datetime | None, datetime | None]
+"""When a creation was begun, and when a change was asked for: nobody else stores the same."""
+
+
 @dataclass
 class _Memory:
     """What a process knows of a cluster besides what is stored.
 
     :param looked: when its provider was asked last.
-    :param intended: when its creation was stored as intended, as long as it is not asked for.
+    :param intended: what was stored as intended, as long as it is not asked for.
     :param own: the ids of infrastructures that are known to carry its mark.
     """
 
     uid: str
     looked: datetime | None = None
-    intended: datetime | None = None
+    intended: Intent | None = None
     kubeconfig: dict[str, Any] | None = None
     own: frozenset[str] = frozenset()
 
@@ -125,7 +129,7 @@ class InfrastructureController:
         memory = self._recall(cluster)
         home = self._homes.find(cluster)
         # Another controller may have stored an intent since, and asked for what it intended.
-        intended = memory.intended is not None and memory.intended == _begin_of(cluster)
+        intended = memory.intended is not None and memory.intended == _intent_of(cluster)
         return Situation(self._now(), self._pace, home, memory.looked, intended, memory.kubeconfig)
 
     def _recall(self, cluster: Cluster) -> _Memory:
@@ -253,7 +257,7 @@ class InfrastructureController:
         after = await patch_status(self._client, cluster, status, informer=self._clusters, guarded=guarded)
         if after is not cluster:
             self._recorder.record(after, *tell(cluster, after))
-        self._recall(after).intended = _begin_of(after) if intent else None
+        self._recall(after).intended = _intent_of(after) if intent else None
         return after
 
     async def _put_kubeconfig(self, cluster: Cluster, kubeconfig: dict[str, Any]) -> Cluster:
@@ -277,8 +281,9 @@ class InfrastructureController:
             await self._call(cluster, home, Ask(Call.DELETE, answer))
 
 
-def _begin_of(cluster: Cluster) -> datetime | None:
-    return None if cluster.status.infrastructure is None else cluster.status.infrastructure.started
+def _intent_of(cluster: Cluster) -> Intent | None:
+    infrastructure = cluster.status.infrastructure
+    return None if infrastructure is None else (infrastructure.started, infrastructure.asked)
 
 
 def mark_of(cluster: Cluster) -> str:

@@ -148,8 +148,10 @@ def _learn_kubeconfig(cluster: Cluster, situation: Situation, ask: Ask, answer: 
 
 def _learn_updated(cluster: Cluster, situation: Situation, ask: Ask, answer: InfrastructureError | None) -> Outcome:
     if answer is not None:
-        return _change_failed(cluster, situation, ReasonCode.RECONCILE_FAILED, answer)
-    status = go_on(cluster, situation, begun=True, phase=Phase.PENDING.value, machines={}, message=None)
+        # Who does not answer may do it all the same.
+        asked = known(cluster, situation).asked if isinstance(answer, Unavailable) else None
+        return _change_failed(cluster, situation, ReasonCode.RECONCILE_FAILED, answer, asked=asked)
+    status = go_on(cluster, situation, begun=True, phase=Phase.PENDING.value, machines={}, message=None, asked=None)
     return Outcome(replace(status, last_applied_tosca=without_nulls(ask.template)), situation.pace.poll)
 
 
@@ -189,19 +191,20 @@ def _failed(cluster: Cluster, situation: Situation, code: ReasonCode, error: Inf
     return Outcome(fail(cluster, situation, code, str(error), final=isinstance(error, Rejected), **changes))
 
 
-def _change_failed(cluster: Cluster, situation: Situation, code: ReasonCode, error: InfrastructureError) -> Outcome:
+def _change_failed(
+    cluster: Cluster, situation: Situation, code: ReasonCode, error: InfrastructureError, **changes: Any
+) -> Outcome:
     working = cluster.status.state in WORKING
     if isinstance(error, Busy):
-        return Outcome(cluster.status, situation.pace.poll)
+        return Outcome(cluster.status, situation.pace.poll, intent=True)
     if isinstance(error, NotFound):
         return learn_of_loss(cluster, situation) if working else _learn_loss(cluster, situation)
-    return _mending_failed(cluster, situation, error) if working else _failed(cluster, situation, code, error)
-
-
-def _mending_failed(cluster: Cluster, situation: Situation, error: InfrastructureError) -> Outcome:
-    """A cluster that works is not touched by that; it is tried again with the next looks."""
+    if not working:
+        return _failed(cluster, situation, code, error, **changes)
+    # A cluster that works is not touched by that; it is tried again with the next looks.
     message = f"It could not be mended: {error}"
-    return Outcome(see(cluster.status, known(cluster, situation), situation, message=message), situation.pace.observe)
+    status = see(cluster.status, known(cluster, situation), situation, message=message, **changes)
+    return Outcome(status, situation.pace.observe)
 
 
 def _unseen(cluster: Cluster, situation: Situation, error: InfrastructureError) -> Outcome:

@@ -1,14 +1,15 @@
 """What is to be done next for a cluster that is created on a cloud. Pure.
 
-Whatever is asked of the provider can be asked again, except for the creation: it is asked for only right after the wish was
-stored, which counts it as *unseen*. An unseen creation is looked for, by the mark of the cluster, before another one is
-intended; so a crash at any moment neither loses an infrastructure nor makes two.
+Whatever is asked of the provider can be asked again, except for the creation and for changes: these are asked for only right
+after the wish was stored. A creation is counted as *unseen*, and looked for, by the mark of the cluster, before another one is
+intended; a change that was *asked* for is left alone until the provider must know of it. So a crash at any moment neither loses
+an infrastructure or a machine nor makes two.
 """
 
 from dataclasses import replace
 from datetime import timedelta
 
-from krake.controller.infrastructure.attempts import intend, is_changed, known, reason, without_future
+from krake.controller.infrastructure.attempts import ask_for_change, intend, is_changed, known, reason, without_future
 from krake.controller.infrastructure.departure import plan_departure
 from krake.controller.infrastructure.steps import (
     HELD_UP,
@@ -24,7 +25,6 @@ from krake.controller.infrastructure.steps import (
     Store,
 )
 from krake.controller.infrastructure.upkeep import plan_upkeep
-from krake.data.infrastructure import InfrastructureStatus
 from krake.data.kubernetes import Cluster
 from krake.data.metadata import INFRASTRUCTURE_RESOURCES_DELETION, ReasonCode
 from krake.ports.infrastructure import Phase
@@ -116,24 +116,26 @@ def _plan_progress(cluster: Cluster, situation: Situation) -> Step:
     id = str(status.cluster_id)
     leaving = infrastructure.phase == Phase.DELETING.value
     if status.state in HELD_UP and not leaving:
-        return _repair(cluster, infrastructure, id)
+        return _repair(cluster, situation)
     since_begun = infrastructure.started if status.state is State.RECONCILING else None
     if rest := situation.rest(situation.pace.departure_pause if leaving else situation.pace.poll, since_begun):
         return Rest(rest)
-    if status.state is State.RECONCILING and is_changed(cluster):
-        return Ask(Call.UPDATE, id, cluster.spec.tosca)
+    # What was asked for without an answer may not be what is wanted by now.
+    if status.state is State.RECONCILING and (is_changed(cluster) or infrastructure.asked is not None):
+        return ask_for_change(cluster, situation, cluster.spec.tosca)
     return Ask(Call.OBSERVE, id)
 
 
-def _repair(cluster: Cluster, infrastructure: InfrastructureStatus, id: str) -> Step:
+def _repair(cluster: Cluster, situation: Situation) -> Step:
     """Return what the next attempt is, by where the last one has ended."""
+    infrastructure, id = known(cluster, situation), str(cluster.status.cluster_id)
     phase = infrastructure.phase
     if phase == Phase.FAILED.value and infrastructure.completed is None:
         return Ask(Call.DELETE, id)
-    if is_changed(cluster) and phase in _SETTLED:
-        return Ask(Call.UPDATE, id, cluster.spec.tosca)
+    if (is_changed(cluster) or infrastructure.asked is not None) and phase in _SETTLED:
+        return ask_for_change(cluster, situation, cluster.spec.tosca)
     if phase == Phase.UNCONFIGURED.value:
         return Ask(Call.RECONFIGURE, id)
     if phase == Phase.FAILED.value:
-        return Ask(Call.UPDATE, id, cluster.spec.tosca)
+        return ask_for_change(cluster, situation, cluster.spec.tosca)
     return Ask(Call.OBSERVE, id)

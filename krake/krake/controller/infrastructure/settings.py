@@ -38,8 +38,8 @@ class InfrastructureConfig(ControllerConfig):
     :param poll_interval: seconds between two looks at what an infrastructure provider is working on.
     :param observe_interval: seconds between two looks at an infrastructure that is done.
     :param creation_timeout: seconds that an infrastructure may take to be created, or changed.
-    :param search_time: seconds for which an infrastructure is looked for whose creation was asked for without an answer; less
-        than a provider takes to answer may make another one.
+    :param search_time: seconds for which an infrastructure is looked for whose creation was asked for without an answer, and
+        for which a change is left alone that was; less than a provider takes to answer may make it twice.
     :param check_interval: seconds between two checks of whether a provider or a cloud answers and accepts the credentials.
     :param providers: how they are asked.
     :param local: what makes local infrastructures.

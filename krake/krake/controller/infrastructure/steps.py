@@ -103,7 +103,8 @@ class Situation:
 
     :param home: or why there is none.
     :param looked: when the provider was last asked by this process.
-    :param intended: whether the wish to create the infrastructure was stored by this process, and not carried out yet.
+    :param intended: whether the wish to create, or to change, the infrastructure was stored by this process, and not carried
+        out yet.
     :param kubeconfig: as the provider had it last.
     """
 
@@ -176,7 +177,7 @@ class Ask:
 class Store:
     """Write the status, and decide anew.
 
-    :param intent: whether it says that an infrastructure is about to be created.
+    :param intent: whether it says that an infrastructure is about to be created, or changed.
     """
 
     status: ClusterStatus

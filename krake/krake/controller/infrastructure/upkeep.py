@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from krake.controller.infrastructure.attempts import intend, is_changed, known, reason, see
+from krake.controller.infrastructure.attempts import intend, is_changed, known, reason, rest_from_change, see
 from krake.controller.infrastructure.sense import MOST_MACHINES
 from krake.controller.infrastructure.steps import (
     GONE,
@@ -44,7 +44,9 @@ def plan_upkeep(cluster: Cluster, situation: Situation) -> Step:
     if status.cluster_id is None:
         return Rest()
     infrastructure = known(cluster, situation)
-    if infrastructure.phase != GONE and is_changed(cluster) and infrastructure.basis != situation.basis(cluster):
+    # A change that was given up without an answer may have been made, though it is not wanted any more.
+    wanted = is_changed(cluster) or (infrastructure.asked is not None and infrastructure.basis is not None)
+    if infrastructure.phase != GONE and wanted and infrastructure.basis != situation.basis(cluster):
         return Store(begin_update(cluster, situation))
     busy = infrastructure.phase in _UNDER_WAY
     pause = situation.pace.poll if busy else situation.pace.observe
@@ -174,15 +176,19 @@ def _mend(cluster: Cluster, situation: Situation, phase: Phase, trouble: str, se
     status = cluster.status if given_up else _with_reason(cluster.status, reason(ReasonCode.RECONCILE_FAILED, trouble))
     attempts = infrastructure.attempts
     wait = Backoff(situation.pace.observe.total_seconds(), _LONGEST_MENDING).limit(attempts) if attempts else 0.0
-    begun = infrastructure.started
-    if phase is Phase.DELETING or (begun is not None and attempts and situation.now - begun < timedelta(seconds=wait)):
+    since = infrastructure.started
+    awaited = phase is Phase.DELETING or rest_from_change(infrastructure, situation) is not None
+    if awaited or (since is not None and attempts and situation.now - since < timedelta(seconds=wait)):
         return Outcome(see(status, infrastructure, situation, **seen), situation.pace.poll)
-    after = see(status, infrastructure, situation, **seen, started=situation.now, attempts=attempts + 1)
+    begun: dict[str, Any] = {**seen, "started": situation.now, "attempts": attempts + 1}
     id = str(cluster.status.cluster_id)
     only_unconfigured = phase is Phase.UNCONFIGURED and LOST not in seen["machines"].values()
     if only_unconfigured and Phase.FAILED.value not in seen["machines"].values():
+        after = see(status, infrastructure, situation, **begun)
         return Outcome(after, situation.pace.poll, then=Ask(Call.RECONFIGURE, id))
-    return Outcome(after, situation.pace.poll, then=Ask(Call.UPDATE, id, template_of(cluster, situation)))
+    after = see(status, infrastructure, situation, **begun, asked=situation.now)
+    ask = Ask(Call.UPDATE, id, template_of(cluster, situation))
+    return Outcome(after, situation.pace.poll, then=ask, intent=True)
 
 
 def _with_reason(status: ClusterStatus, told: Reason | None) -> ClusterStatus:

@@ -57,7 +57,7 @@ class SimulatedProvider:
         self._cluster_settings = replace(clusters or ClusterSettings(), nodes=0)
         self._clock = clock
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def url(self) -> str:
@@ -103,8 +103,10 @@ class SimulatedProvider:
         self._launch(found, template.counts(wanted), authorization.clouds)
         return found
 
-    def update(self, found: Infrastructure, authorization: Authorization, wanted: Template) -> Sequence[Machine]:
-        """Begin to make an infrastructure what a template says; return the machines that are added.
+    async def update(self, found: Infrastructure, authorization: Authorization, wanted: Template) -> Sequence[Machine]:
+        """Begin to make an infrastructure what a template says; return the machines that are added, once they are there.
+
+        Who asks again before gets as many again.
 
         :raises TemplateError: it does not go with the one that the infrastructure has.
         """
@@ -119,7 +121,9 @@ class SimulatedProvider:
             for number in there[: max(0, len(there) - count)]:
                 del found.machines[number]
         found.template = wanted
-        return self._launch(found, missing, authorization.clouds)
+        delay = self.settings.launch_delay if any(count > 0 for count in missing.values()) else 0.0
+        # It goes on even if nobody waits for the answer any more.
+        return await asyncio.shield(self._begin(self._launch_late(found, missing, authorization.clouds, delay)))
 
     def remove_machines(self, found: Infrastructure, numbers: set[int]) -> None:
         """Remove some machines."""
@@ -214,6 +218,12 @@ class SimulatedProvider:
 
     # How it works.
 
+    async def _launch_late(
+        self, found: Infrastructure, missing: Mapping[str, int], clouds: Sequence[Entry], delay: float
+    ) -> Sequence[Machine]:
+        await asyncio.sleep(delay)
+        return self._launch(found, missing, clouds)
+
     def _launch(self, found: Infrastructure, missing: Mapping[str, int], clouds: Sequence[Entry]) -> Sequence[Machine]:
         now, settings = self.now(), self.settings
         added = []
@@ -291,10 +301,11 @@ class SimulatedProvider:
         self._shelf.drop(id)
         await self._stop_cluster(id)
 
-    def _begin(self, work: Any) -> None:
+    def _begin(self, work: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _load(self) -> None:
         for document in self._shelf.documents():

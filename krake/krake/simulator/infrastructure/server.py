@@ -104,7 +104,7 @@ class Server:
         found, authorization = self._find(request, "Error Adding resources")
         self._check_is_idle(found, "Error Adding resources")
         try:
-            added = self._provider.update(found, authorization, wanted)
+            added = await self._provider.update(found, authorization, wanted)
         except TemplateError as error:
             raise Refusal(400, f"Error Adding resources: {error}") from None
         return self._show_uris(request, [f"{found.id}/vms/{each.number}" for each in added], found.id)

@@ -12,6 +12,7 @@ FATES: tuple[str, ...] = get_args(Fate)
 class Settings:
     """Delays are in seconds; with real clouds they are minutes.
 
+    :param launch_delay: from the request for more machines until they are there, and the request is answered.
     :param boot_delay: until a new machine runs; so long it is ``pending``.
     :param configure_delay: until a machine that runs is configured; so long it is ``running``.
     :param delete_delay: from the request until an infrastructure is gone; so long it is ``deleting``.
@@ -21,6 +22,7 @@ class Settings:
     :param logs_in: whether the credentials of a cloud are tried at its identity service before machines are launched.
     """
 
+    launch_delay: float = 0.0
     boot_delay: float = 0.1
     configure_delay: float = 0.1
     delete_delay: float = 0.1

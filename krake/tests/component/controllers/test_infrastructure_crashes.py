@@ -9,9 +9,11 @@ from math import inf
 from typing import Any
 
 from component.controllers.clouds import (
+    Accept,
     add_cloud_of,
     add_provider,
     config,
+    happens,
     infrastructure_controller,
     order_cluster,
     see,
@@ -92,17 +94,19 @@ def made_for(provider: SimulatedProvider, cluster: Cluster) -> list[str]:
     return [id for id, made in provider.infrastructures.items() if mark_of(cluster) in json.dumps(made.template)]
 
 
+def is_ready(machines: int) -> Accept:
+    """Return whether a cluster is done, with so many machines."""
+
+    def accept(cluster: Cluster) -> bool:
+        known = cluster.status.infrastructure
+        ready = cluster.status.state is ClusterState.CONNECTING and bool(cluster.spec.kubeconfig)
+        return ready and known is not None and len(known.machines) == machines
+
+    return accept
+
+
 async def live(client: Client, provider: SimulatedProvider, namespace: str) -> None:
     """Have a cluster be created, resized and deleted with its home, and find each of that done exactly once."""
-
-    def is_ready(machines: int) -> Any:
-        def accept(cluster: Cluster) -> bool:
-            known = cluster.status.infrastructure
-            ready = cluster.status.state is ClusterState.CONNECTING and bool(cluster.spec.kubeconfig)
-            return ready and known is not None and len(known.machines) == machines
-
-        return accept
-
     await order_cluster(client, namespace=namespace)
     cluster = await see(client, is_ready(2), namespace=namespace)
     assert made_for(provider, cluster) == [cluster.status.cluster_id]
@@ -162,6 +166,31 @@ async def test_a_process_that_is_killed_leaves_nothing_behind(
         async with running_process(module, api, *options):
             await see(client, lambda cluster: cluster.status.state is ClusterState.CONNECTING)
             assert made_for(simulated_provider, cluster) == [cluster.status.cluster_id]
+            await client.delete(Cluster, cluster.key)
+            await see_gone(client)
+    assert simulated_provider.infrastructures == {}
+
+
+async def test_a_process_that_is_killed_while_machines_are_added_adds_them_once(
+    api: str, client: Client, simulated_provider: SimulatedProvider
+) -> None:
+    """The provider shows nothing of what it has begun before the first machine is there."""
+    await add_provider(client, simulated_provider.url)
+    await add_cloud_of(client)
+    module, options = "krake.controller.infrastructure", ("--providers-allow", "127.0.0.1", "--poll-interval", "0.1")
+    options = (*options, "--search-time", "0.5")
+    async with running(partial(build_gc, ControllerConfig()), api):
+        async with running_process(module, api, *options) as process:
+            await order_cluster(client)
+            cluster = await see(client, is_ready(2))
+            found = simulated_provider.infrastructures[str(cluster.status.cluster_id)]
+            simulated_provider.settings.launch_delay = 3.0
+            await client.patch(Cluster, cluster.key, {"spec": {"tosca": template(3)}})
+            await happens(lambda: found.template["topology_template"] == template(3)["topology_template"])
+            process.kill()
+        async with running_process(module, api, *options):
+            await see(client, is_ready(4))
+            assert len(found.machines) == 4
             await client.delete(Cluster, cluster.key)
             await see_gone(client)
     assert simulated_provider.infrastructures == {}

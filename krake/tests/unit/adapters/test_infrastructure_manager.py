@@ -18,7 +18,14 @@ from krake.adapters.infrastructure.im.answers import (
     trouble_in,
 )
 from krake.adapters.infrastructure.im.authorization import authorize
-from krake.adapters.infrastructure.im.templates import mark_of, mark_template, settle_template
+from krake.adapters.infrastructure.im.templates import (
+    count_machines,
+    date_of,
+    date_template,
+    mark_of,
+    mark_template,
+    settle_template,
+)
 from krake.data.infrastructure import CloudSpec, ImSpec, OpenstackSpec
 from krake.ports.infrastructure import Phase
 
@@ -149,6 +156,26 @@ def test_a_mark_is_put_over_whatever_is_there(metadata: Any) -> None:
     assert mark_of(marked) == "krake-1"
     assert marked["other"] == 1
     assert "infra_name" not in settle_template({"metadata": metadata}, marked).get("metadata", {})
+
+
+@pytest.mark.parametrize("metadata", [None, "text", [], {}, {"krake_asked": "9"}, {"krake_asked": None}, {"krake_asked": [1]}])
+def test_an_update_says_when_it_was_asked_for_and_the_author_of_a_template_does_not(metadata: Any) -> None:
+    marked = mark_template({"metadata": metadata, "other": 1}, "krake-1")
+    assert date_of(marked) is None
+    later = date_template(settle_template({"metadata": metadata}, marked), 1700000000.25)
+    assert date_of(merge(marked, later)) == 1700000000.25
+    assert mark_of(merge(marked, later)) == "krake-1"
+
+
+def test_machines_are_counted_as_far_as_their_numbers_are_plain() -> None:
+    assert count_machines(template({"front": None, "worker": {"count": 3}})) == 4
+    asked = template({"front": None, "worker": {"count": {"get_input": "workers"}}})
+    assert count_machines(asked) is None
+    asked["topology_template"]["inputs"] = {"workers": {"type": "integer", "default": 2}}
+    assert count_machines(asked) == 3
+    asked["topology_template"]["node_templates"]["software"] = {"type": "tosca.nodes.SoftwareComponent"}
+    assert count_machines(asked) == 3
+    assert count_machines(template({"front": {"count": {"get_attribute": ["SELF", "x"]}}})) is None
 
 
 json_values = st.recursive(

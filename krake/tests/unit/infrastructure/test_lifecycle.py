@@ -152,8 +152,39 @@ def test_first_it_is_held_then_it_is_intended_then_it_is_created() -> None:
 )
 def test_what_is_asked(found: Cluster, expected: Call, why: str) -> None:
     step = plan(found, situation())
+    if expected is Call.UPDATE:
+        assert isinstance(step, Store), why
+        assert step.intent
+        step = plan(replace(found, status=step.status), situation(intended=True))
     assert isinstance(step, Ask), why
     assert step.call is expected, why
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        cluster(cluster_id="i1", state=State.RECONCILING, infrastructure={"asked": NOW}),
+        cluster(cluster_id="i1", infrastructure={"asked": NOW, "phase": "configured", "completed": NOW}, **due()),
+    ],
+)
+def test_a_change_of_another_process_is_asked_for_again_once_the_provider_knows_of_it(found: Cluster) -> None:
+    """Though what is wanted may be what was there before: nobody knows what the provider is making."""
+    assert plan(found, situation(now=NOW + SECOND)) == Rest(PACE.search - SECOND)
+    later = situation(now=NOW + PACE.search)
+    step = plan(found, later)
+    assert isinstance(step, Store)
+    assert step.intent
+    found = replace(found, status=step.status)
+    assert step.status.infrastructure is not None
+    assert step.status.infrastructure.asked == later.now
+    ask = plan(found, replace(later, intended=True))
+    assert ask == Ask(Call.UPDATE, "i1", template())
+    assert isinstance(ask, Ask)
+    for answer, outcome in ((None, None), (Rejected("no"), None), (Unavailable("?"), later.now), (Busy("…"), later.now)):
+        after = learn(found, later, ask, answer)
+        assert after.status.infrastructure is not None
+        assert after.status.infrastructure.asked == outcome
+        assert after.intent is isinstance(answer, Busy)
 
 
 @pytest.mark.parametrize(

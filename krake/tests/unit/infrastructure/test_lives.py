@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -33,8 +34,10 @@ from krake.data.kubernetes import Cluster, ClusterStatus
 from krake.ports.infrastructure import Busy, Infrastructure, InfrastructureError, NotFound, Phase, Refused, Unavailable
 
 LATE = timedelta(seconds=50)
-"""After so long, at the latest, an infrastructure can be found that was asked for."""
+"""After so long, at the latest, an infrastructure can be found that was asked for, and a change that was asked for is known."""
 WORKERS = st.integers(min_value=1, max_value=3)
+_ACCIDENTS = ("killed before", "killed after", "killed before write", "unreachable", "lost", "refused", "busy")
+ACCIDENTS = st.sampled_from(_ACCIDENTS)
 
 
 class Killed(Exception):
@@ -43,18 +46,24 @@ class Killed(Exception):
 
 @dataclass
 class Made:
-    """An infrastructure at the provider."""
+    """An infrastructure at the provider.
+
+    :param aware: when the provider knows of the last change it was asked for, and would not double it.
+    :param doubled: whether it was asked again before.
+    """
 
     template: dict[str, Any]
     visible: datetime
     phase: Phase = Phase.PENDING
+    aware: datetime = NOW
+    doubled: bool = False
 
 
 class Lives(RuleBasedStateMachine):
     """A cluster, a provider, and those who do something to them."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(is_ready=st.booleans())
+    def begin(self, is_ready: bool) -> None:
         self.cluster: Cluster = cluster_on_cloud()
         self.now: datetime = NOW
         self.made: dict[str, Made] = {}
@@ -62,6 +71,8 @@ class Lives(RuleBasedStateMachine):
         self.accidents: list[str] = []
         self.gone = False
         self.forget()
+        if is_ready:
+            self.settle(lambda: self.cluster.status.state in WORKING, rounds=3)
 
     def forget(self) -> None:
         """What only the process knew is lost."""
@@ -81,6 +92,8 @@ class Lives(RuleBasedStateMachine):
             answer = self.answer(ask)
         except InfrastructureError as error:
             answer = error
+        if ask.call is Call.UPDATE and ask.id in self.made and accident in ("killed after", "lost"):
+            self.made[ask.id].aware = self.now + LATE
         if accident == "killed after":
             raise Killed
         return Unavailable("No answer.") if accident == "lost" else answer
@@ -102,6 +115,7 @@ class Lives(RuleBasedStateMachine):
             case Call.KUBECONFIG:
                 return {"of": ask.id} if made.phase is Phase.CONFIGURED else None
             case Call.UPDATE:
+                made.doubled = made.doubled or self.now < made.aware
                 made.template, made.phase = without_nulls(ask.template), Phase.PENDING
             case Call.RECONFIGURE:
                 made.phase = Phase.CREATING
@@ -175,11 +189,7 @@ class Lives(RuleBasedStateMachine):
         self.run(5)
         self.now += timedelta(seconds=seconds)
 
-    @rule(
-        accident=st.sampled_from(
-            ["killed before", "killed after", "killed before write", "unreachable", "lost", "refused", "busy"]
-        )
-    )
+    @rule(accident=ACCIDENTS)
     def stumble(self, accident: str) -> None:
         self.accidents = [accident]
         self.run(3)
@@ -202,6 +212,12 @@ class Lives(RuleBasedStateMachine):
     @rule(data=st.data())
     def lose(self, data: st.DataObject) -> None:
         del self.made[data.draw(st.sampled_from(sorted(self.made)))]
+
+    @precondition(lambda self: self.cluster.status.state in WORKING and self.cluster.metadata.deleted is None)
+    @rule(workers=WORKERS, accident=ACCIDENTS)
+    def stumble_over_a_change(self, workers: int, accident: str) -> None:
+        self.declare(workers)
+        self.stumble(accident)
 
     @precondition(lambda self: self.cluster.metadata.deleted is None)
     @rule(workers=WORKERS)
@@ -236,6 +252,10 @@ class Lives(RuleBasedStateMachine):
             assert FINALIZER in self.cluster.metadata.finalizers
             assert self.cluster.status.running_on is not None
 
+    @invariant()
+    def no_machine_is_made_twice(self) -> None:
+        assert not any(made.doubled for made in self.made.values())
+
     def teardown(self) -> None:
         if not hasattr(self, "cluster"):
             return
@@ -247,9 +267,9 @@ class Lives(RuleBasedStateMachine):
         self.settle(lambda: self.gone)
         assert not self.made
 
-    def settle(self, done: Callable[[], bool]) -> None:
+    def settle(self, done: Callable[[], bool], rounds: int = 60) -> None:
         """Let all go well for some hours."""
-        for _ in range(60):
+        for _ in range(rounds):
             assert self.run(20), f"Nobody comes to rest: {self.cluster.status}"
             for made in self.made.values():
                 made.phase = made.phase if made.phase is Phase.DELETING else Phase.CONFIGURED
@@ -274,3 +294,21 @@ TestLives = Lives.TestCase
 TestLives.settings = settings(
     max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+@pytest.mark.parametrize("accident", _ACCIDENTS)
+@pytest.mark.parametrize("mended", [False, True])
+def test_a_change_is_not_made_twice(accident: str, mended: bool) -> None:
+    """Of all that may happen, what would double machines: the process ends, or the answer is lost, while they are launched."""
+    life = Lives()
+    life.begin(is_ready=True)
+    if mended:
+        life.turn_out(Phase.FAILED)
+        life.go_on(61)
+    life.declare(2)
+    for seconds in (1, 10, 31, 61):
+        life.stumble(accident)
+        life.no_machine_is_made_twice()
+        life.go_on(seconds)
+        life.no_machine_is_made_twice()
+    life.teardown()

@@ -4,6 +4,7 @@
 ``playbooks`` reads what Ansible said; these are pure. ``infrastructures`` sends and receives.
 """
 
-from krake.adapters.infrastructure.im.infrastructures import ImInfrastructures, Memory
+from krake.adapters.infrastructure.im.infrastructures import ImInfrastructures
+from krake.adapters.infrastructure.im.memory import Memory
 
 __all__ = ["ImInfrastructures", "Memory"]

@@ -2,8 +2,9 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -22,7 +23,16 @@ from krake.adapters.infrastructure.im.answers import (
     trouble_in,
 )
 from krake.adapters.infrastructure.im.authorization import Authorization
-from krake.adapters.infrastructure.im.templates import has_nodes, mark_of, mark_template, settle_template
+from krake.adapters.infrastructure.im.memory import Memory, Update, remember
+from krake.adapters.infrastructure.im.templates import (
+    count_machines,
+    date_of,
+    date_template,
+    has_nodes,
+    mark_of,
+    mark_template,
+    settle_template,
+)
 from krake.adapters.outgoing import Forbidden, Outgoing, Reply, Unanswered
 from krake.adapters.tosca.documents import read_document
 from krake.data.tosca import InvalidTemplate
@@ -37,13 +47,14 @@ from krake.ports.infrastructure import (
     Unavailable,
 )
 
-_LONGEST_LAUNCH = aiohttp.ClientTimeout(total=900.0)
+_LONGEST_UPDATE = 900.0
+"""Seconds after which IM is not about to launch machines any more."""
+_LONGEST_LAUNCH = aiohttp.ClientTimeout(total=_LONGEST_UPDATE)
 _LONGEST_BEGINNING = 300.0
 """Seconds after which an IM that has no machines yet has given up to create them."""
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 _MOST = 10_000
 """Infrastructures that a user may have at an IM; by more, it would keep Krake busy and fill its memory."""
-_REMEMBERED = 50_000
 _NAME_IN_RADL = re.compile(r"\s*description \w+ \(\s*name = '([^']*)'\s*\)")
 _AT_ONCE = 8
 _YAML = {"Content-Type": "text/yaml"}
@@ -51,35 +62,6 @@ _ANY = {"Accept": "*/*"}
 _ASYNC = {"async": "true"}
 _IN_TROUBLE = frozenset({Phase.FAILED, Phase.UNCONFIGURED, Phase.UNKNOWN})
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-
-@dataclass(frozen=True)
-class Update:
-    """An update that may be under way: IM answers when all machines are launched, and must not be asked twice meanwhile."""
-
-    template: Mapping[str, Any]
-    task: asyncio.Task[None]
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What was found out about infrastructures, by the URL of their IM and their id.
-
-    :param marks: what was once marked stays so.
-    :param beginnings: when those were first asked to be deleted that had no machines yet, by the clock of the event loop.
-    :param updates: the last one of each, until its outcome is told.
-    """
-
-    marks: dict[tuple[str, str], str] = field(default_factory=dict)
-    beginnings: dict[tuple[str, str], float] = field(default_factory=dict)
-    updates: dict[tuple[str, str], Update] = field(default_factory=dict)
-
-    async def close(self) -> None:
-        """Wait for no answers any more."""
-        tasks = [update.task for update in self.updates.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class ImInfrastructures:
@@ -132,7 +114,7 @@ class ImInfrastructures:
         id = _id_in(reply.text)
         if id is None:
             raise Unavailable(f"{self._service} answered something that names no infrastructure: is there an IM at its URL?")
-        self._remember(id, mark)
+        remember(self._memory.marks, (self._url, id), mark)
         return id
 
     async def observe(self, id: str) -> Infrastructure:
@@ -220,10 +202,30 @@ class ImInfrastructures:
         if infrastructure.phase in (Phase.PENDING, Phase.DELETING) or "deleting" in machines.values():
             raise Busy(f"{self._service} is at work on the machines of the infrastructure.")
         before = await self._template(id) or {}
-        body = await asyncio.to_thread(_write, settle_template(template, before))
+        if self._is_under_way(id, before, infrastructure):
+            raise Busy(f"{self._service} may be at work on a change of the infrastructure that it was asked for before.")
+        asked = time.time()
+        body = await asyncio.to_thread(_write, date_template(settle_template(template, before), asked))
         await self._mend(id, machines)
         path = f"/infrastructures/{id}"
-        await self._ask("POST", path, params=_ASYNC, headers=_YAML | _ANY, data=body, timeout=_LONGEST_LAUNCH)
+        try:
+            await self._ask("POST", path, params=_ASYNC, headers=_YAML | _ANY, data=body, timeout=_LONGEST_LAUNCH)
+        except InfrastructureError as error:
+            if not isinstance(error, Unavailable) or isinstance(error, _Failed):
+                remember(self._memory.answered, (self._url, id), asked)
+            raise
+        remember(self._memory.answered, (self._url, id), asked)
+
+    def _is_under_way(self, id: str, template: Mapping[str, Any], found: Infrastructure) -> bool:
+        """Whether IM may be about to launch machines for an update that nobody here has had an answer to.
+
+        :param template: that IM has.
+        """
+        asked = date_of(template)
+        if asked is None or self._memory.answered.get((self._url, id)) == asked:
+            return False
+        is_done = found.phase is not Phase.CREATING and len(found.machines) == count_machines(template)
+        return not is_done and abs(time.time() - asked) < _LONGEST_UPDATE
 
     async def _list(self) -> Sequence[str]:
         reply = await self._ask("GET", "/infrastructures", headers={"Accept": "text/uri-list"})
@@ -244,14 +246,8 @@ class ImInfrastructures:
         except NotFound:
             return None
         if known is not None:
-            self._remember(id, known)
+            remember(self._memory.marks, (self._url, id), known)
         return known
-
-    def _remember(self, id: str, mark: str) -> None:
-        marks = self._memory.marks
-        marks[self._url, id] = mark
-        while len(marks) > _REMEMBERED:
-            del marks[next(iter(marks))]
 
     async def _mark_in_radl(self, id: str) -> str | None:
         """Return the mark that IM has passed on to its own form of the template, which it has even if it lost the template."""
@@ -353,11 +349,16 @@ class ImInfrastructures:
                 return Rejected(f"{self._service} does not understand the template{said}")
             case status if 300 <= status < 400:
                 return Unavailable(f"{self._service} leads elsewhere ({reply.outcome}), which is not followed: check its URL.")
-        return Unavailable(f"{self._service} has trouble ({reply.outcome}){said if quoted else '.'}")
+        kind = _Failed if reply.status == HTTPStatus.BAD_REQUEST else Unavailable
+        return kind(f"{self._service} has trouble ({reply.outcome}){said if quoted else '.'}")
 
 
 class _Missing(InfrastructureError):
     """IM knows the infrastructure, but not what was asked about it."""
+
+
+class _Failed(Unavailable):
+    """IM has tried, and says so."""
 
 
 def _write(template: Mapping[str, Any]) -> bytes:

@@ -6,13 +6,40 @@ from typing import Any
 
 _COUNTS = ("count", "default_instances", "min_instances")
 """Where the number of machines may stand in a node; the first that is there counts for IM."""
+_ASKED = "krake_asked"
 _ONE = 1
 _NONE = 0
 
 
 def mark_template(template: Mapping[str, Any], mark: str) -> dict[str, Any]:
     """Return a template whose infrastructure can be recognised: a mark of its author is not one of Krake's."""
-    return {**template, "metadata": {**_mapping(template.get("metadata")), "infra_name": mark}}
+    metadata = {**_mapping(template.get("metadata")), "infra_name": mark}
+    metadata.pop(_ASKED, None)
+    return {**template, "metadata": metadata}
+
+
+def date_template(template: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Return a template that says when an update was asked for.
+
+    IM takes that over before it launches machines; of an update that is under way it shows nothing else until the first of
+    them is there.
+    """
+    return {**template, "metadata": {**_mapping(template.get("metadata")), _ASKED: str(now)}}
+
+
+def date_of(template: Mapping[str, Any]) -> float | None:
+    """Return when the last update was asked for; ``None`` if there was none."""
+    try:
+        return float(_mapping(template.get("metadata")).get(_ASKED, ""))
+    except (ValueError, TypeError):
+        return None
+
+
+def count_machines(template: Mapping[str, Any]) -> int | None:
+    """Return how many machines a template asks for; ``None`` if it says so in ways that only IM understands."""
+    inputs = _mapping(_mapping(template.get("topology_template")).get("inputs"))
+    numbers = [_resolve(_number_in(_scaling(node)), inputs) for node in _nodes_of(template).values() if _is_machine(node)]
+    return sum(numbers) if all(isinstance(each, int) for each in numbers) else None
 
 
 def mark_of(template: Mapping[str, Any]) -> str | None:
@@ -62,6 +89,11 @@ def _tell_number(node: dict[str, Any], before: Mapping[str, Any], number: Any) -
     capabilities = _mapping(node.get("capabilities"))
     scalable = {**_mapping(capabilities.get("scalable")), "properties": scaling}
     node["capabilities"] = {**capabilities, "scalable": scalable}
+
+
+def _resolve(value: Any, inputs: Mapping[str, Any]) -> Any:
+    name = value.get("get_input") if isinstance(value, Mapping) else None
+    return _mapping(inputs.get(name)).get("default") if isinstance(name, str) else value
 
 
 def _number_in(scaling: Mapping[str, Any]) -> Any:
