@@ -21,5 +21,7 @@ pytest_plugins = [
     "fixtures.web",
     "fixtures.metrics",
     "fixtures.im",
+    "fixtures.machines",
+    "fixtures.on_request",
     "fixtures.openstack",
 ]

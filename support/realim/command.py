@@ -1,6 +1,7 @@
 """The command line of `support/im`."""
 
 import argparse
+import contextlib
 import shutil
 import signal
 import socket
@@ -10,10 +11,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from realidentity.installing import Unavailable
+from realkube.kubeconfigs import leave_one_context
 from realkube.process import Process, StartError
 
-from . import manager
+from . import machines, manager
 
 _DATA = Path(__file__).resolve().parents[2] / "tmp" / "im"
 _IMAGE = "grycap/im"
@@ -26,6 +30,12 @@ Where Docker runs, it is the container {_IMAGE}; elsewhere, or with --no-docker,
 installed into your cache folder once (half a minute, 210 MB) and listens on 127.0.0.1 only. It is set up for trying: any user
 name and password are good, and each of them sees its own infrastructures only. What it has made is remembered in tmp/im, or in
 the container.
+
+With --machines, it needs no cloud: whichever OpenStack it is asked for, it has machines here, to which it logs in by SSH and
+which it configures by Ansible. They are root folders of Debian with namespaces of their own, for which it has to be root; they
+are made once, in a minute or two, and 760 MB large. Logins are those of the OpenStack's Keystone, such as that of
+support/keystone. No Kubernetes is installed: the front end gives out the kubeconfig that --machines names, such as one of
+support/kubernetes.
 
 Its URL is all that is printed to standard output. For Krake:
 
@@ -40,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.stop:
             _stop(options)
+        elif options.machines:
+            _run_with_machines(options)
         elif options.docker and _has_docker():
             _run_container(options)
         else:
@@ -62,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stop", action="store_true", help="stop the one of this name that runs in the background")
     parser.add_argument("--no-docker", dest="docker", action="store_false", help="use the one from PyPI, even if Docker runs")
     parser.add_argument("--image", default=_IMAGE, help=f"of the container (default: {_IMAGE})")
+    parser.add_argument(
+        "--machines", type=Path, metavar="KUBECONFIG", help="let it configure machines that run here; see above"
+    )
     parser.add_argument("--install-only", action="store_true", help="install what is missing and end")
     return parser
 
@@ -83,6 +98,31 @@ def _run_process(options: argparse.Namespace) -> None:
         _wait(process)
     finally:
         process.stop(limit=5)
+
+
+def _run_with_machines(options: argparse.Namespace) -> None:
+    if options.detach:
+        raise StartError("Machines run until Ctrl-C: leave out --detach.")
+    machines.install()
+    if options.install_only:
+        manager.install()
+        return
+    _check_port(options.port)
+    kubeconfig = _read_kubeconfig(options.machines)
+    with contextlib.closing(manager.Manager(_folder_of(options), with_machines=True, port=options.port)) as running:
+        running.cloud.offer(kubeconfig)
+        _tell(options.port, f"Ctrl-C stops it; it keeps logs and all else in {_folder_of(options)}.")
+        _wait(running.process)
+
+
+def _read_kubeconfig(path: Path) -> str:
+    """Return a kubeconfig as the tools of Kubernetes would leave it on a machine."""
+    try:
+        return str(yaml.safe_dump(leave_one_context(yaml.safe_load(path.read_text()))))
+    except OSError as error:
+        raise StartError(f"{path} can not be read: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+        raise StartError(f"{path} is no kubeconfig.") from None
 
 
 def _wait(process: Process) -> None:

@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from realidentity.installing import provide
 from realkube.process import Process, StartError, free_port
+
+from .machines import Machines
 
 VERSION = "2.0.0"
 _SERVER = Path(__file__).with_name("server.py")
@@ -44,16 +46,23 @@ def install() -> Path:
     )
 
 
-def start(folder: Path, port: int, address: str = "127.0.0.1", cloud: Path | None = None) -> Process:
+def start(
+    folder: Path,
+    port: int,
+    address: str = "127.0.0.1",
+    cloud: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Process:
     """Start an IM that keeps its data in a folder, and return it when it answers.
 
     :param cloud: the folder of a `Cloud` that stands in for every OpenStack; without, IM asks real ones.
+    :param environment: more variables.
     :raises StartError: it does not answer.
     """
     python = install() / "environment" / "bin" / "python"
     folder.mkdir(parents=True, exist_ok=True)
     arguments = [python, _SERVER, address, str(port), folder, *([cloud] if cloud else [])]
-    process = Process(arguments, folder / "server.log", environment_of(python))
+    process = Process(arguments, folder / "server.log", environment_of(python) | dict(environment or {}))
     process.wait_until(lambda: answers(port), "an answer", _START_LIMIT)
     return process
 
@@ -170,14 +179,21 @@ class Manager:
     """A running IM on loopback, with a cloud that stands in for every OpenStack; call `close` at the end.
 
     :param folder: for its data, its log and its cloud.
+    :param with_machines: those of the cloud shall really run, and be configured; see ``machines.py``.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, with_machines: bool = False, port: int | None = None) -> None:
         self.cloud = Cloud(folder / "cloud")
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = folder
-        self.process = self._start()
+        install()  # before there is anything that would have to be ended if it fails
+        self._machines = Machines(self.cloud.folder) if with_machines else None
+        try:
+            self.process = self._start()
+        except BaseException:
+            self._end_machines()
+            raise
 
     def restart(self) -> None:
         """Kill it, and start it again on the same port with what it has stored."""
@@ -190,9 +206,16 @@ class Manager:
 
     def close(self) -> None:
         self.process.kill()  # kindly takes seconds, and there is nothing to keep
+        self._end_machines()
 
     def _start(self) -> Process:
-        return start(self._folder / "data", self.port, cloud=self.cloud.folder)
+        # Ansible reads the names of modules that IM has not, though it needs them elsewhere only.
+        environment = {"ANSIBLE_COLLECTIONS_PATH": str(self._machines.collections)} if self._machines else None
+        return start(self._folder / "data", self.port, cloud=self.cloud.folder, environment=environment)
+
+    def _end_machines(self) -> None:
+        if self._machines:
+            self._machines.close()
 
 
 def _replace(path: Path, text: str) -> None:

@@ -25,12 +25,21 @@ def main() -> None:
     if stand_in:
         for name, value in _QUICKLY.items():
             setattr(Config, name, value)
-        from stand_in import install
-
-        install(Path(stand_in[0]))
+        install_cloud(Path(stand_in[0]))
     from IM.im_service import main as serve
 
     serve()
+
+
+def install_cloud(folder: Path) -> None:
+    """Let IM find what stands in for an OpenStack: one whose machines are files, or run."""
+    import machine_cloud
+    import stand_in
+
+    if (network := folder / "network").exists():
+        machine_cloud.install(folder, network.read_text())
+    else:
+        stand_in.install(folder)
 
 
 if __name__ == "__main__":

@@ -21,23 +21,24 @@ from typing import Any
 from IM.connectors import OpenStack
 from IM.VirtualMachine import VirtualMachine
 
-_TYPES = Path(__file__).with_name("types.yaml")
+TYPES = Path(__file__).with_name("types.yaml")
 _IMPORTED = "https://raw.githubusercontent.com/grycap/tosca/"
 _MACHINES: Path
 _FAULTS: Path
 _KUBECONFIGS: Path
 
 
-def install(folder: Path) -> None:
+def install(folder: Path, cloud: type["Cloud"] | None = None, types: bytes | None = None) -> None:
     """Let IM find this cloud instead of OpenStack, and these types instead of those that it can not fetch."""
     global _MACHINES, _FAULTS, _KUBECONFIGS
     _MACHINES, _FAULTS, _KUBECONFIGS = folder / "machines", folder / "faults.json", folder / "kubeconfigs"
-    OpenStack.OpenStackCloudConnector = Cloud
+    OpenStack.OpenStackCloudConnector = cloud or Cloud
+    known = types or TYPES.read_bytes()
     fetch = urllib.request.urlopen
 
     def fetch_types(url: Any, *arguments: Any, **options: Any) -> Any:
         if isinstance(url, str) and url.startswith(_IMPORTED) and url.endswith("/custom_types.yaml"):
-            return BytesIO(_TYPES.read_bytes())
+            return BytesIO(known)
         return fetch(url, *arguments, **options)
 
     urllib.request.urlopen = fetch_types
@@ -63,6 +64,11 @@ class Cloud(OpenStack.OpenStackCloudConnector):  # type: ignore[misc]
         self._log_in(auth_data)
         if (machine := _read(_MACHINES / f"{vm.id}.json")) is None:
             return False, f"Error updating the instance {vm.id}. VM not found."
+        self._tell(vm, machine)
+        return True, vm
+
+    def _tell(self, vm: Any, machine: dict[str, Any]) -> None:
+        """Let IM know what became of a machine."""
         booted = time.time() >= machine["started"] + _fault("boot", 0)
         vm.state = machine["state"] if booted or machine["state"] != "running" else VirtualMachine.PENDING
         if vm.configured is not None:
@@ -70,7 +76,6 @@ class Cloud(OpenStack.OpenStackCloudConnector):  # type: ignore[misc]
             if said and said not in vm.inf.cont_out:
                 vm.inf.add_cont_msg(f"Error configuring {machine['name']}: {said}")
         vm.cont_out = _ansible_output(vm.inf)
-        return True, vm
 
     def finalize(self, vm: Any, last: bool, auth_data: Any) -> tuple[bool, str]:
         self._log_in(auth_data)
@@ -93,13 +98,20 @@ class Cloud(OpenStack.OpenStackCloudConnector):  # type: ignore[misc]
             return False, said
         vm = VirtualMachine(inf, uuid.uuid4().hex, self.cloud, radl, radl)
         inf.add_vm(vm)
-        vm.setIps(["198.51.100.1"] if vm.hasPublicNet() else [], ["10.0.0.1"])
         vm.info.systems[0].setValue("provider.type", self.type)
         vm.info.systems[0].setValue("disk.0.os.credentials.username", "ubuntu")
         machine = {"name": radl.systems[0].name, "mark": _mark_of(inf), "state": "running", "started": time.time()}
-        _write(_MACHINES / f"{vm.id}.json", machine)
         vm.state = VirtualMachine.PENDING
+        _write(_MACHINES / f"{vm.id}.json", machine | self._connect(vm))
         return True, vm
+
+    def _connect(self, vm: Any) -> dict[str, Any]:
+        """Give a machine its addresses; return what is to be known of it besides."""
+        vm.setIps(["198.51.100.1"] if vm.hasPublicNet() else [], ["10.0.0.1"])
+        return {}
+
+    def _machines(self) -> list[dict[str, Any]]:
+        return [machine for path in _MACHINES.glob("*.json") if (machine := _read(path)) is not None]
 
     def _log_in(self, auth_data: Any) -> None:
         self.get_driver(auth_data).connection.get_auth_class().authenticate(force=True)

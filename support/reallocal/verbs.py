@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from realkube.kubeconfigs import leave_one_context
 from realkube.process import free_port
 
 from . import keeper
@@ -121,7 +122,7 @@ class Verbs:
     def kubeconfig(self, question: Question) -> Answer:
         """Access to a cluster, once it has been complete."""
         folder = self._folder(question)
-        return {"kubeconfig": _one_context(json.loads(folder.kubeconfig.read_text())) if folder.report.complete else None}
+        return {"kubeconfig": leave_one_context(json.loads(folder.kubeconfig.read_text())) if folder.report.complete else None}
 
     def _folder(self, question: Question) -> Folder:
         name = _text(question, "id")
@@ -141,10 +142,3 @@ def _template(question: Question) -> Mapping[str, Any]:
     if not isinstance(value := question.get("template"), dict):
         raise Incomplete("The question has no object 'template'.")
     return value
-
-
-def _one_context(kubeconfig: dict[str, Any]) -> dict[str, Any]:
-    """Leave only the current context, its cluster and its user."""
-    name = kubeconfig["current-context"]
-    kept = {plural: [entry for entry in kubeconfig[plural] if entry["name"] == name] for plural in ("contexts", "users")}
-    return kubeconfig | kept

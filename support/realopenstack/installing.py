@@ -40,7 +40,7 @@ def install() -> Path:
     """
     if reason := why_not():
         raise Unavailable(f"{reason}.")
-    mirror = _mirror()
+    mirror = find_mirror()
     prepare = (
         "import pathlib; root = pathlib.Path('root'); (root / 'os').mkdir();"
         f"rule = root / 'usr/sbin/policy-rc.d'; rule.write_text({_NOTHING_STARTS!r}); rule.chmod(0o755);"
@@ -63,7 +63,7 @@ def install() -> Path:
     )
 
 
-def _mirror() -> str:
+def find_mirror() -> str:
     if mirror := os.environ.get(_MIRROR):
         return mirror
     for path in SOURCES:

@@ -1,7 +1,7 @@
 """The story of `docs/user/infrastructure-providers.md`, as its reader types it: on a simulated cloud, and on real services.
 
-The real services are an Infrastructure Manager and a Keystone, with a cloud of files where OpenStack would have machines; or,
-on request, a whole OpenStack, whose machines are pretended.
+The real services are an Infrastructure Manager and a Keystone, with a cloud of files where OpenStack would have machines. On
+request, they have machines that are really configured; or a whole OpenStack, whose machines are pretended.
 """
 
 import os
@@ -22,16 +22,21 @@ from typing import Any
 import pytest
 import yaml
 from fixtures import im as real
+from fixtures.kubernetes import RealClusters
+from fixtures.machines import traces_of
 from fixtures.terminal import commands
 from fixtures.up import ROOT, RunningKrake, StartKrake, wait_for
 from realidentity.keystone import ADMIN, PASSWORD, Keystone
 from realim.manager import Manager
 from realim.manager import start as start_manager
+from realkube.kubeconfigs import leave_one_context
 from realkube.process import free_port
 from realopenstack.services import OpenStack
 
 PAGE = ROOT / "docs" / "user" / "infrastructure-providers.md"
 CREATION_LIMIT = 120.0
+CONFIGURATION_LIMIT = 600.0
+"""Two minutes are enough for a machine that does nothing else."""
 QUICK = {"KRAKE_POLL_INTERVAL": "0.5"}
 """What is being created is looked at all the time, as it takes seconds here."""
 ELSEWHERE = {"support/im"}
@@ -44,12 +49,14 @@ class Reader:
 
     :param values: what stands in place of words of the page.
     :param machines: the names of the machines that there are at the cloud.
+    :param limit: seconds that the machines of a cluster may take.
     """
 
     krake: RunningKrake
     folder: Path
     values: Mapping[str, str]
     machines: Callable[[], Sequence[str]]
+    limit: float = CREATION_LIMIT
     typed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -90,7 +97,7 @@ class Reader:
             ready = found["status"]["state"] == "ONLINE" and len(known) == machines
             return found if ready and set(known.values()) == {"configured"} else None
 
-        return wait_for(f"my-cluster on {machines} machines", reached, CREATION_LIMIT)
+        return wait_for(f"my-cluster on {machines} machines", reached, self.limit)
 
 
 def tell(reader: Reader) -> None:
@@ -160,6 +167,22 @@ def machines_at(url: str) -> list[str]:
     return sorted(machine for infrastructure in ask(f"{url}/infrastructures") for machine in ask(infrastructure))
 
 
+def machines_of(provider: Manager) -> list[str]:
+    """The machines that there are at the cloud behind a provider."""
+    return sorted(machine.id for machine in provider.cloud.machines())
+
+
+def values_of(provider: Manager, keystone: Keystone) -> dict[str, str]:
+    """What stands in place of words of the page, where the provider is a real one."""
+    return {
+        "http://localhost:8800": provider.url,
+        "<os-auth-url>": keystone.endpoint.removesuffix("/v3"),
+        "<os-project-name>": real.PROJECT,
+        "<os-username>": real.USER,
+        "<os-password>": real.PASSWORD,
+    }
+
+
 @pytest.mark.slow
 def test_on_a_simulated_cloud(start_krake: StartKrake, tmp_path: Path) -> None:
     krake = start_krake("--simulated-clouds", "1", variables=QUICK)
@@ -182,14 +205,68 @@ def test_on_a_real_provider(
 ) -> None:
     krake = start_krake("--simulated-clusters", "1", variables=QUICK)
     own_im.cloud.offer(krake.kubeconfigs[0].read_text())
-    values = {
-        "http://localhost:8800": own_im.url,
-        "<os-auth-url>": keystone.endpoint.removesuffix("/v3"),
-        "<os-project-name>": real.PROJECT,
-        "<os-username>": real.USER,
-        "<os-password>": real.PASSWORD,
-    }
-    tell(Reader(krake, tmp_path, values, lambda: sorted(machine.id for machine in own_im.cloud.machines())))
+    tell(Reader(krake, tmp_path, values_of(own_im, keystone), lambda: machines_of(own_im)))
+    krake.stop()
+
+
+@pytest.mark.slow
+def test_on_machines_that_are_configured(
+    start_krake: StartKrake,
+    real_machines: Manager,
+    real_clusters: RealClusters,
+    keystone: Keystone,
+    cloud_project: str,
+    tmp_path: Path,
+) -> None:
+    """What the cluster is reached by comes from a machine: Ansible reads it there, and IM gives it out."""
+    krake = start_krake(variables=QUICK)
+    (kubernetes,) = real_clusters(1)
+    real_machines.cloud.offer(yaml.safe_dump(leave_one_context(kubernetes.kubeconfig)))
+    values = values_of(real_machines, keystone)
+    tell(Reader(krake, tmp_path, values, lambda: machines_of(real_machines), CONFIGURATION_LIMIT))
+    wait_for("nothing of the machines to be left", lambda: not traces_of(real_machines.cloud.folder))
+    krake.stop()
+
+
+@pytest.mark.slow
+def test_a_playbook_that_fails(
+    start_krake: StartKrake,
+    real_machines: Manager,
+    real_clusters: RealClusters,
+    keystone: Keystone,
+    cloud_project: str,
+    tmp_path: Path,
+) -> None:
+    """Why a machine is not configured is told in the words of Ansible; it is tried again, until the cause is mended."""
+    krake = start_krake(variables=QUICK)
+    (kubernetes,) = real_clusters(1)
+    values = values_of(real_machines, keystone)
+    reader = Reader(krake, tmp_path, values, lambda: machines_of(real_machines))
+    for command in commands(PAGE)[1:]:
+        if command.startswith(("rok infra provider register", "rok infra cloud register")):
+            reader.type(command)
+    reader.type("rok kube cluster create -f rak/functionals/im-cluster.yaml my-cluster --backoff-delay 5")
+
+    def complaint() -> str | None:
+        status = krake.rok_json("kube", "cluster", "get", "my-cluster")["status"]
+        return str(status["reason"]["message"]) if status["state"] == "FAILING_RECONCILIATION" else None
+
+    complaint_told = wait_for("a complaint", complaint, CONFIGURATION_LIMIT)
+    assert "Read the kubeconfig" in complaint_told
+    assert "/etc/kubernetes/default.yaml: No such file or directory" in complaint_told
+    machines = reader.machines()
+    assert traces_of(real_machines.cloud.folder)
+
+    real_machines.cloud.offer(yaml.safe_dump(leave_one_context(kubernetes.kubeconfig)))
+    reader.limit = CONFIGURATION_LIMIT
+    reader.await_cluster(2)
+    assert reader.machines() == machines, "they are configured anew, not made anew"
+    reader.type("rok kube app create -f rak/functionals/echo-demo.yaml echo-demo")
+    reader.await_state("RUNNING", "kube", "app", "get", "echo-demo")
+    reader.type("rok kube app delete echo-demo")
+    reader.type("rok kube cluster delete my-cluster")
+    wait_for("nothing of the machines to be left", lambda: not traces_of(real_machines.cloud.folder), CREATION_LIMIT)
+    wait_for("no cluster to be left", lambda: not krake.rok_json("kube", "cluster", "list"))
     krake.stop()
 
 
