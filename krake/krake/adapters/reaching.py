@@ -17,6 +17,7 @@ from krake.data.destinations import Address, Denied, Destinations, meanings_of, 
 _QUICK = 2.0
 """Seconds in which most names are found."""
 _REMEMBERED = 10_000
+_LOOPBACK = ipaddress.ip_address("127.0.0.1")
 
 
 class Guard(AbstractResolver):
@@ -92,7 +93,8 @@ class Guard(AbstractResolver):
     async def _check(self, host: str, addresses: list[str], port: int) -> None:
         forbidden = await self._addresses_of_forbidden(self._forbidden, port)
         for address in addresses:
-            if forbidden & set(meanings_of(address)) or not self._destinations.may_reach(host, address):
+            meanings = {_anywhere_here(each) for each in meanings_of(address)}
+            if forbidden & meanings or not self._destinations.may_reach(host, address):
                 raise Denied(
                     f"{host} is not reached from here: the administrator of Krake has not allowed it ({self._setting})."
                 )
@@ -127,7 +129,12 @@ class Guard(AbstractResolver):
             found = await self._look_up(str(parts.hostname), port)
         except OSError:
             return set()
-        return {meaning for *_, address in found for meaning in meanings_of(str(address[0]))}
+        return {_anywhere_here(meaning) for *_, address in found for meaning in meanings_of(str(address[0]))}
+
+
+def _anywhere_here(address: Address) -> Address:
+    """Return an address, or one for all that lead to this machine: what listens at one may listen at the others."""
+    return _LOOPBACK if address.is_loopback or address.is_unspecified else address
 
 
 def _ask(ask: Callable[[], list[Any]], began: list[float]) -> list[Any]:

@@ -9,6 +9,7 @@ from krake.adapters.kubernetes.apply import as_sent, belongs, check_owner, is_le
 from krake.adapters.kubernetes.discovery import Discovery, Nameless
 from krake.adapters.kubernetes.transport import APPLY_PATCH, MERGE_PATCH, NotFound, Transport, garbage
 from krake.adapters.kubernetes.watch import Watch
+from krake.adapters.reaching import Guard
 from krake.ports.cluster import (
     FIELD_MANAGER,
     OWNER_LABEL,
@@ -29,14 +30,17 @@ CHANGES = "krake-changes"
 """Fields that are changed beside what is declared are not Krake's declared ones: else the next apply would take them away."""
 
 
-def connect(kubeconfig: Mapping[str, Any], *, timeout: float = 10.0, node_interval: int = 5) -> "Connection":
+def connect(
+    kubeconfig: Mapping[str, Any], *, timeout: float = 10.0, node_interval: int = 5, guard: Guard | None = None
+) -> "Connection":
     """Return a connection by the current context of a kubeconfig; nothing is sent before the first call.
 
     :param timeout: seconds that any answer may take.
     :param node_interval: seconds after which a watch on nodes proves that the server is alive.
+    :param guard: knows where the server may be; without, it may be anywhere.
     :raises Unreachable: the kubeconfig can not be used.
     """
-    return Connection(Transport(Access.of(kubeconfig), timeout), node_interval)
+    return Connection(Transport(Access.of(kubeconfig), timeout, guard), node_interval)
 
 
 class Connection:

@@ -12,6 +12,8 @@ from yarl import URL
 
 from krake import __version__
 from krake.adapters.kubernetes.access import Access
+from krake.adapters.reaching import Guard
+from krake.data.destinations import Denied
 from krake.ports.cluster import Conflict, Rejected, Unreachable
 
 APPLY_PATCH = "application/apply-patch+yaml"
@@ -19,6 +21,7 @@ MERGE_PATCH = "application/merge-patch+json"
 LARGEST_ANSWER = 128 * 1024 * 1024
 LARGEST_EVENT = 16 * 1024 * 1024
 CONNECTIONS = 64
+_FAILURES = (aiohttp.ClientError, Denied, TimeoutError, OSError, ValueError, RuntimeError)
 _NOT_YAML = re.compile(r"[\x7f-\uffff]")
 
 
@@ -39,11 +42,13 @@ class Transport:
     """Sends requests to one API server over shared connections.
 
     :param timeout: seconds that an answer may take.
+    :param guard: knows where the server may be; without, it may be anywhere. It is asked for new connections only.
     """
 
-    def __init__(self, access: Access, timeout: float) -> None:
+    def __init__(self, access: Access, timeout: float, guard: Guard | None = None) -> None:
         self.access = access
         self.timeout = timeout
+        self._guard = guard
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
         self._closed = False
@@ -74,7 +79,7 @@ class Transport:
                 **self._options(),
             ) as response:
                 status, text = response.status, await self._read(response)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RuntimeError) as error:
+        except _FAILURES as error:
             self._fail(error)
         return self._parse(status, text)
 
@@ -88,7 +93,7 @@ class Transport:
         try:
             async with asyncio.timeout(self.timeout):
                 response = await session.get(self._url(path, query), timeout=limits, **self._options())
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RuntimeError) as error:
+        except _FAILURES as error:
             self._fail(error)
         try:
             if response.status != 200:
@@ -115,6 +120,8 @@ class Transport:
 
     async def _open(self) -> aiohttp.ClientSession:
         async with self._opening:
+            if self._session is None:
+                await self._check()
             context: ssl.SSLContext | bool = True
             if self._session is None and self.access.server.startswith("https"):
                 context = await asyncio.to_thread(self.access.ssl_context)
@@ -125,11 +132,21 @@ class Transport:
                 if self.access.authorization:
                     headers["Authorization"] = self.access.authorization
                 self._session = aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(limit=0, limit_per_host=CONNECTIONS, ssl=context),
+                    connector=aiohttp.TCPConnector(limit=0, limit_per_host=CONNECTIONS, ssl=context, resolver=self._guard),
                     headers=headers,
                     cookie_jar=aiohttp.DummyCookieJar(),
                 )
         return self._session
+
+    async def _check(self) -> None:
+        """See whether the server may be where it is; if it has a name, that is told when its addresses are known."""
+        if self._guard is None:
+            return
+        try:
+            async with asyncio.timeout(self.timeout):
+                await self._guard.check(self.access.address)
+        except (Denied, TimeoutError) as error:
+            self._fail(error)
 
     def _options(self) -> dict[str, Any]:
         # A redirect would carry the credentials to wherever it points.
@@ -180,6 +197,8 @@ class Transport:
     def _fail(self, error: Exception) -> NoReturn:
         if isinstance(error, TimeoutError):
             raise Unreachable(f"The cluster at {self.access.address} did not answer within {self.timeout:g} s.") from error
+        if isinstance(error, Denied):
+            raise Unreachable(f"The cluster at {self.access.address} is not asked: {error}") from error
         said = str(error) or type(error).__name__
         raise Unreachable(f"The cluster at {self.access.address} can not be reached: {said.rstrip('.')}.") from error
 

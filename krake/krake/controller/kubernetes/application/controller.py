@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from krake.adapters.fetching import Fetcher
-from krake.adapters.kubernetes import connect
 from krake.adapters.tosca.sandbox import Sandbox
 from krake.client import Client
 from krake.controller.kubernetes.application import lifecycle, translation
@@ -18,10 +17,13 @@ from krake.controller.kubernetes.application.settings import ApplicationControll
 from krake.controller.kubernetes.application.sites import Connect, Sites, fingerprint
 from krake.controller.kubernetes.application.translating import Translating
 from krake.controller.kubernetes.application.workplace import Workplace
+from krake.controller.kubernetes.destinations import connect_within
 from krake.controller.runtime import Controller, Informer, Parts, Recorder, Result
 from krake.data.kubernetes import Application, Cluster, ClusterState
 from krake.data.metadata import Key
 
+TIMEOUT = 10.0
+"""Seconds that a cluster may take to answer."""
 TRANSLATION_LIMIT = 90.0
 """Seconds that it may take to make a manifest of a template, with all that has to be fetched for it."""
 COALESCE = 0.02
@@ -39,7 +41,7 @@ class ApplicationController:
         client: Client,
         config: ApplicationControllerConfig,
         *,
-        connect: Connect = connect,
+        connect: Connect | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         recorder = Recorder(client, "kubernetes-application")
@@ -48,6 +50,7 @@ class ApplicationController:
         self._controller: Controller[Key] = Controller(
             "application", self.reconcile, config.worker_count, reads=[self._applications], debounce=config.debounce
         )
+        connect = connect or connect_within(config.clusters, config, TIMEOUT)
         self._sites = Sites(connect, lambda key: self._controller.enqueue(key, COALESCE))
         self._workplace = Workplace(client, config, clock, recorder, self._applications, self._clusters, self._sites)
         self._calls = ShutdownCalls(lambda key: self._controller.enqueue(key, COALESCE), clock)

@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError
 
+from krake.controller.kubernetes.destinations import ClustersConfig
 from krake.controller.runtime import ControllerConfig
 from krake.controller.runtime.destinations import AskingConfig
 from krake.data.names import at_least, one_of
@@ -122,6 +123,7 @@ class ApplicationControllerConfig(ControllerConfig):
 
     :param lost_cluster_grace: seconds after its deletion for which a cluster that does not answer is waited for, to take
         applications from it.
+    :param clusters: where they may be.
     """
 
     worker_count: int = field(default=20, validate=at_least(1))
@@ -129,3 +131,4 @@ class ApplicationControllerConfig(ControllerConfig):
     hooks: HooksConfig = field(factory=HooksConfig)
     migration: MigrationConfig = field(factory=MigrationConfig)
     fetching: FetchingConfig = field(factory=FetchingConfig)
+    clusters: ClustersConfig = field(factory=ClustersConfig)

@@ -4,13 +4,13 @@ import asyncio
 from functools import partial
 from typing import Self
 
-from krake.adapters import kubernetes
 from krake.client import Client
 from krake.controller.kubernetes.cluster.condition import Outage, conclude
 from krake.controller.kubernetes.cluster.events import tell
 from krake.controller.kubernetes.cluster.retrying import Retrying
 from krake.controller.kubernetes.cluster.settings import ClusterControllerConfig
 from krake.controller.kubernetes.cluster.watching import ClusterWatch, Connect, Pace
+from krake.controller.kubernetes.destinations import connect_within
 from krake.controller.runtime import Controller, Informer, Parts, Recorder, Result, patch_status
 from krake.data.kubernetes import Cluster, ClusterState
 from krake.data.metadata import Key
@@ -25,7 +25,7 @@ class ClusterController:
     def __init__(self, client: Client, config: ClusterControllerConfig, *, connect: Connect | None = None) -> None:
         self._client = client
         self._pace = Pace(config.patience, config.report_interval)
-        self._connect = connect or partial(kubernetes.connect, timeout=TIMEOUT)
+        self._connect = connect or connect_within(config.clusters, config, TIMEOUT)
         self._recorder = Recorder(client, "kubernetes-cluster")
         self._clusters = Informer(client, Cluster)
         self._controller: Controller[Key] = Controller(
