@@ -110,6 +110,24 @@ async def test_a_new_scheduler_believes_the_api_as_far_as_that_can_be() -> None:
     assert behind.is_lost()
 
 
+@pytest.mark.parametrize("existed", [True, False])
+async def test_only_of_a_cluster_that_was_there_is_said_that_it_is_lost(
+    existed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    clusters: Any = Shelf()
+    world = watch(clusters)
+    cluster = make_cluster("east", state=ClusterState.FAILED)
+    spec = replace(cluster.spec, kubeconfig={"clusters": []} if existed else {}, tosca={"a": "b"})
+    clusters.put(replace(cluster, spec=spec, status=replace(cluster.status, out_of_use=NOW - AFTER)))
+    for _ in range(2):
+        world.touch([cluster.key])
+        assert world.look("red") is not None
+        assert world.standing(cluster.key).lost
+    assert [record.getMessage() for record in caplog.records if "is lost" in record.getMessage()] == existed * [
+        f"{cluster.ref} is lost: it is FAILED since {NOW - AFTER}."
+    ]
+
+
 async def test_metrics_that_do_not_come_are_waited_for_once_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster changes all the time; nobody else of the namespace would ever be placed."""
     clusters: Any = Shelf()

@@ -321,7 +321,8 @@ class World:
             reports = count((app for key in tenants if (app := self._apps.get(key)) is not None), state)
         now = self._now()
         standing = judge(cluster, reports, self._failover, now, self._find_outage(cluster, now))
-        if standing.lost and not self.standing(cluster.key).lost:
+        # What could not be created, and has no kubeconfig, was never there.
+        if standing.lost and not self.standing(cluster.key).lost and cluster.spec.kubeconfig:
             log.warning("%s is lost: it is %s since %s.", cluster.ref, state.name, cluster.status.out_of_use)
         self._standings[cluster.key] = standing
         if standing.until is not None:
