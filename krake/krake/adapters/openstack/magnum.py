@@ -20,6 +20,10 @@ _VERSION = {"OpenStack-API-Version": "container-infra 1.7"}
 """The first in which clusters can be resized; without one, Magnum answers as its very first version does."""
 _LONGEST_TEXT = 300
 _MOST_ADDRESSES = 1_000
+_MOST_CLUSTERS = 10_000
+"""Of a project; who tells of ever more would fill the memory."""
+_PAGE = 100
+"""Clusters that are asked for at once."""
 
 
 class MagnumConnector:
@@ -82,10 +86,12 @@ class MagnumService:
         listed: list[Any] = []
         marker = ""
         while True:
-            page = self._read(await self._ask("GET", f"/clusters?limit=500&sort_key=uuid{marker}")).get("clusters")
+            page = self._read(await self._ask("GET", f"/clusters?limit={_PAGE}&sort_key=uuid{marker}")).get("clusters")
             if not isinstance(page, list) or not all(isinstance(each, dict) for each in page):
                 raise Unavailable(f"{self._name} answered something that is no list of clusters.")
             listed += page
+            if len(listed) > _MOST_CLUSTERS:
+                raise Unavailable(f"{self._name} tells of more than {_MOST_CLUSTERS} clusters.")
             if not page or marker == (marker := f"&marker={_part(page[-1].get('uuid'))}"):
                 break
         found: list[Sight] = []

@@ -33,15 +33,24 @@ CALLS: dict[str, Callable[[Magnum], Awaitable[Any]]] = {
 
 @dataclass
 class Impostor:
-    """Answers everything that is asked of Magnum alike."""
+    """Answers everything that is asked of Magnum alike.
+
+    :param endless: there are many clusters of each name, and after each page another one.
+    """
 
     status: int = 200
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    endless: bool = False
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append((f"{request.method} {request.raw_path}", dict(request.headers)))
+        if self.endless:
+            assert len(self.asked) < 1000
+            number = len(self.asked)
+            clusters = [{"uuid": f"{number}-{each}", "name": "other"} for each in range(500)]
+            return web.json_response({"clusters": clusters}, status=409 if number == 1 else 200)
         return web.Response(status=self.status, body=self.body, headers=self.headers)
 
     def say(self, document: Any, status: int = 200) -> None:
@@ -100,6 +109,12 @@ async def test_an_answer_without_end_is_cut(magnum: Magnum, impostor: Impostor) 
     impostor.body = b'{"uuid": "' + b"x" * 5_000_000 + b'"}'
     with pytest.raises(Unavailable, match="more than"):
         await magnum.observe("1")
+
+
+async def test_a_list_without_end_is_given_up(magnum: Magnum, impostor: Impostor) -> None:
+    impostor.endless = True
+    with pytest.raises(Unavailable, match="tells of more than 10000 clusters"):
+        await magnum.find("krake-1")
 
 
 async def test_what_is_odd_of_a_cluster_does_no_harm(magnum: Magnum, impostor: Impostor) -> None:
