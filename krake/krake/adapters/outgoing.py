@@ -20,6 +20,8 @@ from krake.data.destinations import Denied, Destinations
 
 _LARGEST = 4_194_304
 """Bytes; the largest that is asked for is what a provider says of an infrastructure of some hundred machines."""
+_LARGEST_DOCUMENT = 524_288
+"""Bytes of JSON; more could hold up everything else of the process for as long as it takes to be read."""
 _LONGEST_QUOTE = 300
 _KEPT_ALIVE = 75.0
 """Seconds; longer than the usual interval, so that a service is asked through the connection of the last time."""
@@ -70,7 +72,10 @@ class Reply:
         """Return the JSON of the body.
 
         :raises Unanswered: it is none.
+        :raises TooLarge: nobody needs so much.
         """
+        if len(self.body) > _LARGEST_DOCUMENT:
+            raise TooLarge(f"{self.service} answered with more than {_LARGEST_DOCUMENT} bytes of JSON ({self.outcome}).")
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):

@@ -141,6 +141,22 @@ async def test_an_im_that_lists_more_than_anybody_has_is_not_asked_about_each(
     assert asked == ["/infrastructures"]
 
 
+async def test_of_an_error_without_end_only_the_beginning_is_looked_at(
+    infrastructures: Infrastructures, impostor: Impostor
+) -> None:
+    # To search megabytes for what IM may mean would take so long that everybody else has to wait.
+    told = json.dumps({"detail": "\n" * 2_000_000 + "Invalid InfrastructureManager credentials"})
+    impostor.answer = lambda request: web.Response(status=500, text=told)
+    for ask in ASKS:
+        assert isinstance(await failure(infrastructures, ask), Unavailable)
+
+
+@pytest.mark.parametrize("ask", ["observe", "update", "kubeconfig", "delete"])
+async def test_more_json_than_anybody_needs_is_not_read(infrastructures: Infrastructures, impostor: Impostor, ask: str) -> None:
+    impostor.answer = lambda request: web.Response(text=f"[{'[],' * 300_000}[]]")
+    assert "answered with more than 524288 bytes of JSON" in str(await failure(infrastructures, ask))
+
+
 async def test_an_id_that_nobody_could_keep_is_none(infrastructures: Infrastructures, impostor: Impostor) -> None:
     impostor.answer = lambda request: web.Response(text=f"http://im.example/infrastructures/{'x' * 100_000}")
     for ask in ("find", "create"):
@@ -149,7 +165,7 @@ async def test_an_id_that_nobody_could_keep_is_none(infrastructures: Infrastruct
 
 BOMBS = (
     "a: " + "[" * 100_000,
-    "a: 0x" + "F" * 1_000_000,
+    "a: 0x" + "F" * 500_000,
     "a0: &a0 {k: v}\n" + "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 12)),
 )
 

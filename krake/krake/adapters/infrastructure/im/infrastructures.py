@@ -55,6 +55,8 @@ _LONGEST_BEGINNING = 300.0
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 _MOST = 10_000
 """Infrastructures that a user may have at an IM; by more, it would keep Krake busy and fill its memory."""
+_LONGEST_COMPLAINT = 32_768
+"""Characters of an error that are looked at; the reason comes first, and who sends megabytes must keep nobody busy."""
 _NAME_IN_RADL = re.compile(r"\s*description \w+ \(\s*name = '([^']*)'\s*\)")
 _AT_ONCE = 8
 _YAML = {"Content-Type": "text/yaml"}
@@ -229,11 +231,11 @@ class ImInfrastructures:
 
     async def _list(self) -> Sequence[str]:
         reply = await self._ask("GET", "/infrastructures", headers={"Accept": "text/uri-list"})
-        ids = [_id_in(line) for line in reply.text.splitlines() if line.strip()]
+        if reply.body.count(b"\n") > _MOST:
+            raise Unavailable(f"{self._service} tells of more than {_MOST} infrastructures: give Krake a user of its own.")
+        ids = [_id_in(line) for line in reply.text.split("\n") if line.strip()]
         if None in ids:
             raise self._unreadable()
-        if len(ids) > _MOST:
-            raise Unavailable(f"{self._service} tells of more than {_MOST} infrastructures: give Krake a user of its own.")
         return [id for id in ids if id is not None]
 
     async def _mark(self, id: str) -> str | None:
@@ -327,7 +329,7 @@ class ImInfrastructures:
         return reply
 
     def _fail(self, reply: Reply, with_template: bool) -> InfrastructureError:
-        complaint = complaint_in(reply.text)
+        complaint = complaint_in(reply.text[:_LONGEST_COMPLAINT])
         quoted = reply.quote(shorten(complaint))
         said = f": {quoted}" if quoted else f" ({reply.outcome})."
         match reply.status:
