@@ -120,7 +120,9 @@ class Applications:
         except NotFound:
             return None
         self._tell(app, decision, snapshot, None)
-        return Result(None if wait is None else max(wait.total_seconds(), SHORTEST_WAIT))
+        rests = [outlook.rest, None if wait is None else wait.total_seconds()]
+        rest = min((each for each in rests if each is not None), default=None)
+        return Result(None if rest is None else max(rest, SHORTEST_WAIT))
 
     def _tell(self, app: Application, decision: Decision, snapshot: Snapshot, waits: str | None) -> None:
         known = self._apps.get(app.key)

@@ -30,12 +30,14 @@ class Host:
 
     :param guests: the number of clusters that are bound to it.
     :param failed: the name of a cluster that was created for applications, and failed there.
+    :param setback: why none is created there for applications at the moment, as others were of no use.
     """
 
     resource: Cloud | GlobalCloud | Project
     measurement: Measurement = field(default_factory=Measurement)
     guests: int = 0
     failed: str | None = None
+    setback: str | None = None
 
     @cached_property
     def ref(self) -> ResourceRef:
@@ -135,6 +137,10 @@ def _refuse_failed(ask: None, host: Host, there: bool) -> str | None:
     return None if host.failed is None else f"The cluster {host.failed} has failed there, and is not deleted yet."
 
 
+def _refuse_setback(ask: None, host: Host, there: bool) -> str | None:
+    return host.setback
+
+
 def _labels_of_project(guest: MagnumCluster) -> Sequence[LabelConstraint] | None:
     wanted = guest.spec.constraints.project if guest.spec.constraints else None
     return wanted.labels if wanted else None
@@ -160,6 +166,7 @@ PROJECT_RULES: tuple[Rule[MagnumCluster, Host], ...] = (*_HEALTH, label_rule("Th
 CREATION_RULES: tuple[Rule[Application, Host], ...] = (
     *_HEALTH,
     Rule("failure", _always, _refuse_failed),
+    Rule("setback", _always, _refuse_setback),
     label_rule("The application", lambda app: app.spec.constraints.cluster.labels),
     metric_rule("The application", lambda app: app.spec.constraints.cluster.metrics),
 )

@@ -15,7 +15,9 @@ from krake.controller.scheduler.deciding.inheritance import inherit
 from krake.controller.scheduler.deciding.ledger import Ledger
 from krake.controller.scheduler.deciding.snapshot import Settings
 from krake.controller.scheduler.explaining.chronicle import Chronicle
+from krake.controller.scheduler.provisioning.creation import is_created
 from krake.controller.scheduler.provisioning.hosting import Hosting, Measure
+from krake.controller.scheduler.provisioning.setbacks import Setbacks
 from krake.data import Key, ReasonCode, ResourceRef
 from krake.data.events import warning
 from krake.data.infrastructure import Cloud, CloudBinding, GlobalCloud
@@ -58,6 +60,7 @@ class CloudHosting(Hosting[Cluster]):
         self._ledger = ledger
         self._failures: dict[Key, tuple[int, int]] = {}
         """Of clusters that fit nowhere: their generation, and how many attempts have failed since it."""
+        self._setbacks = Setbacks()
         clusters.index(BOUND, lambda cluster: [cluster.key.namespace] if cluster.status.scheduled_to else [])
         clusters.index(CREATED, lambda cluster: [cluster.key.namespace] if cluster.spec.auto_generated else [])
         super().__init__(
@@ -91,13 +94,17 @@ class CloudHosting(Hosting[Cluster]):
         """
         if (exceeded := count_clusters(self._ledger.quotas(namespace), self._count_bound(namespace))) is not None:
             return HostChoice(None, None, (), hindrance=exceeded)
-        failed = self._find_failed(namespace)
-        own = self._candidates(self._clouds, namespace, failed)
-        others = self._candidates(self._global_clouds, None, failed)
+        failed, setbacks = self._find_failed(namespace), self._setbacks.hindrances(namespace, self._now())
+        own = self._candidates(self._clouds, namespace, failed, setbacks)
+        others = self._candidates(self._global_clouds, None, failed, setbacks)
         if own is None:
             return None
         choice = choose_host(rules, guest, self._settings, own, others or ())
         return None if choice.host is None and others is None else choice
+
+    def rest(self, namespace: str | None) -> float | None:
+        """Return in how many seconds clusters may be created again where some have come to nothing, if any have."""
+        return self._setbacks.rest(namespace, self._now())
 
     def follow_quota(self, old: Quota | None, new: Quota | None) -> None:
         """Have the clusters reconciled to which a quota may matter."""
@@ -105,6 +112,13 @@ class CloudHosting(Hosting[Cluster]):
         assert obj is not None
         if old is None or new is None or old.spec != new.spec:
             self.enqueue_waiting(obj.key.namespace)
+
+    def _follow_guest(self, old: Cluster | None, new: Cluster | None) -> None:
+        if new is not None and is_created(new):
+            self._setbacks.note(new, self._now())
+        elif new is None and old is not None:
+            self._setbacks.forget(old)
+        super()._follow_guest(old, new)
 
     def _count_bound(self, namespace: str | None) -> int:
         bound = {cluster.key for cluster in self._guests.lookup(BOUND, namespace)}

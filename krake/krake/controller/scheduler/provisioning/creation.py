@@ -29,7 +29,7 @@ from krake.data.kubernetes import (
 
 _COMING = frozenset({ClusterState.PENDING, ClusterState.CREATING, ClusterState.CONNECTING, ClusterState.RECONCILING})
 AnyCloud = Cloud | GlobalCloud
-_AILING = frozenset(
+AILING = frozenset(
     {
         ClusterState.OFFLINE,
         ClusterState.UNHEALTHY,
@@ -38,6 +38,7 @@ _AILING = frozenset(
         ClusterState.FAILING_RECONCILIATION,
     }
 )
+"""The states of clusters that do not work, and may yet."""
 FAILED_RETENTION = timedelta(seconds=60)
 """For so long a cluster that could not be created is kept at least."""
 
@@ -78,13 +79,13 @@ def is_coming(cluster: Cluster, cloud: AnyCloud | None, now: datetime, patience:
     if status.state is ClusterState.FAILED:
         return status.scheduled_to is None  # it waits for a cloud
     given_up = given_up_at(cluster, cloud, patience)
-    return status.state in _COMING | _AILING and (given_up is None or given_up > now)
+    return status.state in _COMING | AILING and (given_up is None or given_up > now)
 
 
 def given_up_at(cluster: Cluster, cloud: AnyCloud | None, patience: timedelta) -> datetime | None:
     """Return from when on a cluster is not waited for any more that does not work, or can not be created; else ``None``."""
     status, times = cluster.status, []
-    if status.state in _AILING:
+    if status.state in AILING:
         times.append(status.state_changed or cluster.metadata.created)
     if status.state in _COMING and cloud is not None and is_offline(cloud):
         times.append(max(cloud.status.checked or cluster.metadata.created, cluster.metadata.created))

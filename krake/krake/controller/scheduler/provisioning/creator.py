@@ -53,11 +53,13 @@ class Outlook:
     :param result: when to look at it again, as the decision is not to be carried out; ``None`` if it is.
     :param hindrance: why no cluster can be created for it, although it asks for that and fits nowhere.
     :param awaits: whether it waits for a cluster that is being created.
+    :param rest: seconds after which that hindrance may be over.
     """
 
     result: Result | None = None
     hindrance: str | None = None
     awaits: bool = False
+    rest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ class Creator:
         better = find_better(app, decision, snapshot, prospects.clusters)
         if better is None:
             keeps = _keeps_intent(app, decision)
-            return Outlook(None if keeps else await self._forget(app), prospects.hindrance)
+            rest = self._hosting.rest(app.metadata.namespace) if prospects.hindrance else None
+            return Outlook(None if keeps else await self._forget(app), prospects.hindrance, rest=rest)
         if is_new(better):
             return Outlook(await self._await_new(app), awaits=True)
         return Outlook(await self._await(app, better.name, self._wait_for(better.key, snapshot.now)), awaits=True)

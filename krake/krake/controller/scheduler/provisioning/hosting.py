@@ -133,11 +133,16 @@ class Hosting(ABC, Generic[G]):
         return None
 
     def _candidates(
-        self, informer: Informer[Any], namespace: str | None, failed: Mapping[ResourceRef, str] = MappingProxyType({})
+        self,
+        informer: Informer[Any],
+        namespace: str | None,
+        failed: Mapping[ResourceRef, str] = MappingProxyType({}),
+        setbacks: Mapping[ResourceRef, str] = MappingProxyType({}),
     ) -> list[Host] | None:
         """Return the hosts of a namespace; ``None`` if one of them has yet to be measured.
 
         :param failed: by host, the guest that could not be created there.
+        :param setbacks: by host, why none is created there at the moment.
         """
         hosts: list[Host] = []
         assumed = list(self._assumed.values())
@@ -148,7 +153,8 @@ class Hosting(ABC, Generic[G]):
             if measurement is None:
                 return None
             guests = len(self._guests.lookup(HOST, resource.ref)) + assumed.count(resource.ref)
-            hosts.append(Host(resource, measurement, guests, failed.get(resource.ref)))
+            ref = resource.ref
+            hosts.append(Host(resource, measurement, guests, failed.get(ref), setbacks.get(ref)))
         return hosts
 
     def _follow_guest(self, old: G | None, new: G | None) -> None:
