@@ -13,6 +13,10 @@ FIELDS = {
     *("node_types", "relationship_types", "capability_types", "artifact_types", "data_types", "interface_types"),
     *("policy_types", "group_types", "topology_template"),
 }
+SECTIONS = {
+    *("description", "inputs", "node_templates", "relationship_templates", "outputs", "groups", "policies"),
+    *("substitution_mappings", "workflows"),
+}
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # Where a node may say how many machines there are of it; the first that does counts.
@@ -48,11 +52,13 @@ def _problems(found: Any) -> list[str]:
     problems = []
     if "tosca_definitions_version" not in found:
         problems.append('MissingRequiredFieldError: Template is missing required field "tosca_definitions_version".')
-    if not isinstance(found.get("topology_template"), dict):
+    topology = found.get("topology_template")
+    if not isinstance(topology, dict):
         problems.append('MissingRequiredFieldError: Template is missing required field "topology_template".')
+        topology = {}
     problems += [
         f'UnknownFieldError: Template contains unknown field "{name}". Refer to the definition to verify valid values.'
-        for name in sorted(found.keys() - FIELDS, key=str)
+        for name in sorted((found.keys() - FIELDS) | (topology.keys() - SECTIONS), key=str)
     ]
     return problems
 

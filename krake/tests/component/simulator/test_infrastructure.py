@@ -160,6 +160,15 @@ REQUESTS = [
         400,
         'UnknownFieldError: Template contains unknown field "hel',
     ),
+    (
+        "a section that is misspelt",
+        "POST",
+        "/infrastructures",
+        USER,
+        "{tosca_definitions_version: tosca_simple_yaml_1_0, topology_template: {node_template: {}}}",
+        400,
+        'UnknownFieldError: Template contains unknown field "node_template"',
+    ),
     ("text", "POST", "/infrastructures", USER, "hello", 400, "TypeMismatchError"),
     ("a bomb", "POST", "/infrastructures", USER, "[" * 1000, 400, "Error parsing TOSCA template"),
 ]
