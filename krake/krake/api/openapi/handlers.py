@@ -4,7 +4,8 @@ import gzip
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib import resources
 from typing import Self
 
@@ -66,13 +67,23 @@ class Text:
 
 
 def add_description(router: web.UrlDispatcher, routes: Iterable[tuple[type[Resource], Route]]) -> None:
-    """Add the routes of the description of an API with *routes*; it is made here, once."""
-    document = json.dumps(make_document(routes), separators=(",", ":")).encode()
-    texts = {"/openapi.json": Text.of(document, "application/json")}
+    """Add the routes of the description of an API with *routes*."""
+    # Whoever serves a route is not described, and is to be kept by none but the API itself.
+    texts = {"/openapi.json": _describe(tuple((kind, replace(route, serve=_serve_nothing)) for kind, route in routes))}
     page = resources.files(__package__) / "page"
     texts |= {path: Text.of((page / name).read_bytes(), content_type) for path, (name, content_type) in _PAGE.items()}
     for path, text in texts.items():
         router.add_get(path, _serving(text))
+
+
+@lru_cache(maxsize=1)
+def _describe(routes: tuple[tuple[type[Resource], Route], ...]) -> Text:
+    """Return the description. It takes a tenth of a second: it is made once for all APIs of a process with the same routes."""
+    return Text.of(json.dumps(make_document(routes), separators=(",", ":")).encode(), "application/json")
+
+
+async def _serve_nothing(request: web.Request, _: object) -> web.StreamResponse:
+    raise web.HTTPNotFound
 
 
 def _serving(text: Text) -> Serve:
