@@ -125,20 +125,21 @@ CORE = {
 }
 
 
-IM = {"--url", "--username", "--password", "--token"}
+IM = {"--url", "--username", "--password", "--token", "--ca"}
 OPENSTACK = {
-    *("--url", "--project", "--username", "--password", "--domain-name", "--domain-id", "--application-credential"),
+    *("--url", "--project", "--username", "--password", "--domain-name", "--domain-id", "--application-credential", "--ca"),
     *("--global-infra-provider", "--global-metric", *LABELS),
 }
 OWN = {"--infra-provider", "--metric"}
 REMOVE = {"--remove-existing-labels", "--remove-existing-metrics"}
 NO_WAIT = {"--no-wait"}
+CHANGE = {"--no-ca"} | NO_WAIT
 REGISTER = {"--type"} | NO_WAIT
 INFRASTRUCTURE = {
-    ("globalinfrastructureprovider", "gprovider", "gip"): (IM | REGISTER, IM | NO_WAIT),
-    ("infrastructureprovider", "provider", "ip"): (IM | REGISTER, IM | NO_WAIT),
-    ("globalcloud", "gcloud", "gc"): (OPENSTACK | REGISTER, OPENSTACK | REMOVE | NO_WAIT),
-    ("cloud",): (OPENSTACK | OWN | REGISTER, OPENSTACK | OWN | REMOVE | NO_WAIT),
+    ("globalinfrastructureprovider", "gprovider", "gip"): (IM | REGISTER, IM | CHANGE),
+    ("infrastructureprovider", "provider", "ip"): (IM | REGISTER, IM | CHANGE),
+    ("globalcloud", "gcloud", "gc"): (OPENSTACK | REGISTER, OPENSTACK | REMOVE | CHANGE),
+    ("cloud",): (OPENSTACK | OWN | REGISTER, OPENSTACK | OWN | REMOVE | CHANGE),
 }
 
 
@@ -156,13 +157,13 @@ def test_clouds_and_their_providers_have_their_options(group: str, names: tuple[
 
 
 PROJECT = {
-    *("--template", "--auth-url", "--application-credential", "--user-id", "--password", "--project-id"),
+    *("--template", "--auth-url", "--application-credential", "--user-id", "--password", "--project-id", "--ca"),
     *(*METRICS, *LABELS, *COMMON),
 }
 MAGNUM = {"--node-count", "-L", "--project-label-constraint", *METRICS, *LABELS, *WAIT, *COMMON}
 MAGNUM_OPTIONS = {
     "project create": PROJECT | NO_WAIT,
-    "project update": PROJECT | REMOVE | NO_WAIT,
+    "project update": PROJECT | REMOVE | CHANGE,
     "project list": {"-a", "--all", *COMMON},
     "project get": COMMON,
     "project delete": {*WAIT, *COMMON},
@@ -282,7 +283,7 @@ def test_the_routes_of_the_table_are_those_of_the_kinds() -> None:
     [
         ("kube app list", {"output": "table", "all": False, "namespace": None, "config": None}),
         ("kube app list -a -n red -o yaml", {"all": True, "namespace": "red", "output": "yaml"}),
-        ("kube app create x", {"name": "x", "migration": None, "wait": None, "backoff": None, "labels": [], "timeout": 300.0}),
+        ("kube app create x", {"name": "x", "migration": None, "wait": None, "backoff": None, "labels": [], "timeout": None}),
         ("kube app create x --disable-migration", {"migration": False}),
         ("kube app create x --enable-migration", {"migration": True}),
         ("kube app create x -l a=b -l c=d=e", {"labels": [("a", "b"), ("c", "d=e")]}),
