@@ -55,7 +55,7 @@ TABLE: tuple[Group | Single, ...] = (
                         "create",
                         "create an application",
                         applications.CREATE_FLAGS,
-                        partial(verbs.create_object, body=applications.new_application, goals=applications.CREATE_GOALS),
+                        applications.create_application,
                     ),
                     Operation("get", "show an application", (*ONE, *rendering.FLAGS), rendering.get_application),
                     Operation(

@@ -14,6 +14,8 @@ SHUTDOWN_TIMEOUT = 60
 """Seconds that a shutdown hook is given if the user does not say."""
 WAIT_TIMEOUT = 300.0
 """Seconds that ``--wait`` waits if the user does not say."""
+CREATION_TIMEOUT = 3600.0
+"""The same, where a cluster is created, or changed, on a cloud."""
 
 
 @dataclass(frozen=True)
@@ -245,10 +247,11 @@ def repeated(*names: str, dest: str, metavar: str, help: str, read: Callable[[st
     return flag(*names, dest=dest, metavar=metavar, action="append", default=[], type=read, help=f"{help}; may be repeated")
 
 
-def wait(*states: str, default: str, timeout: float = WAIT_TIMEOUT) -> Flags:
+def wait(*states: str, default: str, timeout: float | None = WAIT_TIMEOUT, depending: str = "") -> Flags:
     """Describe ``--wait [STATE]`` for a command that can wait for *states*.
 
-    :param timeout: in seconds, if the user does not say.
+    :param timeout: in seconds, if the user does not say; ``None`` if it depends on other options.
+    :param depending: how it does so, in words.
     """
 
     def read(text: str) -> str:
@@ -268,7 +271,7 @@ def wait(*states: str, default: str, timeout: float = WAIT_TIMEOUT) -> Flags:
             type=read_seconds,
             default=timeout,
             metavar="SECONDS",
-            help=f"how long to wait (default: {timeout:.0f})",
+            help=f"how long to wait (default: {depending if timeout is None else format(timeout, '.0f')})",
         ),
     )
 

@@ -119,6 +119,8 @@ def summarize(item: Object) -> str:
     """Return the state of an object, the reason for it, and how far its infrastructure is, in one line."""
     state, reason = dig(item, "status.state"), dig(item, "status.reason")
     details = [brief_reason(reason)] if isinstance(reason, Mapping) else []
+    if state == "WAITING_FOR_CLUSTER_CREATION" and (awaited := dig(item, "status.auto_cluster_create_started")):
+        details.append(f"cluster {awaited}")
     progress = find_progress(item, besides=details[0] if details else "")
     if progress is not None:
         details.append(progress)

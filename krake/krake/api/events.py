@@ -18,6 +18,7 @@ from krake.data.events import Event, Regarding, Said, combine, make_event, norma
 from krake.data.kinds import Resource
 from krake.data.kubernetes import Application, ApplicationState, Cluster
 from krake.data.openstack import MagnumCluster
+from krake.data.placements import Placement
 from krake.ports.store import Unavailable
 from krake.recording import Later, Recording
 
@@ -40,9 +41,9 @@ def about(kind: type[Resource]) -> Callable[[T], T]:
 
 
 def tell(old: Resource, outcome: Outcome) -> Iterator[Said]:
-    """Yield what is worth telling of a change; nothing of transient objects, such as events."""
+    """Yield what is worth telling of a change; nothing of transient objects, such as events, and of what Krake notes itself."""
     new = outcome.record
-    if new.definition.transient:
+    if new.definition.transient or isinstance(new, Placement):
         return
     if special := _SPECIAL.get(type(new)):
         yield from special(old, new)

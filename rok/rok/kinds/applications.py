@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from krake.client.wire import Route
 
@@ -12,9 +12,12 @@ from rok.constraints import read_label_constraint, read_metric_constraint
 from rok.errors import Failure, warn
 from rok.flags import SHUTDOWN_TIMEOUT, Exclusive, Flags, Shutdown, flag, repeated, switch
 from rok.kinds import templates
-from rok.output import View
+from rok.output import Result, View
 from rok.taints import read_toleration, write_tolerations
 from rok.waiting import Goal
+
+if TYPE_CHECKING:
+    from rok.verbs import Call
 
 STATEFUL_KINDS = frozenset({"Job", "CronJob", "StatefulSet"})
 
@@ -168,7 +171,12 @@ CREATE_FLAGS: Flags = (
     *_DECLARATION,
     switch("--auto-cluster-create", help="create a cluster if none matches"),
     repeated("-i", "--inject", dest="injections", metavar="KEY=VALUE", help="set environment variables whose value is KEY"),
-    *flags.wait("creating", "pending", "running", default="running"),
+    *flags.wait(
+        *("creating", "pending", "running"),
+        default="running",
+        timeout=None,
+        depending=f"{flags.WAIT_TIMEOUT:.0f}, with --auto-cluster-create {flags.CREATION_TIMEOUT:.0f}",
+    ),
     *flags.COMMON,
 )
 UPDATE_FLAGS: Flags = (
@@ -194,6 +202,15 @@ DELETE_FLAGS: Flags = (
     *flags.wait("deleting", "deleted", default="deleted"),
     *flags.COMMON,
 )
+
+
+def create_application(call: "Call") -> Result:
+    """Create an application; if a cluster is created for it, that is waited for as well."""
+    from rok.verbs import create_object
+
+    if call.args.timeout is None:
+        call.args.timeout = flags.CREATION_TIMEOUT if call.args.auto_cluster_create else flags.WAIT_TIMEOUT
+    return create_object(call, new_application, CREATE_GOALS)
 
 
 def new_application(args: argparse.Namespace) -> Object:

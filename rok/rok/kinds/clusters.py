@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 UNCHECKED = frozenset({"PENDING", "CONNECTING"})
 """States of a registered cluster that the cluster controller has not looked at yet."""
-CREATION_TIMEOUT = 3600.0
-"""Seconds that ``--wait`` waits for a cluster that is created, or changed, on a cloud, if the user does not say."""
 
 CLOUDS = {
     "Cloud": Route("infrastructure", "clouds", True),
@@ -195,7 +193,7 @@ CREATE_FLAGS: Flags = (
     *_CONSTRAINTS,
     switch("--inherit-metrics", help="the cluster also has the metrics of its cloud"),
     switch("--inherit-labels", help="the cluster also has the labels of its cloud"),
-    *flags.wait("creating", "connecting", "online", default="online", timeout=CREATION_TIMEOUT),
+    *flags.wait("creating", "connecting", "online", default="online", timeout=flags.CREATION_TIMEOUT),
     *flags.COMMON,
 )
 UPDATE_FLAGS: Flags = (
@@ -209,7 +207,7 @@ UPDATE_FLAGS: Flags = (
     flags.REMOVE_METRICS,
     switch("--remove-existing-cloud-label-constraints", help="drop the label constraints that are not given anew"),
     switch("--remove-existing-cloud-metric-constraints", help="drop the metric constraints that are not given anew"),
-    *flags.wait("reconciling", "online", default="online", timeout=CREATION_TIMEOUT),
+    *flags.wait("reconciling", "online", default="online", timeout=flags.CREATION_TIMEOUT),
     *flags.COMMON,
 )
 DELETE_FLAGS: Flags = (

@@ -151,3 +151,9 @@ def test_what_failed_is_known_and_so_no_longer_waited_for() -> None:
     item["metadata"]["generation"] = 1
     assert [CREATE[word].is_hopeless(item) for word in ("pending", "creating", "running")] == [False, True, True]
     assert not DELETE["deleted"].is_hopeless(item)
+
+
+def test_progress_names_the_cluster_that_an_application_waits_for() -> None:
+    item = application(state="WAITING_FOR_CLUSTER_CREATION", auto_cluster_create_started="cluster-f81f")
+    assert summarize(item) == "WAITING_FOR_CLUSTER_CREATION (cluster cluster-f81f)"
+    assert summarize(application(state="RUNNING", auto_cluster_create_started="cluster-f81f")) == "RUNNING"

@@ -13,6 +13,7 @@ from krake.api.lifecycle import Outcome
 from krake.data import KINDS, Key, Resource
 from krake.data.kubernetes import Application, Cluster
 from krake.data.openstack import MagnumCluster, Project
+from krake.data.placements import Placement
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 A, B = (Cluster.definition.ref(Key("ns", name)) for name in "ab")
@@ -31,9 +32,10 @@ def reasons(old: Resource, outcome: Outcome) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.__name__)
-def test_deletions_are_told_but_not_those_of_events(kind: type[Resource]) -> None:
+def test_deletions_are_told_but_not_those_of_what_krake_notes(kind: type[Resource]) -> None:
     record = stored(kind, finalizers=["mine"])
-    expected = [] if kind.definition.transient else ["DeletionRequested"]
+    noted = kind.definition.transient or kind is Placement
+    expected = [] if noted else ["DeletionRequested"]
     deleted = lifecycle.delete(record, NOW, needed=False)
     assert reasons(record, deleted) == expected
     assert reasons(deleted.record, Outcome(deleted.record)) == []
@@ -41,7 +43,7 @@ def test_deletions_are_told_but_not_those_of_events(kind: type[Resource]) -> Non
     assert reasons(deleted.record, gone) == []
     free = stored(kind)
     assert reasons(free, lifecycle.delete(free, NOW, needed=False)) == expected
-    assert reasons(record, lifecycle.remove(record, NOW)) == ([] if kind.definition.transient else ["Removed"])
+    assert reasons(record, lifecycle.remove(record, NOW)) == ([] if noted else ["Removed"])
 
 
 def test_bindings_are_told() -> None:
