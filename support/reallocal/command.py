@@ -51,9 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         print(json.dumps(_answer(options), indent=2 if sys.stdout.isatty() else None), flush=True)
     except tuple(_STATUS) as error:
-        print(str(error).splitlines()[0], file=sys.stderr)
+        print(_word(error), file=sys.stderr)
         return next(status for kind, status in _STATUS.items() if isinstance(error, kind))
     return 0
+
+
+def _word(error: Exception) -> str:
+    """Say in one line what is wrong."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename} can not be used ({error.strerror})."
+    return str(error).splitlines()[0]
 
 
 def _answer(options: argparse.Namespace) -> dict[str, Any]:

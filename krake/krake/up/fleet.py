@@ -33,8 +33,8 @@ OPTIONS = {
 }
 WITH_QUICK_CLOUDS = {
     # Machines that are simulated, or local, take seconds, not minutes. Variables, so that those of the user outdo them.
-    "infrastructure": {"KRAKE_POLL_INTERVAL": "1"},
-    "magnum": {"KRAKE_POLL_INTERVAL": "1"},
+    "infrastructure": {"KRAKE_POLL_INTERVAL": "1", "KRAKE_OBSERVE_INTERVAL": "15"},
+    "magnum": {"KRAKE_POLL_INTERVAL": "1", "KRAKE_OBSERVE_INTERVAL": "15"},
 }
 
 USER = "system:admin"

@@ -150,6 +150,13 @@ def test_there_are_not_too_many(local_clusters: LocalClusters) -> None:
     assert done.stderr == "There are 0 local clusters, and no more are allowed here; delete one.\n"
 
 
+def test_a_folder_that_can_not_be_used_is_told(local_clusters: LocalClusters) -> None:
+    command = [*local_clusters.command, "--dir=/proc/none", "list"]
+    done = subprocess.run(command, input="{}", capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (os.EX_UNAVAILABLE, "")
+    assert done.stderr == "/proc/none can not be used (No such file or directory).\n"
+
+
 @pytest.mark.parametrize(
     ("verb", "question", "status"),
     [
