@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -196,3 +197,41 @@ async def test_an_application_credential_is_as_good_as_a_password(cloud: Cloud, 
         pytest.skip("This cloud has no application credential.")
     magnum = connector.connect(KEY, cloud.spec(AuthMethod(value=cloud.credential)))
     assert await magnum.find("krake-x") == []
+
+
+@pytest.mark.parametrize(
+    ("told", "seen"),
+    [
+        ({"name": "n" * 300, "status": "S" * 300}, {"name": "n" * 300, "phase": "S" * 300}),
+        ({"name": "n" * 301, "status": "S" * 301}, {"name": None, "phase": "CREATE_IN_PROGRESS"}),
+        ({"name": "a\nb", "status": "a\x1b[31m"}, {"name": None, "phase": "CREATE_IN_PROGRESS"}),
+        ({"status_reason": "r" * 300}, {"message": "r" * 300}),
+        ({"status_reason": "r" * 301}, {"message": "r" * 299 + "…"}),
+        ({"status_reason": "r" * 1_000_000}, {"message": "r" * 299 + "…"}),
+        ({"status_reason": " It \x1b failed:\n no  quota.\n"}, {"message": "It failed: no quota."}),
+        ({"node_count": 2**31 - 1}, {"node_count": 2**31 - 1}),
+        ({"node_count": 2**31}, {"node_count": None}),
+        ({"node_count": -1}, {"node_count": None}),
+        ({"node_count": True}, {"node_count": None}),
+    ],
+)
+async def test_what_magnum_tells_is_bounded(
+    simulated: Cloud, simulated_magnum: SimulatedMagnum, connector: MagnumConnector, told: dict[str, Any], seen: dict[str, Any]
+) -> None:
+    magnum = connector.connect(KEY, simulated.spec())
+    id = await magnum.create(order(simulated))
+    for name, value in told.items():
+        setattr(simulated_magnum.clusters[id], name, value)
+    sight = await magnum.observe(id)
+    assert {name: getattr(sight, name) for name in seen} == seen
+
+
+async def test_no_more_addresses_are_kept_than_a_status_can_hold(
+    simulated: Cloud, simulated_magnum: SimulatedMagnum, connector: MagnumConnector
+) -> None:
+    magnum = connector.connect(KEY, simulated.spec())
+    id = await magnum.create(order(simulated))
+    await settled(magnum, id, "CREATE_COMPLETE")
+    for count, kept in ((1_000, 1_000), (1_001, 1_000)):
+        simulated_magnum.clusters[id].node_count = count
+        assert len((await magnum.observe(id)).node_addresses) == kept

@@ -78,8 +78,8 @@ class InfrastructureController:
         self._connector = connector
         self._now = now
         self._traffic: Traffic[Key] = Traffic(config.providers.calls_at_once)
-        # Whoever has many providers that hang has at most half of the workers wait for them; for one, others need not wait.
-        self._shares: Traffic[Key] = Traffic(max(2 * config.providers.calls_at_once, config.worker_count // 2))
+        # Whoever has many providers that hang has at most half of the workers wait for them.
+        self._shares: Traffic[Key] = Traffic(max(config.worker_count // 2, 1))
         self._memories: dict[Key, _Memory] = {}
         self._controller: Controller[Key] = Controller(
             "infrastructure",
