@@ -103,12 +103,12 @@ def _run_process(options: argparse.Namespace) -> None:
 def _run_with_machines(options: argparse.Namespace) -> None:
     if options.detach:
         raise StartError("Machines run until Ctrl-C: leave out --detach.")
+    kubeconfig = _read_kubeconfig(options.machines)
     machines.install()
     if options.install_only:
         manager.install()
         return
     _check_port(options.port)
-    kubeconfig = _read_kubeconfig(options.machines)
     with contextlib.closing(manager.Manager(_folder_of(options), with_machines=True, port=options.port)) as running:
         running.cloud.offer(kubeconfig)
         _tell(options.port, f"Ctrl-C stops it; it keeps logs and all else in {_folder_of(options)}.")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,12 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from fixtures.machines import traces_of
 from fixtures.up import wait_for
 from realim.machines import install
 from realim.manager import Cloud, Machine
+from realkube.process import free_port
 
 pytestmark = pytest.mark.machines
+KUBECONFIG = """
+current-context: a
+contexts: [{name: a, context: {cluster: c, user: u}}, {name: b, context: {cluster: c, user: v}}]
+users: [{name: u, user: {token: t}}, {name: v, user: {token: t}}]
+"""
 SUPPORT = Path(__file__).parents[3] / "support"
 KEEPER = """
 import signal, sys
@@ -89,3 +97,39 @@ def test_they_end_with_what_keeps_them(cloud: Cloud, keeper: "subprocess.Popen[b
     keeper.send_signal(signal.SIGKILL)
     wait_for("no process to be left", lambda: not [each for each in traces_of(cloud.folder) if each.startswith("/proc/")])
     assert not answers(address)
+
+
+def test_an_im_that_has_them_runs_until_it_is_interrupted(tmp_path: Path) -> None:
+    """What is offered to its front ends has the form that tools of Kubernetes leave on a machine."""
+    (given := tmp_path / "kubeconfig").write_text(KUBECONFIG)
+    port = free_port()
+    folder = SUPPORT.parent / "tmp" / "im" / f"test-{port}"
+    command = [sys.executable, SUPPORT / "im", "--machines", given, "--port", str(port), "--name", folder.name]
+    try:
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().decode() == f"http://localhost:{port}\n"
+            cloud = Cloud(folder / "cloud")
+            offered = yaml.safe_load((cloud.folder / "kubeconfigs" / "default.yaml").read_text())
+            assert [context["name"] for context in offered["contexts"]] == ["a"]
+            assert [user["name"] for user in offered["users"]] == ["u"]
+            address = add(cloud, "machine", 1)
+            wait_for("the machine to answer", lambda: answers(address))
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+        wait_for("nothing to be left of it", lambda: not traces_of(cloud.folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(None, "can not be read: No such file or directory"), ("a: b", "is no kubeconfig"), ("[", "is no kubeconfig")],
+)
+def test_what_is_no_kubeconfig_is_told(tmp_path: Path, content: str | None, told: str) -> None:
+    given = tmp_path / "kubeconfig"
+    if content is not None:
+        given.write_text(content)
+    done = subprocess.run([sys.executable, SUPPORT / "im", "--machines", given], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert f"{given} {told}" in done.stderr
