@@ -1,7 +1,6 @@
 """An HTTP service on loopback that answers by routes, and can be told to fail."""
 
 import re
-import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from krake.simulator.failures import SIMULATED, Failure, Trouble
-from krake.simulator.kubernetes.listener import Listener
+from krake.simulator.kubernetes.listener import Listener, bind
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -58,13 +57,7 @@ class Service:
 
     async def start(self) -> None:
         """Begin to serve, on the same port as before if it ran already."""
-        bound = socket.socket()
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            bound.bind(("127.0.0.1", self.port))
-        except OSError:
-            bound.close()
-            raise
+        bound = bind(self.port)
         self.port = bound.getsockname()[1]
         app = web.Application(middlewares=[self._intercept])
         app.add_routes(self._routes())

@@ -86,7 +86,11 @@ class SimulatedProvider:
             await self._stop_cluster(id)
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(

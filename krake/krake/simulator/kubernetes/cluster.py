@@ -3,7 +3,6 @@
 import asyncio
 import random
 import secrets
-import socket
 import ssl
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from krake.simulator.kubernetes.control import Control
 from krake.simulator.kubernetes.echo import EchoServices
 from krake.simulator.kubernetes.engine import Engine
 from krake.simulator.kubernetes.kinds import BY_RESOURCE, Object, Registry
-from krake.simulator.kubernetes.listener import Listener
+from krake.simulator.kubernetes.listener import Listener, bind
 from krake.simulator.kubernetes.nodes import new_node, with_health
 from krake.simulator.kubernetes.resources import Deletion, Resources
 from krake.simulator.kubernetes.server import Server, json_response
@@ -106,9 +105,7 @@ class SimulatedCluster:
 
     async def start(self) -> None:
         """Begin to serve, on the same port as before if it ran already."""
-        bound = socket.socket()
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(("127.0.0.1", self.port))
+        bound = bind(self.port)
         self.port = bound.getsockname()[1]
         self._engine.start()
         self._echo = EchoServices(self.storage, self._node_ports)
@@ -151,7 +148,12 @@ class SimulatedCluster:
         self._node_ports.close()
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            self.close()
+            raise
         return self
 
     async def __aexit__(

@@ -12,6 +12,18 @@ from collections.abc import Callable
 _BACKLOG = 1024
 
 
+def bind(port: int) -> socket.socket:
+    """Return a socket that is bound to a port of the loopback, 0 for a free one. Raises OSError, with nothing left open."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(("127.0.0.1", port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
 class Listener:
     """Accepts connections on a bound socket, from the running event loop, until it is closed.
 

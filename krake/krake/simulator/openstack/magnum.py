@@ -86,13 +86,20 @@ class SimulatedMagnum:
             with suppress(TypeError, LookupError, AttributeError, ValueError):
                 cluster = Cluster.restore(document)
                 self.clusters[cluster.id] = cluster
-        for cluster in self.clusters.values():
-            await self._resume(cluster)
+        try:
+            for cluster in self.clusters.values():
+                await self._resume(cluster)
+        except BaseException:
+            await self._stop()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._stop()
+
+    async def _stop(self) -> None:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

@@ -1,6 +1,7 @@
 """Simulated clusters as others see them: they say what they are, answer on their services, fail on demand and recover."""
 
 import asyncio
+import gc
 import json
 import signal
 import socket
@@ -460,3 +461,15 @@ def test_the_command(tmp_path: Path) -> None:
         output, _ = process.communicate(timeout=20)
     assert process.returncode == 0
     assert output.count("simulated cluster sim-") == 2
+
+
+async def test_one_that_can_not_have_its_port_leaves_nothing_open() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        cluster = SimulatedCluster("late")
+        cluster.resume(other.getsockname()[1], "token")
+        with pytest.raises(OSError, match="in use"):
+            await cluster.__aenter__()
+        gc.collect()  # what was left open is told of now
+    assert cluster.is_settled
