@@ -1,6 +1,7 @@
 """What all tests share: the fixtures are plugin modules in `fixtures/`."""
 
 pytest_plugins = [
+    "fixtures.workers",
     "fixtures.properties",
     "fixtures.etcd",
     "fixtures.kubernetes",
