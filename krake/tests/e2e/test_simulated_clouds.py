@@ -12,6 +12,7 @@ from fixtures.up import ROOT, RunningKrake, StartKrake, alive, launch, wait_for,
 
 TEMPLATE = ROOT / "rak" / "functionals" / "im-cluster.yaml"
 ECHO = ROOT / "rak" / "functionals" / "echo-demo.yaml"
+LIMIT = 120.0
 VARIABLES = {"KRAKE_POLL_INTERVAL": "0.3", "KRAKE_OBSERVE_INTERVAL": "1"}
 
 
@@ -24,7 +25,7 @@ def test_clouds_by_the_commands_that_krake_up_prints(start_krake: StartKrake) ->
         krake.rok(*shlex.split(line))
     krake.rok("kube", "cluster", "create", "-f", TEMPLATE, "my-cluster", "--wait", "online")
     krake.rok("os", "cluster", "create", "magnum-cluster", "--node-count", "2", "--wait")
-    wait_for("the clusters", lambda: sorted(each[0] for each in made(krake).values()) == ["ONLINE", "ONLINE", "RUNNING"])
+    wait_for("the clusters", lambda: sorted(each[0] for each in made(krake).values()) == ["ONLINE", "ONLINE", "RUNNING"], LIMIT)
     before = made(krake)
     assert [each[2] for each in before.values()] == [2, 2, 2]
 
@@ -33,15 +34,15 @@ def test_clouds_by_the_commands_that_krake_up_prints(start_krake: StartKrake) ->
     wait_for("the simulator to run again", lambda: krake.ready["pids"]["simulator"] != simulator)
     assert not alive(simulator)
     krake.rok("kube", "app", "create", "-f", ECHO, "echo-demo", "--wait", "running")
-    wait_for("all to be as it was", lambda: made(krake) == before, 60)
+    wait_for("all to be as it was", lambda: made(krake) == before, LIMIT)
     assert len(magnum_clusters(krake)) == 1
 
     krake.stop()
     with started_again(krake) as again:
         again.rok("kube", "app", "update", "-f", ECHO, "echo-demo", "--label", "news=1", "--wait", "running")
-        wait_for("all to be as it was", lambda: made(again) == before, 60)
+        wait_for("all to be as it was", lambda: made(again) == before, LIMIT)
         again.rok("os", "cluster", "update", "magnum-cluster", "--node-count", "3", "--wait")
-        wait_for("its third node", lambda: sorted(each[2] for each in made(again).values()) == [2, 3, 3])
+        wait_for("its third node", lambda: sorted(each[2] for each in made(again).values()) == [2, 3, 3], LIMIT)
         assert len(magnum_clusters(again)) == 1
         for words in (("kube", "app", "delete", "echo-demo"), ("kube", "cluster", "delete", "my-cluster")):
             again.rok(*words, "--wait", "deleted")
