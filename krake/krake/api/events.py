@@ -15,6 +15,7 @@ from krake.api.lifecycle import Outcome
 from krake.api.problem import Problem
 from krake.api.writer import Writer
 from krake.data.events import Event, Regarding, Said, combine, make_event, normal, warning
+from krake.data.infrastructure import mark_of
 from krake.data.kinds import Resource
 from krake.data.kubernetes import Application, ApplicationState, Cluster
 from krake.data.openstack import MagnumCluster
@@ -48,9 +49,20 @@ def tell(old: Resource, outcome: Outcome) -> Iterator[Said]:
     if special := _SPECIAL.get(type(new)):
         yield from special(old, new)
     if outcome.removed and new.metadata.finalizers:
-        yield warning("Removed", "It was removed by force; what belongs to it is left behind.")
+        yield warning("Removed", f"It was removed by force; {_left_by(old)}.")
     elif old.metadata.deleted is None and new.metadata.deleted is not None:
         yield normal("DeletionRequested", "Its deletion was asked for.")
+
+
+def _left_by(old: Resource) -> str:
+    """Say what is left behind of an object that others still held, and where, as far as that is known."""
+    infrastructure = old.status.infrastructure if isinstance(old, Cluster) else None
+    if infrastructure is None:
+        return "what belongs to it is left behind"
+    assert isinstance(old, Cluster)
+    id = f" (id {old.status.cluster_id})" if old.status.cluster_id else ""
+    where = f"at {infrastructure.provider} on {old.status.running_on}"
+    return f"its infrastructure is left behind, if there is one: '{mark_of(old.metadata.uid)}'{id} {where}"
 
 
 @about(Application)

@@ -236,6 +236,11 @@ class InfrastructureStatus(Record):
     asked: datetime | None = None
 
 
+def mark_of(uid: str) -> str:
+    """Return by what the infrastructure of a cluster can be told from others: at an IM, it is its name."""
+    return f"krake-{uid}"
+
+
 class CloudBinding(Typed):
     """Asks to create a cluster on a cloud."""
 

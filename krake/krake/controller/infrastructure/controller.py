@@ -21,6 +21,7 @@ from krake.controller.infrastructure.told import tell
 from krake.controller.infrastructure.traffic import PATIENCE, Traffic
 from krake.controller.runtime import Controller, Informer, Recorder, Result, difference, patch_status, remove_finalizer
 from krake.data import Key
+from krake.data.infrastructure import mark_of
 from krake.data.kubernetes import Cluster, ClusterStatus
 from krake.ports.infrastructure import Connector, InfrastructureError, Infrastructures, Rejected, Unavailable
 from krake.ports.infrastructure import NotFound as Missing
@@ -78,8 +79,7 @@ class InfrastructureController:
         self._connector = connector
         self._now = now
         self._traffic: Traffic[Key] = Traffic(config.providers.calls_at_once)
-        # Whoever has many providers that hang has at most half of the workers wait for them.
-        self._shares: Traffic[Key] = Traffic(max(config.worker_count // 2, 1))
+        self._shares: Traffic[Key] = Traffic(config.share)
         self._memories: dict[Key, _Memory] = {}
         self._controller: Controller[Key] = Controller(
             "infrastructure",
@@ -201,7 +201,7 @@ class InfrastructureController:
                 async with asyncio.timeout(self._time_limit):
                     if ask.call in _TOUCHING and ask.id not in memory.own:
                         await self._check_mark(cluster, access, ask.id)
-                    answer = make_sense(ask.call, await _call(access, mark_of(cluster), ask))
+                    answer = make_sense(ask.call, await _call(access, mark_of(cluster.metadata.uid), ask))
                     if ask.call in (Call.CREATE, Call.FIND):
                         memory.own = frozenset([answer] if ask.call is Call.CREATE else answer)
                     return answer
@@ -223,7 +223,7 @@ class InfrastructureController:
 
         :raises Missing: it is not.
         """
-        own = make_sense(Call.FIND, await access.find(mark_of(cluster)))
+        own = make_sense(Call.FIND, await access.find(mark_of(cluster.metadata.uid)))
         if id not in own:
             raise Missing(f"There is no infrastructure '{id[:80]}' that was made for this cluster.")
         self._recall(cluster).own = frozenset(own)
@@ -284,11 +284,6 @@ class InfrastructureController:
 def _intent_of(cluster: Cluster) -> Intent | None:
     infrastructure = cluster.status.infrastructure
     return None if infrastructure is None else (infrastructure.started, infrastructure.asked)
-
-
-def mark_of(cluster: Cluster) -> str:
-    """Return by what the infrastructure of a cluster can be told from others."""
-    return f"krake-{cluster.metadata.uid}"
 
 
 async def _call(access: Infrastructures, mark: str, ask: Ask) -> Any:

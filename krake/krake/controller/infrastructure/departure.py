@@ -6,6 +6,7 @@ from typing import Any
 
 from krake.controller.infrastructure.attempts import failures_of, known, reason, see
 from krake.controller.infrastructure.steps import Ask, Call, Outcome, Release, Rest, Situation, State, Step, Store
+from krake.data.infrastructure import mark_of
 from krake.data.kubernetes import Cluster
 from krake.data.metadata import INFRASTRUCTURE_RESOURCES_DELETION, ReasonCode
 from krake.lib.backoff import Backoff
@@ -17,8 +18,8 @@ _LOOKS = 10
 """A deletion that fails is tried again in the time of so many looks at the latest."""
 
 _ADVICE = (
-    " The creation of its infrastructure was asked for without an answer, so it is looked for before the cluster goes; if you"
-    " know that there is none, delete the cluster with --force."
+    " The creation of its infrastructure was asked for without an answer, so what has the name '{}' is looked for there before"
+    " the cluster goes; if you know that there is nothing, or will delete it yourself, delete the cluster with --force."
 )
 _SEARCH = "Its creation was asked for without an answer, so it is looked for during a minute or so before the cluster goes."
 
@@ -60,7 +61,7 @@ def learn_of_departure(cluster: Cluster, situation: Situation, ask: Ask, answer:
         if ask.call is Call.FIND and not infrastructure.unseen:
             # All that was ever asked for is known to be gone: nobody needs a provider for that.
             return Outcome(cluster.status, release=True)
-        advice = _ADVICE if ask.call is Call.FIND else ""
+        advice = _ADVICE.format(mark_of(cluster.metadata.uid)) if ask.call is Call.FIND else ""
         return _set_back(cluster, situation, f"{answer}{advice}")
     status = replace(cluster.status, reason=None, scheduled_retry=None)
     if ask.call is Call.FIND:

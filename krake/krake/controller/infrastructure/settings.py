@@ -55,6 +55,12 @@ class InfrastructureConfig(ControllerConfig):
     local: LocalConfig = field(factory=LocalConfig)
 
     @property
+    def share(self) -> int:
+        """How many workers a namespace may have wait for its providers: enough for one that hangs and one that does not."""
+        workers = self.worker_count
+        return max(1, min(max(2 * self.providers.calls_at_once, workers // 2), workers * 3 // 4))
+
+    @property
     def pace(self) -> Pace:
         """How soon things are done about infrastructures."""
         return Pace(

@@ -27,12 +27,12 @@ from fixtures.simulated_clouds import StartProvider
 from krake.adapters.infrastructure import Connector
 from krake.client import Client
 from krake.controller.gc.controller import build as build_gc
-from krake.controller.infrastructure.controller import InfrastructureController, mark_of
+from krake.controller.infrastructure.controller import InfrastructureController
 from krake.controller.infrastructure.homes import Sight
 from krake.controller.runtime import ControllerConfig, Parts, Recorder
 from krake.controller.runtime.process import serve
 from krake.data import Key
-from krake.data.infrastructure import Cloud, InfrastructureProvider
+from krake.data.infrastructure import Cloud, InfrastructureProvider, mark_of
 from krake.data.kubernetes import Cluster, ClusterState
 from krake.simulator.infrastructure import SimulatedProvider
 
@@ -91,7 +91,7 @@ async def confined(api: str, namespace: str, fate: Fate) -> AsyncIterator[None]:
 
 def made_for(provider: SimulatedProvider, cluster: Cluster) -> list[str]:
     """The ids of all infrastructures with the mark of a cluster."""
-    return [id for id, made in provider.infrastructures.items() if mark_of(cluster) in json.dumps(made.template)]
+    return [id for id, made in provider.infrastructures.items() if mark_of(cluster.metadata.uid) in json.dumps(made.template)]
 
 
 def is_ready(machines: int) -> Accept:

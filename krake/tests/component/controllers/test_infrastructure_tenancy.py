@@ -122,7 +122,7 @@ def is_told_no(cluster: Cluster) -> bool:
     return known is not None and known.message is not None and "that was made for this cluster" in known.message
 
 
-@pytest.mark.parametrize(("workers", "share"), [(20, 10), (4, 2), (5, 2)])
+@pytest.mark.parametrize(("workers", "share"), [(20, 10), (8, 6), (4, 3)])
 async def test_many_providers_that_hang_are_not_in_the_way_of_other_namespaces(
     client: Client, api: str, start_simulated_provider: StartProvider, workers: int, share: int
 ) -> None:

@@ -26,7 +26,8 @@ from krake.client import Client
 from krake.controller.gc.controller import build as build_gc
 from krake.controller.runtime import ControllerConfig
 from krake.data import Key
-from krake.data.infrastructure import Cloud, InfrastructureProvider, InfrastructureProviderState
+from krake.data.events import Event
+from krake.data.infrastructure import Cloud, InfrastructureProvider, InfrastructureProviderState, mark_of
 from krake.data.kubernetes import Cluster, ClusterState
 from krake.data.metadata import ReasonCode
 from krake.simulator.failures import Failure
@@ -304,6 +305,30 @@ async def test_a_kubeconfig_that_runs_programs_is_refused(client: Client, api: s
         assert cluster.status.reason is not None
         assert cluster.status.reason.code is ReasonCode.RETRIEVE_FAILED
         assert "exec" in cluster.status.reason.message
+
+
+async def test_what_may_be_left_of_a_cluster_that_is_removed_by_force_is_named(
+    client: Client, api: str, home: SimulatedProvider
+) -> None:
+    """Its creation was asked for, the answer got lost, and the provider never comes back."""
+    home.service.fail(Failure("unreachable"))
+    async with infrastructure_controller(api):
+        cluster = await order_cluster(client)
+        await see_trouble(client, ReasonCode.CREATE_FAILED)
+        await client.delete(Cluster, cluster.key)
+        cluster = await see_trouble(client, ReasonCode.DELETE_FAILED, "--force")
+        assert cluster.status.state is ClusterState.DELETING
+        assert cluster.status.reason is not None
+        name = mark_of(cluster.metadata.uid)
+        assert f"what has the name '{name}' is looked for there" in cluster.status.reason.message
+        await client.delete(Cluster, cluster.key, force=True)
+        await see_gone(client)
+    events = (await client.list(Event, NAMESPACE)).items
+    told = [each.message for each in events if each.regarding.uid == cluster.metadata.uid and each.reason == "Removed"]
+    left = f"'{name}' at {cluster.status.infrastructure.provider} on {cluster.status.running_on}"  # type: ignore[union-attr]
+    assert told == [f"It was removed by force; its infrastructure is left behind, if there is one: {left}."]
+    assert "im" in left
+    assert "cloud" in left
 
 
 async def test_clusters_of_a_provider_that_is_back_are_tried_at_once(client: Client, api: str, home: SimulatedProvider) -> None:
