@@ -323,8 +323,12 @@ async def test_what_may_be_left_of_a_cluster_that_is_removed_by_force_is_named(
         assert f"what has the name '{name}' is looked for there" in cluster.status.reason.message
         await client.delete(Cluster, cluster.key, force=True)
         await see_gone(client)
-    events = (await client.list(Event, NAMESPACE)).items
-    told = [each.message for each in events if each.regarding.uid == cluster.metadata.uid and each.reason == "Removed"]
+
+    async def look() -> list[str]:
+        events = (await client.list(Event, NAMESPACE)).items
+        return [each.message for each in events if each.regarding.uid == cluster.metadata.uid and each.reason == "Removed"]
+
+    told = await eventually(look, bool)
     left = f"'{name}' at {cluster.status.infrastructure.provider} on {cluster.status.running_on}"  # type: ignore[union-attr]
     assert told == [f"It was removed by force; its infrastructure is left behind, if there is one: {left}."]
     assert "im" in left
