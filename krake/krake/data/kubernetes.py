@@ -20,11 +20,13 @@ from krake.data.manifests import (
     observer_schema_problem,
 )
 from krake.data.metadata import Metadata, Reason, ResourceRef, Status
-from krake.data.names import at_least, check_label_key, check_label_value, each_of, no_longer_than, one_of
+from krake.data.names import at_least, each_of, no_longer_than, one_of
+from krake.data.nodes import ClusterNode
 from krake.data.overrides import Override, overrides_problem
 from krake.data.record import Record, Typed, field
 from krake.data.requests import Demand, offered
 from krake.data.scheduling import MOST_RULES, AntiAffinity, DisruptionBudget, Spread
+from krake.data.taints import Taint, Toleration
 
 _CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "greeting"}, "data": {"text": "hello"}}
 _KUBECONFIG = {
@@ -58,50 +60,6 @@ class Constraints(Record):
     anti_affinity: list[AntiAffinity] = field(factory=list, validate=no_longer_than(MOST_RULES))
     spread: list[Spread] = field(factory=list, validate=no_longer_than(MOST_RULES))
     disruption_budget: DisruptionBudget | None = None
-
-
-_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-
-
-class Taint(Record):
-    """Keeps applications away from a cluster that do not tolerate it, as the taints of Kubernetes's nodes keep Pods away.
-
-    :param effect: ``NoSchedule`` keeps new ones away, ``PreferNoSchedule`` if there is another cluster, and ``NoExecute`` also
-        those that are there.
-    """
-
-    key: str = field(validate=check_label_key, example="maintenance")
-    value: str = field(default="", validate=check_label_value)
-    effect: str = field(default="NoSchedule", validate=one_of(*_EFFECTS))
-
-    def __str__(self) -> str:
-        return f"{self.key}={self.value}:{self.effect}" if self.value else f"{self.key}:{self.effect}"
-
-
-class Toleration(Record):
-    """A taint that an application does not mind.
-
-    :param key: of the taint; null is any, if the operator is ``Exists``.
-    :param operator: ``Equal`` compares the value as well.
-    :param effect: of the taint; null is any.
-    """
-
-    key: str | None = field(default=None, validate=check_label_key)
-    operator: str = field(default="Equal", validate=one_of("Equal", "Exists"))
-    value: str = field(default="", validate=check_label_value)
-    effect: str | None = field(default=None, validate=one_of(*_EFFECTS))
-
-    def problem(self) -> str | None:
-        """Refuse what would tolerate everything by accident."""
-        if self.key is None and self.operator == "Equal":
-            return "A toleration without a key tolerates every taint; say so by the operator 'Exists'."
-        return None
-
-    def covers(self, taint: Taint) -> bool:
-        """Whether it is about a taint."""
-        same_key = self.key in (None, taint.key)
-        same_value = self.operator == "Exists" or self.value == taint.value
-        return same_key and same_value and self.effect in (None, taint.effect)
 
 
 class ApplicationSpec(Record):
@@ -382,36 +340,6 @@ class ClusterState(Enum):
     FAILING_RECONCILIATION = 11
     FAILED = 12
     DEGRADED = 13
-
-
-class ClusterNodeCondition(Record):
-    """A condition of a node, as Kubernetes says it."""
-
-    message: str
-    reason: str
-    status: str
-    type: str
-
-
-class ClusterNodeStatus(Record):
-    """The conditions of a node."""
-
-    conditions: list[ClusterNodeCondition]
-
-
-class ClusterNodeMetadata(Record):
-    """The name of a node."""
-
-    name: str
-
-
-class ClusterNode(Record):
-    """A node of a cluster."""
-
-    api: str = "kubernetes"
-    kind: str = "ClusterNode"
-    metadata: ClusterNodeMetadata
-    status: ClusterNodeStatus | None = None
 
 
 class ClusterStatus(Status):

@@ -10,7 +10,7 @@ from typing import Any
 from krake.data.constraints import LabelConstraint, MetricConstraint, check_constraints
 from krake.data.credentials import rewrite_manifest
 from krake.data.kinds import Resource, resource
-from krake.data.kubernetes import Constraints, Toleration
+from krake.data.kubernetes import Constraints
 from krake.data.manifests import check_manifest
 from krake.data.metadata import Metadata, Status
 from krake.data.names import (
@@ -24,6 +24,7 @@ from krake.data.names import (
 from krake.data.placements import DecisionRecord
 from krake.data.record import Record, field
 from krake.data.scheduling import MOST_RULES
+from krake.data.taints import Toleration
 
 MOST_CHANGES = 1000
 """Changes of one kind that a plan may ask about."""

@@ -16,7 +16,8 @@ from krake.controller.scheduler.deciding.scores import Score
 from krake.controller.scheduler.deciding.snapshot import Candidate, Settings, Snapshot
 from krake.controller.scheduler.explaining.explanation import reason_to_stay, reason_to_wait
 from krake.data import ResourceRef
-from krake.data.kubernetes import Application, ApplicationState, ClusterSpec, ClusterState, Toleration
+from krake.data.kubernetes import Application, ApplicationState, ClusterSpec, ClusterState
+from krake.data.taints import Toleration
 
 
 def snapshot_of(*candidates: Candidate, stickiness: float = 0.1) -> Snapshot:

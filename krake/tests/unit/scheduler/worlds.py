@@ -21,9 +21,8 @@ from krake.data.kubernetes import (
     ClusterState,
     ClusterStatus,
     Constraints,
-    Taint,
-    Toleration,
 )
+from krake.data.taints import Taint, Toleration
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 CLUSTERS = ("east", "north", "south", "west")

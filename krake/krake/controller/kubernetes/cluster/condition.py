@@ -12,15 +12,12 @@ from krake.controller.kubernetes.cluster.capacity import allocatable_of, capacit
 from krake.controller.kubernetes.fields import condition, mapping, mappings, name_of
 from krake.data.kubernetes import (
     Cluster,
-    ClusterNode,
-    ClusterNodeCondition,
-    ClusterNodeMetadata,
-    ClusterNodeStatus,
     ClusterState,
     ClusterStatus,
 )
 from krake.data.merging import without_nulls
 from krake.data.metadata import Reason, ReasonCode
+from krake.data.nodes import ClusterNode, ClusterNodeCondition, ClusterNodeMetadata, ClusterNodeStatus
 from krake.ports.cluster import ClusterError, Object, Rejected, Unreachable
 
 State = ClusterState

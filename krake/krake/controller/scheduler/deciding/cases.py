@@ -10,7 +10,8 @@ from krake.controller.scheduler.deciding.fleet import positions_of
 from krake.controller.scheduler.deciding.scores import Score, score
 from krake.controller.scheduler.deciding.snapshot import Candidate, Snapshot
 from krake.data import ResourceRef
-from krake.data.kubernetes import Application, ApplicationState, Toleration
+from krake.data.kubernetes import Application, ApplicationState
+from krake.data.taints import Toleration
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from typing import Any, Generic, TypeVar
 from krake.controller.scheduler.deciding.fleet import C, Fleet, Ranked
 from krake.controller.scheduler.deciding.snapshot import Candidate, Settings
 from krake.data.constraints import LabelConstraint, MetricConstraint
-from krake.data.kubernetes import Application, ClusterState, Taint, Toleration
+from krake.data.kubernetes import Application, ClusterState
+from krake.data.taints import Taint, Toleration
 
 USABLE_STATES = frozenset({ClusterState.ONLINE, ClusterState.FAILING_METRICS})
 """A cluster whose metrics fail still runs applications; it is only ranked without them."""
