@@ -157,6 +157,15 @@ async def test_more_json_than_anybody_needs_is_not_read(infrastructures: Infrast
     assert "answered with more than 524288 bytes of JSON" in str(await failure(infrastructures, ask))
 
 
+async def test_a_larger_template_than_anybody_has_is_not_read(infrastructures: Infrastructures, impostor: Impostor) -> None:
+    def answer(request: web.Request) -> web.Response:
+        many = f"a: [{'x,' * 600_000}x]" if request.path.endswith("/tosca") else "http://im.example/infrastructures/one"
+        return web.Response(text=many)
+
+    impostor.answer = answer
+    assert "a template of more than 1048576 bytes" in str(await failure(infrastructures, "find"))
+
+
 async def test_an_id_that_nobody_could_keep_is_none(infrastructures: Infrastructures, impostor: Impostor) -> None:
     impostor.answer = lambda request: web.Response(text=f"http://im.example/infrastructures/{'x' * 100_000}")
     for ask in ("find", "create"):

@@ -60,6 +60,8 @@ _LONGEST_COMPLAINT = 32_768
 _NAME_IN_RADL = re.compile(r"\s*description \w+ \(\s*name = '([^']*)'\s*\)")
 _AT_ONCE = 8
 _YAML = {"Content-Type": "text/yaml"}
+_LARGEST_TEMPLATE = 1_048_576
+"""Bytes; to read as much takes a core seconds already."""
 _ANY = {"Accept": "*/*"}
 _ASYNC = {"async": "true"}
 _IN_TROUBLE = frozenset({Phase.FAILED, Phase.UNCONFIGURED, Phase.UNKNOWN})
@@ -261,9 +263,12 @@ class ImInfrastructures:
         """Return the template that IM has of an infrastructure; ``None`` if it has none yet."""
         try:
             reply = await self._ask("GET", f"/infrastructures/{_checked(id)}/tosca", headers={"Accept": "text/plain"})
-            return await asyncio.to_thread(read_document, reply.text, "The template")
         except _Missing:
             return None
+        if len(reply.body) > _LARGEST_TEMPLATE:
+            raise Unavailable(f"{self._service} answered with a template of more than {_LARGEST_TEMPLATE} bytes.")
+        try:
+            return await asyncio.to_thread(read_document, reply.text, "The template")
         except InvalidTemplate:
             raise self._unreadable() from None
 
