@@ -1,6 +1,9 @@
 """A cluster that fails is told at its applications, and disturbs no others."""
 
+import asyncio
 import time
+from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +19,8 @@ from integration.kubernetes.world import (
     eventually,
 )
 
+from krake.client import Client, Unavailable
+from krake.controller.runtime import Parts
 from krake.data import Key
 from krake.data.kubernetes import Application, ApplicationState, Cluster, ClusterState
 from krake.data.metadata import ReasonCode
@@ -67,6 +72,50 @@ async def test_errors_of_the_cluster_are_told_and_tried_again(world: World, targ
         assert "simulated failure" in app.status.reason.message
         target.control.recover()
         await world.until_state(State.RUNNING)
+
+
+async def test_trouble_that_was_stored_unnoticed_is_not_the_last_word(world: World, target: Target) -> None:
+    seeing = asyncio.Event()
+    lost: list[Application] = []
+    controllers: list[Any] = []
+
+    class Deaf(Client):
+        """Loses the answer to the first write that tells of trouble, and sees nothing from then on until it may."""
+
+        async def patch(self, kind: Any, *args: Any, **options: Any) -> Any:
+            stored = await super().patch(kind, *args, **options)
+            if not lost and kind is Application and is_lost(stored):
+                lost.append(stored)
+                target.control.recover()
+                raise Unavailable(outcome_unknown=True)
+            return stored
+
+        async def watch(self, *args: Any, **options: Any) -> AsyncGenerator[Any, None]:
+            async for event in super().watch(*args, **options):
+                if target.control.failure.mode != "none" or lost:
+                    await seeing.wait()
+                yield event
+
+    def build(client: Client) -> Parts:
+        deaf = Deaf(client.url)
+        parts = applications()(deaf)
+        controllers.extend(parts.controllers)
+        return replace(parts, resources=[deaf, *parts.resources])
+
+    async def has_tried_again() -> bool:
+        backlogs = [each._queue.backlog for each in controllers]
+        return bool(lost) and not any(backlog.active or backlog.ready or backlog.delayed for backlog in backlogs)
+
+    await world.register(target, state=ClusterState.ONLINE)
+    async with world.running(build):
+        await world.create(config_map(a="1"), on=target)
+        await world.until_state(State.RUNNING)
+        target.control.fail(Failure("unreachable"))
+        await eventually(has_tried_again, bool)
+        assert is_lost(await world.app())
+        seeing.set()
+        app = await world.until_state(State.RUNNING, deadline=20)
+        assert app.status.reason is None
 
 
 async def test_applications_on_other_clusters_are_not_held_up(world: World, targets: Targets) -> None:

@@ -84,10 +84,11 @@ class ApplicationController:
             if old is not None:
                 self._sites.forget(old.metadata.uid)
                 self._workplace.attempts.pop(old.key, None)
+                self._workplace.unanswered.discard(old.key)
                 self._workplace.calm.forget(old.key)
                 self._calls.forget(old.metadata.uid)
                 self._translating.forget(old.key)
-        elif lifecycle.concerns(old, new):
+        elif lifecycle.concerns(old, new) or new.key in self._workplace.unanswered:
             self._controller.enqueue(new.key)
             self._translating.see(new)
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from krake.client import Client, Invalid
+from krake.client import Client, Invalid, Unavailable
 from krake.controller.kubernetes.application import lifecycle
 from krake.controller.kubernetes.application.calm import Calm
 from krake.controller.kubernetes.application.events import tell
@@ -68,6 +68,8 @@ class Workplace:
     sites: Sites
     attempts: dict[Key, int] = field(default_factory=dict)
     calm: Calm = field(default_factory=Calm)
+    unanswered: set[Key] = field(default_factory=set)
+    """Applications of which it is not known whether the status that was written last has arrived."""
 
     def retry(self, app: Application) -> Result:
         """Return when to try again what has failed."""
@@ -122,12 +124,20 @@ class Workplace:
 
     async def _write(self, app: Application, status: ApplicationStatus) -> Application:
         try:
-            return await patch_status(self.client, app, status, informer=self.applications)
+            after = await patch_status(self.client, app, status, informer=self.applications)
+        except Unavailable as error:
+            if error.outcome_unknown:
+                self.unanswered.add(app.key)
+            raise
         except Invalid as error:
             if error.status != TOO_LARGE:
                 raise
             if not status.last_observed_manifest:
                 raise TooLarge from error
+        else:
+            if after is not app:  # Only what is known as it is stored can be written.
+                self.unanswered.discard(app.key)
+            return after
         # What was observed is there only to be read.
         return await self._write(app, replace(status, last_observed_manifest=[]))
 
